@@ -1,0 +1,1 @@
+//! Synthetic projects and timed runs against the peers.

@@ -1,0 +1,3 @@
+//! The `bourn` program.
+
+fn main() {}

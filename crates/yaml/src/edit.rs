@@ -1,0 +1,1 @@
+//! Edits of scalars in place: comments, order and layout stay.

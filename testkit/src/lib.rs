@@ -1,0 +1,1 @@
+//! `TestEnv`, project fixtures from one string, in-process doubles.

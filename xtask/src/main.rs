@@ -1,0 +1,3 @@
+//! The chores of the project: `demo`, `test`, `bench`, `tidy`, `peers`.
+
+fn main() {}
