@@ -1,1 +1,16 @@
-//! Placeholder.
+//! What every element will do and the keys that name its result.
+//!
+//! [`plan()`] turns an [`ElementGraph`](bourn_project::ElementGraph) into a [`Plan`]: an [`Assembly`] per element,
+//! its sources ready to be fetched, its weak and strict keys. Nothing is run and nothing is asked of a cache.
+
+pub mod assembly;
+pub mod key;
+pub mod kind;
+pub mod plan;
+pub mod source;
+
+pub use assembly::{Assembly, Step};
+pub use key::{CacheKey, KeyValue, StrictKey, WeakKey};
+pub use kind::{Description, ElementContext, ElementKind, KindTable, SourceKind};
+pub use plan::{Plan, PlannedElement, plan};
+pub use source::{FetchContext, PlannedSource, Source, SourceContext, SourceError, SourceRef, StageContext, TrackContext};

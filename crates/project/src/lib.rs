@@ -1,1 +1,16 @@
-//! Placeholder.
+//! From `project.conf` and `*.bst` to an [`ElementGraph`]: includes, options, variables and junctions resolved.
+//!
+//! One public function, [`load`]. It reads and never fetches: when a junction's sources are not on disk it
+//! answers [`Loaded::NeedsJunctions`]; the caller brings them and loads again. Everything in the graph is
+//! project-qualified and immutable.
+
+pub mod graph;
+pub mod kinds;
+pub mod load;
+
+pub use graph::{
+    Dependency, DependencyKind, Element, ElementGraph, ElementId, Project, ProjectId, RefStorage, SandboxConfig,
+    SourceDeclaration,
+};
+pub use kinds::{KindOrigin, KindTraits, Kinds};
+pub use load::{JunctionNeed, LoadOptions, Loaded, load};

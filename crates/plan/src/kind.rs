@@ -1,0 +1,78 @@
+//! What a kind has to answer.
+
+use crate::assembly::Assembly;
+use crate::key::KeyValue;
+use crate::source::{Source, SourceContext};
+use bourn_project::{Element, ElementGraph, ElementId, KindOrigin, SourceDeclaration};
+use bourn_yaml::Diagnostics;
+
+/// An element in its graph, as its kind sees it.
+#[derive(Clone, Copy)]
+pub struct ElementContext<'a> {
+    /// The whole graph.
+    pub graph: &'a ElementGraph,
+    /// Which element.
+    pub id: ElementId,
+}
+
+impl<'a> ElementContext<'a> {
+    /// The element itself.
+    pub fn element(&self) -> &'a Element {
+        self.graph.element(self.id)
+    }
+
+    /// The value of a variable; empty if there is none (kinds declare theirs in their defaults).
+    pub fn variable(&self, name: &str) -> &'a str {
+        self.element().variables.get(name).map_or("", |value| value)
+    }
+}
+
+/// What a kind says of one element.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// What of the configuration enters the key (`element-plugin-key`).
+    pub unique_key: KeyValue,
+    /// What is done.
+    pub assembly: Assembly,
+    /// Version of the kind's artifact format (`element-plugin-version`).
+    pub artifact_version: i64,
+    /// Whether commands are run, so that sandbox and environment enter the key.
+    pub runs_commands: bool,
+    /// Whether any change of a dependency changes the weak key.
+    pub strict_rebuild: bool,
+    /// Whether the element leaves an artifact at all (junctions and links do not).
+    pub has_artifact: bool,
+    /// The element whose sources stand for this one (`filter`: the parent) for `workspace` and `source` commands.
+    pub source_element: Option<ElementId>,
+}
+
+/// An element kind: pure, no disk, no network.
+pub trait ElementKind: Sync {
+    /// Reads the configuration of one element.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn describe(&self, element: ElementContext<'_>) -> Result<Description, Diagnostics>;
+}
+
+/// A source kind.
+pub trait SourceKind: Sync {
+    /// Reads the configuration of one source.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn configure(
+        &self,
+        declaration: &SourceDeclaration,
+        context: &SourceContext<'_>,
+    ) -> Result<Box<dyn Source>, Diagnostics>;
+}
+
+/// The kinds that the plan can ask, by name and origin.
+pub trait KindTable: Sync {
+    /// The element kind.
+    fn element(&self, kind: &str, origin: &KindOrigin) -> Option<&dyn ElementKind>;
+
+    /// The source kind.
+    fn source(&self, kind: &str, origin: &KindOrigin) -> Option<&dyn SourceKind>;
+}

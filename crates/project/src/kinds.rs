@@ -1,0 +1,59 @@
+//! What the loader must know of kinds: where they come from, their defaults, and a few traits. What a kind *means*
+//! is known to the plan alone.
+
+use bourn_yaml::Node;
+use std::path::PathBuf;
+
+/// Where the plugin that defines a kind comes from, after `plugins:` of project.conf was resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KindOrigin {
+    /// Built into BuildStream itself.
+    Core,
+    /// A Python package (`origin: pip`), with its version specifier if one was written.
+    Pip {
+        /// Package name, such as `buildstream-plugins`, normalised (lower case, dashes).
+        package: String,
+        /// What the project demands of its version (`>=1.2`), verbatim.
+        specifier: String,
+    },
+    /// A file of a project: `origin: local`, or `origin: junction` after the junction was followed.
+    File {
+        /// Directory that holds `KIND.py` and `KIND.yaml`.
+        directory: PathBuf,
+        /// The package that this directory belongs to and its version, where it can be told (a checkout of
+        /// `buildstream-plugins` reached through a junction).
+        package: Option<(String, String)>,
+    },
+}
+
+/// What a kind forbids and changes in loading and keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KindTraits {
+    /// Runtime dependencies are an error.
+    pub forbids_runtime_dependencies: bool,
+    /// Build dependencies are an error.
+    pub forbids_build_dependencies: bool,
+    /// Sources are an error.
+    pub forbids_sources: bool,
+}
+
+/// The kinds known to the program, as the loader needs them.
+pub trait Kinds: Sync {
+    /// The defaults (`variables:`, `environment:`, `config:`, `public:`, `sandbox:` …) of an element kind in the
+    /// version that its origin names; text of a YAML document. `None`: the kind is unknown. Kinds with no
+    /// defaults answer an empty text.
+    fn element_defaults(&self, kind: &str, origin: &KindOrigin) -> Option<String>;
+
+    /// The same of a source kind.
+    fn source_defaults(&self, kind: &str, origin: &KindOrigin) -> Option<String>;
+
+    /// Traits of an element kind that the loader checks.
+    fn element_traits(&self, kind: &str, origin: &KindOrigin) -> KindTraits;
+
+    /// The dependencies an element's `config:` adds or annotates, for kinds that look at them while loading.
+    fn source_mirror_known(&self, kind: &str, origin: &KindOrigin) -> bool;
+
+    /// For a junction with a single source that is a directory of the junction's own project (kind `local`): its
+    /// path relative to the project. The subproject is then read in place.
+    fn local_path(&self, source_kind: &str, config: &Node) -> Option<String>;
+}
