@@ -12,6 +12,14 @@ pub struct Assembly {
     pub steps: Vec<Step>,
     /// Environment added to or overriding the element's own.
     pub environment: Vec<(String, String)>,
+    /// Variables whose value is the digest (`HASH/SIZE`) of the named dependencies, each with its runtime closure,
+    /// staged alone (`digest-environment`); sorted by name.
+    pub digest_environment: Vec<(String, Vec<ElementId>)>,
+    /// Directory that commands are run in, absolute; `/` when the kind sets none.
+    pub directory: Option<String>,
+    /// Directories, absolute, that exist in the sandbox and that commands may write to even when the rest is
+    /// read-only, in the order the kind marks them.
+    pub marked: Vec<String>,
 }
 
 /// Which files of an artifact, by split-rule domain.
@@ -28,10 +36,10 @@ pub struct Split {
 /// A labelled list of shell commands.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommandGroup {
-    /// Heading in the log (`Running build-commands`).
-    pub label: String,
-    /// The commands, each run by `sh -e -c`.
+    /// The commands, each run as `sh -c -e COMMAND`, and labelled with their own text.
     pub commands: Vec<String>,
+    /// Whether a workspace that ran these once with success skips them from then on (configure).
+    pub once_in_workspace: bool,
 }
 
 /// What overlaps of staged files lead to.
@@ -69,21 +77,20 @@ pub enum Step {
         /// Absolute path.
         into: String,
     },
-    /// Creates empty directories that commands may write to.
-    MarkDirectories {
-        /// Absolute paths.
-        paths: Vec<String>,
-    },
-    /// Runs commands in the sandbox.
+    /// Runs all commands as one script: the first that fails ends it. Cleans the build directory afterwards where
+    /// nobody needs it.
     Run {
         /// The commands.
         groups: Vec<CommandGroup>,
-        /// Working directory.
-        directory: String,
         /// Whether all but the marked directories is read-only.
         root_read_only: bool,
-        /// Whether failure keeps the build directory for inspection and incremental builds skip it (configure).
-        once_in_workspace: bool,
+        /// Directory that is collected even when a command fails, absolute (`script`).
+        collect_on_failure: Option<String>,
+    },
+    /// Creates a directory, as a kind does that wants it to exist at collection.
+    CreateDirectory {
+        /// Absolute path.
+        path: String,
     },
     /// Takes a directory of the sandbox as the files of the artifact.
     Collect {
