@@ -2,6 +2,7 @@
 
 use crate::span::Provenance;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 /// Whose rule was broken; the names are bst's error domains.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,9 +17,16 @@ pub enum Domain {
     Source,
 }
 
-/// One thing that is wrong with the user's files.
+/// One thing that is wrong with the user's files. A pointer wide, as it travels in every `Result`; its
+/// [`Parts`] read as fields of it.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
+    parts: Box<Parts>,
+}
+
+/// What a [`Diagnostic`] says.
+#[derive(Clone, Debug)]
+pub struct Parts {
     /// Whose rule was broken.
     pub domain: Domain,
     /// Stable code; bst's reason in lower case with dashes where there is one. Empty where bst gives none.
@@ -35,11 +43,26 @@ pub struct Diagnostic {
     pub detail: Option<String>,
 }
 
+impl Deref for Diagnostic {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
+impl DerefMut for Diagnostic {
+    fn deref_mut(&mut self) -> &mut Parts {
+        &mut self.parts
+    }
+}
+
 impl Diagnostic {
     /// A diagnostic of `domain`.
     pub fn new(domain: Domain, code: &'static str, message: impl Into<String>) -> Diagnostic {
         let message = message.into();
-        Diagnostic { domain, code, message, at: None, notes: Vec::new(), hint: None, detail: None }
+        let parts = Parts { domain, code, message, at: None, notes: Vec::new(), hint: None, detail: None };
+        Diagnostic { parts: Box::new(parts) }
     }
 
     /// A diagnostic of the loader.
@@ -63,6 +86,22 @@ impl Diagnostic {
     pub fn hint(mut self, hint: impl Into<String>) -> Diagnostic {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Hints at the name that was probably meant.
+    pub fn did_you_mean(self, name: Option<&str>) -> Diagnostic {
+        match name {
+            Some(name) => self.hint(format!("did you mean `{name}`?")),
+            None => self,
+        }
+    }
+
+    /// Hints at the name that was written and that probably was to be the missing one.
+    pub(crate) fn did_you_write(self, name: Option<&str>) -> Diagnostic {
+        match name {
+            Some(name) => self.hint(format!("is `{name}` a typing error?")),
+            None => self,
+        }
     }
 
     /// Sets the longer text.

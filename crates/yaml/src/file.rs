@@ -1,8 +1,11 @@
 //! The files that were read, kept so that diagnostics can quote them.
 
+use crate::diagnostic::Diagnostic;
 use crate::span::{FileId, Provenance};
+use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// One file that was read.
 #[derive(Debug)]
@@ -17,10 +20,20 @@ pub struct FileEntry {
     pub text: Arc<str>,
 }
 
+impl FileEntry {
+    /// The name that people read: `junction.bst:path`, or the path alone.
+    pub fn name(&self) -> String {
+        match &self.junction {
+            Some(junction) => format!("{junction}:{}", self.display),
+            None => self.display.clone(),
+        }
+    }
+}
+
 /// Every file of a load. Shared by reference between threads; adding takes a lock.
 #[derive(Debug, Default)]
 pub struct Files {
-    entries: std::sync::RwLock<Vec<Arc<FileEntry>>>,
+    entries: RwLock<Vec<Arc<FileEntry>>>,
 }
 
 /// A place as people read it.
@@ -34,20 +47,77 @@ pub struct Position {
     pub column: usize,
 }
 
+/// As bst writes places: `FILE [line L column C]`.
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [line {} column {}]", self.file, self.line, self.column)
+    }
+}
+
 impl Files {
     /// Registers a file and returns its id.
     pub fn add(&self, path: &Path, display: &str, junction: Option<&str>, text: Arc<str>) -> FileId {
-        let mut entries = self.entries.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let id = FileId(u32::try_from(entries.len()).unwrap_or(u32::MAX));
         let junction = junction.map(str::to_owned);
-        entries.push(Arc::new(FileEntry { path: path.into(), display: display.into(), junction, text }));
+        let entry = Arc::new(FileEntry { path: path.into(), display: display.into(), junction, text });
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let id = FileId::from_index(entries.len());
+        entries.push(entry);
         id
+    }
+
+    /// Registers a file that exists only in the program, under the name `<synthetic NAME>`, and gives the place
+    /// for the nodes that stand in it.
+    pub fn add_synthetic(&self, name: &str) -> Provenance {
+        let file = self.add(Path::new(name), &format!("<synthetic {name}>"), None, Arc::from(""));
+        Provenance { file: Some(file), start: 0, end: 0 }
+    }
+
+    /// Reads a file from disk and registers it.
+    ///
+    /// # Errors
+    /// `missing-file`, `loading-directory`, `invalid-yaml` for text that is not UTF-8, `unreadable-file` for
+    /// whatever else the system says.
+    pub fn read(&self, path: &Path, display: &str, junction: Option<&str>) -> Result<FileId, Diagnostic> {
+        let bytes = std::fs::read(path).map_err(|error| {
+            let path = path.display();
+            match error.kind() {
+                ErrorKind::NotFound => {
+                    Diagnostic::load("missing-file", format!("Could not find file at {path}"))
+                }
+                ErrorKind::IsADirectory => {
+                    Diagnostic::load("loading-directory", format!("{path} is a directory"))
+                }
+                _ => Diagnostic::load("unreadable-file", format!("Could not read {path}: {error}")),
+            }
+        })?;
+        let (text, fault) = match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                let mut bytes = error.into_bytes();
+                bytes.truncate(at);
+                (String::from_utf8(bytes).unwrap_or_default(), Some(at))
+            }
+        };
+        let id = self.add(path, display, junction, text.into());
+        match fault {
+            None => Ok(id),
+            Some(at) => {
+                let at = u32::try_from(at).unwrap_or(u32::MAX);
+                let message = format!("{} is not UTF-8 text", path.display());
+                Err(Diagnostic::load("invalid-yaml", message).at(Provenance {
+                    file: Some(id),
+                    start: at,
+                    end: at,
+                }))
+            }
+        }
     }
 
     /// The file of that id.
     pub fn get(&self, id: FileId) -> Arc<FileEntry> {
-        let entries = self.entries.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        entries[id.0 as usize].clone()
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries[id.index()].clone()
     }
 
     /// The place of a node; `None` for made-up nodes.
@@ -55,12 +125,8 @@ impl Files {
         let entry = self.get(at.file?);
         let before = &entry.text[..(at.start as usize).min(entry.text.len())];
         let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        let file = match &entry.junction {
-            Some(junction) => format!("{junction}:{}", entry.display),
-            None => entry.display.clone(),
-        };
         Some(Position {
-            file,
+            file: entry.name(),
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count(),
         })

@@ -2,17 +2,30 @@
 //!
 //! The dialect is BuildStream's: one document, a mapping at the top, string keys, scalars are strings, no
 //! anchors, no tags beyond the core ones, duplicate keys are errors.
+//!
+//! | Wanted | Found in |
+//! |---|---|
+//! | a file's text, `FILE [line L column C]` of a place | [`Files::read`], [`Files::position`] |
+//! | text to nodes | [`parse()`] |
+//! | typed values: `get_str`, `opt_bool`, `as_enum`, `validate_keys`, … | [`access`] |
+//! | one mapping over or under another | [`compose::compose`], [`compose::compose_under`] |
+//! | what a node holds as text, keys in order | [`Node::text`], [`Node::items`], [`Node::entries`], [`Mapping`] |
 
+pub mod access;
 pub mod compose;
 pub mod diagnostic;
 pub mod edit;
 pub mod file;
+pub mod mapping;
+pub mod nearest;
 pub mod node;
 pub mod parse;
 pub mod span;
 
+pub use compose::{assert_fully_composited, compose, compose_under};
 pub use diagnostic::{Diagnostic, Diagnostics, Domain};
 pub use file::Files;
-pub use node::{Mapping, Node, Value};
+pub use mapping::{Mapping, Text};
+pub use node::{Node, Value};
 pub use parse::parse;
 pub use span::{FileId, Provenance};

@@ -1,8 +1,7 @@
 //! The value of a document: scalars, sequences and mappings, each with its place.
 
-use crate::diagnostic::Diagnostic;
+use crate::mapping::{Mapping, Text};
 use crate::span::Provenance;
-use indexmap::IndexMap;
 use std::sync::Arc;
 
 /// A value and where it was written. Cloning is cheap: content is shared and copied on write.
@@ -15,35 +14,99 @@ pub struct Node {
 }
 
 /// What a [`Node`] holds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Nothing was written (`key:` with no value, or `~`).
+    /// No value. Never written in a file (`key:` and `key: ~` are the texts "" and "~", as in bst); programs set
+    /// it, a ref that is not known yet for one.
     Null,
-    /// A scalar: always text, whatever it looks like.
-    Scalar(Arc<str>),
+    /// A scalar: always text, whatever it looks like, without white space around it.
+    Scalar(Text),
     /// A sequence.
     Sequence(Arc<Vec<Node>>),
     /// A mapping.
     Mapping(Arc<Mapping>),
 }
 
-/// The content of a mapping: keys in the order they were written.
-pub type Mapping = IndexMap<Arc<str>, Node>;
+/// Equal when the values are; places do not count.
+impl PartialEq for Node {
+    fn eq(&self, other: &Node) -> bool {
+        self.value == other.value
+    }
+}
+
+impl Eq for Node {}
+
+impl From<Value> for Node {
+    fn from(value: Value) -> Node {
+        Node { value, at: Provenance::SYNTHETIC }
+    }
+}
+
+impl From<&str> for Node {
+    fn from(text: &str) -> Node {
+        Node::scalar(text)
+    }
+}
+
+impl From<String> for Node {
+    fn from(text: String) -> Node {
+        Node::scalar(text)
+    }
+}
+
+/// As bst writes truth values of its own: `True` and `False`.
+impl From<bool> for Node {
+    fn from(truth: bool) -> Node {
+        Node::scalar(if truth { "True" } else { "False" })
+    }
+}
+
+impl From<i64> for Node {
+    fn from(number: i64) -> Node {
+        Node::scalar(number.to_string())
+    }
+}
+
+impl From<Vec<Node>> for Node {
+    fn from(items: Vec<Node>) -> Node {
+        Node::sequence(items)
+    }
+}
+
+impl From<Mapping> for Node {
+    fn from(entries: Mapping) -> Node {
+        Node::mapping(entries)
+    }
+}
 
 impl Node {
-    /// A made-up scalar.
-    pub fn scalar(text: impl Into<Arc<str>>) -> Node {
-        Node { value: Value::Scalar(text.into()), at: Provenance::SYNTHETIC }
+    /// A made-up scalar. White space around the text is not kept, as in bst.
+    pub fn scalar(text: impl Into<Text>) -> Node {
+        let text = text.into();
+        let bare = trim(&text);
+        let text = if bare.len() == text.len() { text } else { Text::new(bare) };
+        Value::Scalar(text).into()
+    }
+
+    /// A made-up node that holds nothing.
+    pub fn null() -> Node {
+        Value::Null.into()
     }
 
     /// A made-up sequence.
     pub fn sequence(items: Vec<Node>) -> Node {
-        Node { value: Value::Sequence(Arc::new(items)), at: Provenance::SYNTHETIC }
+        Value::Sequence(Arc::new(items)).into()
     }
 
     /// A made-up mapping.
     pub fn mapping(entries: Mapping) -> Node {
-        Node { value: Value::Mapping(Arc::new(entries)), at: Provenance::SYNTHETIC }
+        Value::Mapping(Arc::new(entries)).into()
+    }
+
+    /// The same node at another place.
+    pub fn with_place(mut self, at: Provenance) -> Node {
+        self.at = at;
+        self
     }
 
     /// The entry of a mapping; `None` when this is no mapping or has no such key.
@@ -54,38 +117,54 @@ impl Node {
         }
     }
 
-    /// The text of a scalar, or a diagnostic saying what stands here instead.
-    pub fn as_str(&self) -> Result<&str, Diagnostic> {
+    /// The text of a scalar.
+    pub fn text(&self) -> Option<&str> {
         match &self.value {
-            Value::Scalar(text) => Ok(text),
-            _ => Err(self.expected("a string")),
+            Value::Scalar(text) => Some(text),
+            _ => None,
         }
     }
 
-    /// The items of a sequence, or a diagnostic.
-    pub fn as_sequence(&self) -> Result<&[Node], Diagnostic> {
+    /// The items of a sequence.
+    pub fn items(&self) -> Option<&[Node]> {
         match &self.value {
-            Value::Sequence(items) => Ok(items),
-            _ => Err(self.expected("a list")),
+            Value::Sequence(items) => Some(items),
+            _ => None,
         }
     }
 
-    /// The entries of a mapping, or a diagnostic.
-    pub fn as_mapping(&self) -> Result<&Mapping, Diagnostic> {
+    /// The entries of a mapping.
+    pub fn entries(&self) -> Option<&Mapping> {
         match &self.value {
-            Value::Mapping(entries) => Ok(entries),
-            _ => Err(self.expected("a dictionary")),
+            Value::Mapping(entries) => Some(entries),
+            _ => None,
         }
     }
 
-    /// A diagnostic that something else was expected here.
-    pub fn expected(&self, what: &str) -> Diagnostic {
-        let found = match &self.value {
-            Value::Null => "nothing",
-            Value::Scalar(_) => "a string",
-            Value::Sequence(_) => "a list",
-            Value::Mapping(_) => "a dictionary",
-        };
-        Diagnostic::load("invalid-data", format!("Expected {what}, found {found}")).at(self.at)
+    /// The items of a sequence, to change them; copies them when they are shared.
+    pub fn items_mut(&mut self) -> Option<&mut Vec<Node>> {
+        match &mut self.value {
+            Value::Sequence(items) => Some(Arc::make_mut(items)),
+            _ => None,
+        }
     }
+
+    /// The entries of a mapping, to change them; copies them when they are shared.
+    pub fn entries_mut(&mut self) -> Option<&mut Mapping> {
+        match &mut self.value {
+            Value::Mapping(entries) => Some(Arc::make_mut(entries)),
+            _ => None,
+        }
+    }
+
+    /// Whether this holds nothing.
+    pub fn is_null(&self) -> bool {
+        matches!(self.value, Value::Null)
+    }
+}
+
+/// Python's idea of white space, which bst strips from every scalar: beside Unicode's it has the four
+/// separators U+001C to U+001F.
+pub(crate) fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))
 }
