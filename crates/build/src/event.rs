@@ -29,6 +29,54 @@ pub enum Action {
     Query,
 }
 
+impl Action {
+    /// Name of the queue in summaries (`Fetch Queue`) and of the job in log lines once in lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Main => "Main",
+            Action::Track => "Track",
+            Action::Fetch => "Fetch",
+            Action::Pull => "Pull",
+            Action::Build => "Build",
+            Action::Push => "Push",
+            Action::SourcePush => "Src-push",
+            Action::Query => "Cache-query",
+        }
+    }
+
+    /// What the queue has done to an element that went through it (`Sources Fetched`).
+    pub fn done(self) -> &'static str {
+        match self {
+            Action::Main => "Done",
+            Action::Track => "Sources Tracked",
+            Action::Fetch => "Sources Fetched",
+            Action::Pull => "Artifacts Pulled",
+            Action::Build => "Built",
+            Action::Push => "Artifacts Pushed",
+            Action::SourcePush => "Sources Pushed",
+            Action::Query => "Cache queried",
+        }
+    }
+}
+
+/// A cache key as it is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DisplayKey {
+    /// The whole key, or 64 question marks while it is not known.
+    pub full: Arc<str>,
+    /// Whether it is the key of a strict build plan; shown dimmed if not.
+    pub strict: bool,
+}
+
+/// An element that has something to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// Full element name (`junction.bst:element.bst`).
+    pub element: Arc<str>,
+    /// Its key; `None` for messages that bst writes without one (those of the sandbox).
+    pub key: Option<DisplayKey>,
+}
+
 /// Who a message is about.
 #[derive(Clone, Debug)]
 pub struct Subject {
@@ -36,10 +84,16 @@ pub struct Subject {
     pub job: Option<JobId>,
     /// What is being done.
     pub action: Action,
-    /// Full element name (`junction.bst:element.bst`), if any.
-    pub element: Option<Arc<str>>,
-    /// Full display key of the element, if known.
-    pub key: Option<Arc<str>>,
+    /// The element of the job; shown in the log of the whole run.
+    pub element: Option<Issuer>,
+    /// The element that speaks, where it is another than the job's (a dependency being staged); written to the log
+    /// of the job. `None`: the job's own.
+    pub speaker: Option<Issuer>,
+}
+
+impl Subject {
+    /// Nobody: the program itself, outside of any job.
+    pub const MAIN: Subject = Subject { job: None, action: Action::Main, element: None, speaker: None };
 }
 
 /// Kinds of message; the names of bst's log.
@@ -80,12 +134,25 @@ pub struct Message {
     pub text: String,
     /// More lines.
     pub detail: Option<String>,
-    /// How long the activity took (`Success`, `Failure`, `Skipped`).
+    /// How long the activity took (`Success`, `Failure`).
     pub elapsed: Option<Duration>,
-    /// The log file of the job.
-    pub log: Option<PathBuf>,
-    /// For failures: bst's error domain (`sandbox`, `source`, `element` …) and reason.
-    pub reason: Option<(&'static str, String)>,
+}
+
+/// Why a job failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// One line.
+    pub message: String,
+    /// More lines.
+    pub detail: Option<String>,
+    /// What the user can do.
+    pub hint: Option<String>,
+    /// bst's error domain in lower case (`sandbox`, `source`, `element` …).
+    pub domain: &'static str,
+    /// bst's reason, if there is one.
+    pub reason: Option<String>,
+    /// Whether a build directory was kept that a shell can enter.
+    pub sandbox: bool,
 }
 
 /// What happens during a run.
@@ -104,6 +171,8 @@ pub enum Event {
         job: JobId,
         /// Who.
         subject: Subject,
+        /// The log file of the job.
+        log: Option<PathBuf>,
     },
     /// Progress of a download or transfer.
     Progress {
@@ -114,34 +183,75 @@ pub enum Event {
         /// Bytes in all.
         total: Option<u64>,
     },
+    /// A job failed for a reason that may pass (the network), and is tried again.
+    JobRetried {
+        /// The job.
+        job: JobId,
+        /// Who.
+        subject: Subject,
+        /// Which try failed, from 1.
+        attempt: u32,
+        /// How long it took.
+        elapsed: Duration,
+        /// Why.
+        failure: Failure,
+        /// The log file of the job.
+        log: Option<PathBuf>,
+    },
     /// A job ended.
     JobFinished {
         /// The job.
         job: JobId,
-        /// Who.
+        /// Who; the key is the one known now.
         subject: Subject,
         /// How.
         result: JobResult,
         /// How long it took.
         elapsed: Duration,
+        /// The log file of the job.
+        log: Option<PathBuf>,
+    },
+    /// A queue let an element pass without a job: there was nothing to do for it.
+    Passed {
+        /// The queue.
+        queue: Action,
+        /// Full name of the element.
+        element: Arc<str>,
     },
 }
 
 /// How a job ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum JobResult {
     /// Done.
     Done,
-    /// There was nothing to do.
-    Skipped,
+    /// It found that there was nothing to do; what for (`Pull`).
+    Skipped(String),
     /// It failed.
-    Failed,
+    Failed(Failure),
     /// It was stopped.
     Cancelled,
+}
+
+/// What to do after a job failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Decision {
+    /// Go on with whatever does not need it.
+    Continue,
+    /// Finish what runs and stop.
+    Quit,
+    /// Stop what runs.
+    Terminate,
+    /// Run the job again.
+    Retry,
 }
 
 /// Consumes events. Called from any thread, in the order things happened per job.
 pub trait Sink: Send + Sync {
     /// Takes one event.
     fn event(&self, event: Event);
+
+    /// Says how to go on after a job failed. Called after its [`Event::JobFinished`], on one thread at a time; new
+    /// jobs wait for the answer. May take as long as a person does.
+    fn failed(&self, job: JobId, subject: &Subject, failure: &Failure) -> Decision;
 }
