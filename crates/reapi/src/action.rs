@@ -65,7 +65,7 @@ pub struct OutputDirectory {
     /// Path relative to the working directory.
     #[prost(string, tag = "1")]
     pub path: String,
-    /// Digest of a serialized [`Tree`](crate::Tree).
+    /// Digest of a serialized [`TreeMessage`](crate::TreeMessage).
     #[prost(message, optional, tag = "3")]
     pub tree_digest: Option<DigestMessage>,
     /// Whether the tree is topologically sorted.

@@ -98,9 +98,9 @@ pub struct Directory {
     pub node_properties: Option<NodeProperties>,
 }
 
-/// A whole tree in one message, as some servers answer.
+/// A whole tree in one message (`Tree` in the API), as some servers answer.
 #[derive(Clone, PartialEq, Eq, Hash, Message)]
-pub struct Tree {
+pub struct TreeMessage {
     /// The top.
     #[prost(message, optional, tag = "1")]
     pub root: Option<Directory>,

@@ -20,5 +20,7 @@ pub use action::{Action, ActionResult, ExecutedActionMetadata, OutputDirectory, 
 pub use artifact::{Artifact, ArtifactName, LogFile, SandboxState, Source};
 pub use command::{Command, EnvironmentVariable, Platform, Property};
 pub use digest::Digest;
-pub use directory::{Directory, DirectoryNode, FileNode, NodeProperties, NodeProperty, SymlinkNode, Tree};
+pub use directory::{
+    Directory, DirectoryNode, FileNode, NodeProperties, NodeProperty, SymlinkNode, TreeMessage,
+};
 pub use services::{ActionCache, Assets, Cas, Executor, ServiceError, Services};

@@ -259,7 +259,8 @@ pub struct Executed {
 /// Runs commands.
 pub trait Executor: Send + Sync {
     /// Runs one command to its end and collects its outputs. Output of the command goes to `log` as it comes.
-    fn execute(&self, execution: &Execution, log: &mut dyn Write, cancel: &Cancel) -> ServiceResult<Executed>;
+    fn execute(&self, execution: &Execution, log: &mut dyn Write, cancel: &Cancel)
+    -> ServiceResult<Executed>;
 
     /// Stops (`true`) or continues (`false`) every process of every running execution (SIGTSTP, SIGCONT).
     fn suspend(&self, stop: bool);
