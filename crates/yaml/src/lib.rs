@@ -9,11 +9,13 @@
 //! | text to nodes | [`parse()`] |
 //! | typed values: `get_str`, `opt_bool`, `as_enum`, `validate_keys`, … | [`access`] |
 //! | one mapping over or under another | [`compose::compose`], [`compose::compose_under`] |
+//! | a node as bst writes it into files | [`dump()`] |
 //! | what a node holds as text, keys in order | [`Node::text`], [`Node::items`], [`Node::entries`], [`Mapping`] |
 
 pub mod access;
 pub mod compose;
 pub mod diagnostic;
+pub mod dump;
 pub mod edit;
 pub mod file;
 pub mod mapping;
@@ -24,6 +26,7 @@ pub mod span;
 
 pub use compose::{assert_fully_composited, compose, compose_under};
 pub use diagnostic::{Diagnostic, Diagnostics, Domain};
+pub use dump::dump;
 pub use file::Files;
 pub use mapping::{Mapping, Text};
 pub use node::{Node, Value};
