@@ -2,9 +2,10 @@
 
 use crate::assembly::Assembly;
 use crate::key::KeyValue;
-use crate::source::{Source, SourceContext};
-use bourn_project::{Element, ElementGraph, ElementId, KindOrigin, SourceDeclaration};
+use crate::source::{Source, SourceContext, UrlTable};
+use bourn_project::{Element, ElementGraph, ElementId, KindOrigin, Project, SourceDeclaration};
 use bourn_yaml::Diagnostics;
+use std::sync::Arc;
 
 /// An element in its graph, as its kind sees it.
 #[derive(Clone, Copy)]
@@ -66,6 +67,11 @@ pub trait SourceKind: Sync {
         declaration: &SourceDeclaration,
         context: &SourceContext<'_>,
     ) -> Result<Box<dyn Source>, Diagnostics>;
+
+    /// The keys of a source that make up its ref: what `track` writes and project.refs holds.
+    fn ref_keys(&self) -> &'static [&'static str] {
+        &["ref"]
+    }
 }
 
 /// The kinds that the plan can ask, by name and origin.
@@ -75,4 +81,11 @@ pub trait KindTable: Sync {
 
     /// The source kind.
     fn source(&self, kind: &str, origin: &KindOrigin) -> Option<&dyn SourceKind>;
+
+    /// What aliases and mirrors mean: a table per project, same index as `projects`. A parent stands before its
+    /// subprojects.
+    ///
+    /// # Errors
+    /// What is wrong with `aliases:` and `mirrors:`.
+    fn urls(&self, projects: &[Project]) -> Result<Vec<Arc<dyn UrlTable>>, Diagnostics>;
 }

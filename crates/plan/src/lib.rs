@@ -13,4 +13,8 @@ pub use assembly::{Assembly, Step};
 pub use key::{CacheKey, KeyValue, StrictKey, WeakKey};
 pub use kind::{Description, ElementContext, ElementKind, KindTable, SourceKind};
 pub use plan::{Plan, PlannedElement, plan};
-pub use source::{FetchContext, PlannedSource, Source, SourceContext, SourceError, SourceRef, StageContext, TrackContext};
+pub use source::{
+    Auth, Candidate, Credentials, FetchContext, FileTimes, LocalDigests, PlannedSource, Previous, Progress,
+    ProvenanceContext, Source, SourceContext, SourceError, SourceProvenance, SourceRef, StageContext,
+    TrackContext, UrlError, UrlTable, Warning, Warnings,
+};

@@ -2,7 +2,7 @@
 
 use crate::key::{StrictKey, WeakKey};
 use crate::kind::{Description, KindTable};
-use crate::source::{LocalDigests, PlannedSource};
+use crate::source::{LocalDigests, PlannedSource, UrlTable, Warning};
 use bourn_project::{ElementGraph, ElementId};
 use bourn_yaml::Diagnostics;
 use std::sync::Arc;
@@ -13,6 +13,10 @@ pub struct Plan {
     pub graph: Arc<ElementGraph>,
     /// One entry per element of the graph, same index.
     pub elements: Vec<PlannedElement>,
+    /// What aliases mean, per project of the graph, same index.
+    pub urls: Vec<Arc<dyn UrlTable>>,
+    /// What is odd about the files.
+    pub warnings: Vec<Warning>,
 }
 
 /// One element of a [`Plan`].

@@ -2,30 +2,94 @@
 
 use crate::key::KeyValue;
 use bourn_project::{Project, SourceDeclaration};
-use bourn_reapi::services::Cancel;
-use bourn_reapi::{Cas, Digest};
-use bourn_yaml::Node;
+use bourn_reapi::services::{Cancel, ErrorKind, ExportOptions};
+use bourn_reapi::{Cas, Digest, ServiceError};
+use bourn_yaml::{Diagnostic, Diagnostics, Domain, Node, Provenance};
 use std::path::Path;
+use std::sync::Mutex;
 
-/// What is known when a source is configured. No network, no cache.
+/// What is known when a source is configured. No network, no cache, no tools of the host.
+#[derive(Clone, Copy)]
 pub struct SourceContext<'a> {
     /// The project that declares it.
     pub project: &'a Project,
-    /// All projects of the graph, for alias mappings that lead to a parent.
-    pub projects: &'a [Project],
-    /// Full name of its element, for messages.
+    /// Name of its element below the project's element path, with suffix (`base/zlib.bst`).
     pub element: &'a str,
-    /// Digests of local directories and files by absolute path: kept between runs, checked by stat.
-    pub local: &'a dyn LocalDigests,
+    /// Aliases and mirrors of that project.
+    pub urls: &'a dyn UrlTable,
+    /// Takes what is odd but no error.
+    pub warnings: &'a Warnings,
+}
+
+/// A warning about the user's files.
+#[derive(Clone, Debug)]
+pub struct Warning {
+    /// bst's token (`unaliased-url`, or `kind:token` of a plugin), if it can be made fatal.
+    pub token: Option<&'static str>,
+    /// One sentence.
+    pub message: String,
+    /// More lines.
+    pub detail: Option<String>,
+    /// The place.
+    pub at: Provenance,
+}
+
+/// Warnings raised while planning, from any thread.
+#[derive(Debug, Default)]
+pub struct Warnings(Mutex<Vec<Warning>>);
+
+impl Warnings {
+    /// Keeps a warning, or turns it into the error that the project's `fatal-warnings` make of it.
+    ///
+    /// # Errors
+    /// The warning, its token as the code, when the project says that it is fatal.
+    pub fn raise(&self, project: &Project, warning: Warning) -> Result<(), Diagnostic> {
+        if let Some(token) =
+            warning.token.filter(|token| project.fatal_warnings.iter().any(|name| name == token))
+        {
+            let mut diagnostic = Diagnostic::new(Domain::Plugin, token, warning.message).at(warning.at);
+            diagnostic.detail = warning.detail;
+            return Err(
+                diagnostic.hint(format!("`fatal-warnings` of project `{}` names `{token}`", project.name))
+            );
+        }
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(warning);
+        Ok(())
+    }
+
+    /// All that was kept.
+    pub fn take(&self) -> Vec<Warning> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
 }
 
 /// Remembers what local files hash to, so that an unchanged tree is not read twice.
 pub trait LocalDigests: Sync {
-    /// The digest of the tree (or single file) at `path`, as the store would name it.
-    fn digest(&self, path: &Path) -> Result<Digest, SourceError>;
+    /// The digest of the directory that staging `path` gives: the directory itself, or one that holds nothing but
+    /// the file or symbolic link that `path` is.
+    ///
+    /// # Errors
+    /// The path is not there or cannot be read.
+    fn tree(&self, path: &Path, times: FileTimes) -> Result<Digest, SourceError>;
+
+    /// The digest of the content of a regular file.
+    ///
+    /// # Errors
+    /// The file is not there or cannot be read.
+    fn file(&self, path: &Path) -> Result<Digest, SourceError>;
 }
 
-/// The ref of a source: what `track` found or the project pins. A scalar, or a structure for some kinds.
+/// Whether modification times of files are part of a tree.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FileTimes {
+    /// They are not (kind `local`).
+    Dropped,
+    /// They are (workspaces).
+    Kept,
+}
+
+/// The ref of a source as the element file or project.refs keeps it: a mapping of the source's keys that make it
+/// up, most often `ref` alone. A key with [`Value::Null`](bourn_yaml::Value::Null) is to be removed.
 pub type SourceRef = Node;
 
 /// What went wrong with a source outside of its configuration.
@@ -43,12 +107,66 @@ pub struct SourceError {
     pub temporary: bool,
 }
 
+impl std::fmt::Display for SourceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for SourceError {}
+
+impl SourceError {
+    /// An error for which bst has no reason.
+    pub fn new(message: impl Into<String>) -> SourceError {
+        SourceError { reason: "", message: message.into(), detail: None, hint: None, temporary: false }
+    }
+
+    /// Sets bst's reason.
+    pub fn reason(mut self, reason: &'static str) -> SourceError {
+        self.reason = reason;
+        self
+    }
+
+    /// Sets the longer text.
+    pub fn detail(mut self, detail: impl Into<String>) -> SourceError {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Says what the user can do.
+    pub fn hint(mut self, hint: impl Into<String>) -> SourceError {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says that trying again may help.
+    pub fn temporary(mut self) -> SourceError {
+        self.temporary = true;
+        self
+    }
+}
+
+impl From<ServiceError> for SourceError {
+    fn from(error: ServiceError) -> SourceError {
+        let temporary = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TimedOut);
+        SourceError { reason: "", message: error.message, detail: error.detail, hint: error.hint, temporary }
+    }
+}
+
 /// Where a source reports what it does.
 pub trait Progress: Send + Sync {
     /// A line for the log of the job (`Fetching URL`).
     fn status(&self, text: &str);
-    /// A warning, with its token if it has one (`ref-not-in-track`).
-    fn warn(&self, token: Option<&str>, text: &str);
+
+    /// Something odd, with its token if it has one (`ref-not-in-track`, `git:unused-lfs`).
+    ///
+    /// # Errors
+    /// The warning itself when the project says that it is fatal.
+    fn warn(&self, token: Option<&'static str>, text: &str, detail: Option<&str>) -> Result<(), SourceError>;
+
+    /// Output of a tool of the host, for the log of the job.
+    fn log(&self, output: &str);
+
     /// Bytes of a download so far, and in all if known.
     fn bytes(&self, done: u64, total: Option<u64>);
 }
@@ -61,7 +179,7 @@ pub struct FetchContext<'a> {
     pub cas: &'a dyn Cas,
     /// What earlier sources of the element staged, for sources that need them.
     pub previous: Option<Digest>,
-    /// URLs to try for an aliased URL, in order, as configured (`fetch.source`, mirrors).
+    /// Aliases and mirrors of the project that declares the source.
     pub urls: &'a dyn UrlTable,
     /// Where to report.
     pub progress: &'a dyn Progress,
@@ -75,36 +193,92 @@ pub type TrackContext<'a> = FetchContext<'a>;
 /// What staging is given: the same; everything needed was fetched before.
 pub type StageContext<'a> = FetchContext<'a>;
 
-/// Translates aliased URLs.
-pub trait UrlTable: Sync {
-    /// Candidates for fetching `url` (written with or without alias), best first, with extra data of mirror kinds.
-    fn fetch(&self, url: &str) -> Vec<String>;
-    /// Candidates for tracking.
-    fn track(&self, url: &str) -> Vec<String>;
-    /// The value of `auth` headers or netrc credentials for an URL, never printed.
+/// What aliases of one project mean, mirrors and the user's `fetch` and `track` settings taken into account.
+pub trait UrlTable: Send + Sync {
+    /// The URL by the project's own aliases, or those of the parent project that they are mapped to. Mirrors do
+    /// not count: this is what enters keys, messages and provenance. Unaliased URLs come back as they are.
+    ///
+    /// # Errors
+    /// `missing-alias-mapping`, `invalid-source-alias`.
+    fn translate(&self, url: &str) -> Result<String, UrlError>;
+
+    /// Checks a URL of a configuration as bst does when a source marks it. The alias; `None` for an unaliased
+    /// URL, which is worth the warning `unaliased-url`.
+    ///
+    /// # Errors
+    /// `invalid-source-alias`, `missing-alias-mapping`, `missing-source-alias-target`.
+    fn check(&self, url: &str) -> Result<Option<String>, UrlError>;
+
+    /// What to try when `url` is fetched, best first. Never empty.
+    fn fetch(&self, url: &str) -> Vec<Candidate>;
+
+    /// What to try when `url` is tracked, best first. Never empty.
+    fn track(&self, url: &str) -> Vec<Candidate>;
+
+    /// The credentials kept for the host of a translated URL. Never printed.
     fn credentials(&self, url: &str) -> Option<Credentials>;
 }
 
-/// Credentials for a download.
-#[derive(Clone)]
-pub enum Credentials {
-    /// User and password.
-    Basic(String, String),
-    /// A bearer token.
-    Bearer(String),
+/// Why a URL cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlError {
+    /// bst's reason.
+    pub reason: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// More lines.
+    pub detail: Option<String>,
+}
+
+/// A URL to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The URL, no alias left.
+    pub url: String,
+    /// How credentials are to be sent, if there are any.
+    pub auth: Auth,
+}
+
+/// How credentials are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Auth {
+    /// User and password, when the server asks.
+    #[default]
+    Basic,
+    /// The password as a bearer token, always (mirror kinds demand it as `http-auth`).
+    Bearer,
+}
+
+/// Credentials for a host.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user; may be empty.
+    pub user: String,
+    /// The password or token.
+    pub password: String,
+}
+
+/// Shows who, never the password.
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
+    }
 }
 
 /// What a source says of where it comes from (`%{source-info}`).
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Provenance {
+pub struct SourceProvenance {
     /// The mapping that `show` prints, in bst's key order.
     pub entries: Vec<(String, KeyValue)>,
 }
 
 /// A configured source.
 pub trait Source: Send + Sync {
-    /// What enters the key.
-    fn unique_key(&self) -> Result<KeyValue, SourceError>;
+    /// What enters the key. Only asked when the source is resolved.
+    ///
+    /// # Errors
+    /// Local files that cannot be read.
+    fn unique_key(&self, local: &dyn LocalDigests) -> Result<KeyValue, SourceError>;
 
     /// Whether it has a ref, or needs none.
     fn is_resolved(&self) -> bool;
@@ -113,38 +287,96 @@ pub trait Source: Send + Sync {
     fn reference(&self) -> Option<SourceRef>;
 
     /// The same source with another ref.
-    fn with_reference(&self, reference: &SourceRef) -> Result<Box<dyn Source>, bourn_yaml::Diagnostics>;
+    ///
+    /// # Errors
+    /// A ref that this kind cannot read.
+    fn with_reference(&self, reference: &SourceRef) -> Result<Box<dyn Source>, Diagnostics>;
 
-    /// Whether staging it works on what earlier sources of the element staged (patch): it is then not cached alone.
-    fn requires_previous(&self) -> bool {
-        false
-    }
-
-    /// Whether fetching or tracking it needs earlier sources staged (cargo2, gen_cargo_lock).
-    fn requires_previous_for_fetch(&self) -> bool {
-        false
+    /// What of the earlier sources of the element it works on. A source that needs any is not cached alone, and
+    /// cannot be the first.
+    fn previous(&self) -> Previous {
+        Previous::default()
     }
 
     /// Whether everything needed to stage it is on this machine.
-    fn is_fetched(&self, source_directory: &Path) -> bool;
+    ///
+    /// # Errors
+    /// A tool of the host that is needed to tell and is not there.
+    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError>;
 
     /// Finds the newest ref; `None` when this kind or configuration cannot be tracked.
+    ///
+    /// # Errors
+    /// The network, a server's answer, a tool of the host.
     fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError>;
 
     /// Brings everything needed to stage it; verified, resumable, published whole.
+    ///
+    /// # Errors
+    /// The network, a server's answer, a tool of the host, content that does not match the ref.
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError>;
 
     /// Stages it: the tree of its files, or of `previous` changed by it. Without its `directory:`.
+    ///
+    /// # Errors
+    /// Something was not fetched, an archive is malformed, a patch does not apply.
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError>;
 
-    /// Prepares a workspace opened at `directory` (git metadata and the like); staging already happened.
-    fn init_workspace(&self, directory: &Path, context: &StageContext<'_>) -> Result<(), SourceError> {
-        let _ = (directory, context);
+    /// Checks that only make sense once it is fetched, before it is staged or a workspace is opened.
+    ///
+    /// # Errors
+    /// Warnings that the project makes fatal.
+    fn validate(&self, context: &StageContext<'_>) -> Result<(), SourceError> {
+        let _ = context;
         Ok(())
     }
 
-    /// Where it comes from, for `%{source-info}`.
-    fn provenance(&self) -> Result<Vec<Provenance>, SourceError>;
+    /// Prepares a workspace: fills `directory`, which is there and holds what earlier sources put into it. The
+    /// default exports what is staged.
+    ///
+    /// # Errors
+    /// As for staging.
+    fn init_workspace(&self, directory: &Path, context: &StageContext<'_>) -> Result<(), SourceError> {
+        let tree = self.stage(context)?;
+        let options = ExportOptions { hardlinks: false, merge: true };
+        Ok(context.cas.export_tree(&tree, directory, &options)?)
+    }
+
+    /// Where it comes from, for `%{source-info}`. Only asked when the source is resolved. `None`: this kind does
+    /// not say, which is worth the warning `unavailable-source-info`.
+    ///
+    /// # Errors
+    /// Local files that cannot be read, provenance attributes that the project does not declare.
+    fn provenance(
+        &self,
+        context: &ProvenanceContext<'_>,
+    ) -> Result<Option<Vec<SourceProvenance>>, SourceError>;
+
+    /// A directory of the host that holds exactly what is staged, if there is one: junctions read it in place.
+    fn local_path(&self) -> Option<&Path> {
+        None
+    }
+}
+
+/// What telling the provenance of a source is given.
+pub struct ProvenanceContext<'a> {
+    /// The project that declares it.
+    pub project: &'a Project,
+    /// Digests of local files.
+    pub local: &'a dyn LocalDigests,
+    /// Where downloads are kept (`sourcedir`): submodules are only known once fetched.
+    pub source_directory: &'a Path,
+}
+
+/// When a source needs what earlier sources of its element staged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Previous {
+    /// To be tracked.
+    pub track: bool,
+    /// To be fetched.
+    pub fetch: bool,
+    /// To be staged.
+    pub stage: bool,
 }
 
 /// A source with its place in the element.

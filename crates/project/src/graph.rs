@@ -50,10 +50,18 @@ pub struct Project {
     pub ref_storage: RefStorage,
     /// `fatal-warnings:`, resolved to names; sorted, as they enter the key.
     pub fatal_warnings: Vec<String>,
-    /// `aliases:`, as written.
+    /// `aliases:`, a mapping of texts, variables expanded (`project-root` and `toplevel-root` with their `-uri`
+    /// forms among them).
     pub aliases: Node,
-    /// `mirrors:`, as written (each a mapping), in order.
+    /// `mirrors:` (each a mapping), in order, variables expanded; the user configuration's list where it has one.
     pub mirrors: Vec<Node>,
+    /// Whether the mirrors come from the user configuration.
+    pub user_mirrors: bool,
+    /// The mirror to try first: `--default-mirror`, else `default-mirror` of the user configuration, else none
+    /// (the first of the list).
+    pub default_mirror: Option<String>,
+    /// `junctions.disallow-subproject-uris`.
+    pub disallow_subproject_uris: bool,
     /// Resolved origins of the source mirror kinds in use.
     pub mirror_origins: IndexMap<String, KindOrigin>,
     /// Values of the project options, by name, for `show` and for option variables.
@@ -73,6 +81,9 @@ pub struct Project {
     /// The alias translations that the parent project imposes (`map-aliases`, `aliases` of the junction), child
     /// alias to parent alias.
     pub alias_mapping: IndexMap<String, String>,
+    /// `map-aliases: identity` of the junction: aliases that the mapping does not name mean the parent's alias of
+    /// the same name.
+    pub alias_identity: bool,
     /// The project that holds the junction.
     pub parent: Option<ProjectId>,
 }

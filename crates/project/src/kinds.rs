@@ -47,6 +47,10 @@ pub trait Kinds: Sync {
     /// The same of a source kind.
     fn source_defaults(&self, kind: &str, origin: &KindOrigin) -> Option<String>;
 
+    /// The keys of a source that make up its ref (most often `ref` alone): where the project keeps refs in
+    /// project.refs, those written in the element are dropped and those of project.refs taken.
+    fn source_ref_keys(&self, kind: &str, origin: &KindOrigin) -> &'static [&'static str];
+
     /// Traits of an element kind that the loader checks.
     fn element_traits(&self, kind: &str, origin: &KindOrigin) -> KindTraits;
 

@@ -9,8 +9,8 @@ pub mod kinds;
 pub mod load;
 
 pub use graph::{
-    Dependency, DependencyKind, Element, ElementGraph, ElementId, Project, ProjectId, RefStorage, SandboxConfig,
-    SourceDeclaration,
+    Dependency, DependencyKind, Element, ElementGraph, ElementId, Project, ProjectId, RefStorage,
+    SandboxConfig, SourceDeclaration,
 };
 pub use kinds::{KindOrigin, KindTraits, Kinds};
 pub use load::{JunctionNeed, LoadOptions, Loaded, load};
