@@ -148,6 +148,14 @@ pub trait Cas: Send + Sync {
     /// Stores one regular file of the file system.
     fn import_file(&self, path: &Path) -> ServiceResult<FileNode>;
 
+    /// Stores regular files of the file system; nodes in the order given. With `consume` the files are the caller's to
+    /// give away: they are moved into the store where the file system allows, and what stands at `paths` afterwards
+    /// is unspecified. Implementations hash on all cores.
+    fn import_files(&self, paths: &[PathBuf], options: &ImportOptions) -> ServiceResult<Vec<FileNode>> {
+        let _ = options;
+        paths.iter().map(|path| self.import_file(path)).collect()
+    }
+
     /// Stores a directory of the file system.
     fn import_tree(&self, path: &Path, options: &ImportOptions) -> ServiceResult<Digest>;
 
