@@ -26,8 +26,6 @@ pub(crate) struct Stage {
     pub(crate) project: PathBuf,
     /// The user configuration: cache, sources and logs below the scratch directory.
     pub(crate) configuration: PathBuf,
-    /// The cache directory.
-    pub(crate) cache: PathBuf,
 }
 
 /// Lays `examples/debian-stack` out with its tarballs in `directory`; the cache starts empty.
@@ -50,7 +48,7 @@ pub(crate) fn stage(directory: &Path) -> Outcome<Stage> {
     let place = directory.display();
     let text = format!("cachedir: {place}/cache\nsourcedir: {place}/sources\nlogdir: {place}/logs\n");
     write(&configuration, &text)?;
-    Ok(Stage { project, configuration, cache: directory.join("cache") })
+    Ok(Stage { project, configuration })
 }
 
 /// Runs the demonstration.

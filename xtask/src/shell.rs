@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// What a chore ends with: nothing, or one message for the person who called it.
 pub(crate) type Outcome<T = ()> = Result<T, String>;
@@ -31,21 +30,6 @@ pub(crate) fn capture(command: &mut Command) -> Outcome<String> {
         return Err(format!("`{}` failed ({})", words(command), output.status));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// Runs a command and returns how long it took; its output is kept away from the screen unless it fails.
-pub(crate) fn timed(command: &mut Command) -> Outcome<Duration> {
-    let start = Instant::now();
-    let output =
-        command.stdin(Stdio::null()).output().map_err(|error| format!("{}: {error}", words(command)))?;
-    let elapsed = start.elapsed();
-    if output.status.success() {
-        return Ok(elapsed);
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    let tail: Vec<&str> = text.lines().rev().take(30).collect();
-    let tail: Vec<&str> = tail.into_iter().rev().collect();
-    Err(format!("`{}` failed ({})\n{}", words(command), output.status, tail.join("\n")))
 }
 
 /// The binary of `bourn`, built with the release profile.
