@@ -1,7 +1,8 @@
 //! The resolved project: immutable declarations, every one with its place.
 
 use crate::kinds::KindOrigin;
-use bourn_yaml::{Node, Provenance};
+use crate::variable::Variables;
+use bourn_yaml::{Diagnostic, Node, Provenance, Text};
 use indexmap::IndexMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,10 +20,14 @@ pub struct ElementId(pub u32);
 pub struct ElementGraph {
     /// Every project reached, the toplevel one first.
     pub projects: Vec<Project>,
-    /// Every element reached from the targets.
+    /// Every element reached from the targets, then those only reached from [`ElementGraph::excepted`].
     pub elements: Vec<Element>,
     /// The elements named on the command line, in that order.
     pub targets: Vec<ElementId>,
+    /// The elements named with `--except`, in that order.
+    pub excepted: Vec<ElementId>,
+    /// What is not wrong but deserves a word: deprecated kinds and keys, refs that are ignored.
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Where refs of sources are kept.
@@ -36,7 +41,7 @@ pub enum RefStorage {
 }
 
 /// A project, fully resolved.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Project {
     /// `name:` of project.conf.
     pub name: String,
@@ -64,7 +69,7 @@ pub struct Project {
     pub disallow_subproject_uris: bool,
     /// Resolved origins of the source mirror kinds in use.
     pub mirror_origins: IndexMap<String, KindOrigin>,
-    /// Values of the project options, by name, for `show` and for option variables.
+    /// Values of the project options as text, by name in alphabetical order.
     pub options: IndexMap<String, String>,
     /// `shell:` section.
     pub shell: Node,
@@ -76,16 +81,18 @@ pub struct Project {
     pub default_targets: Vec<String>,
     /// `source-provenance-attributes`.
     pub provenance_attributes: IndexMap<String, String>,
-    /// Variables of the project itself, resolved (used where no element is at hand).
-    pub variables: IndexMap<Arc<str>, Arc<str>>,
-    /// The alias translations that the parent project imposes (`map-aliases`, `aliases` of the junction), child
-    /// alias to parent alias.
+    /// Variables of the project itself with `project-root` and the like (used where no element is at hand).
+    pub variables: Variables,
+    /// `aliases:` of the junction: alias of this project to alias of the parent.
     pub alias_mapping: IndexMap<String, String>,
     /// `map-aliases: identity` of the junction: aliases that the mapping does not name mean the parent's alias of
     /// the same name.
     pub alias_identity: bool,
     /// The project that holds the junction.
     pub parent: Option<ProjectId>,
+    /// The project as its junction elements see it: without includes from other projects. `None` on the view
+    /// itself.
+    pub first_pass: Option<Arc<Project>>,
 }
 
 /// What sort of dependency.
@@ -97,6 +104,18 @@ pub enum DependencyKind {
     Runtime,
     /// Both.
     All,
+}
+
+impl DependencyKind {
+    /// Whether it is needed while building.
+    pub fn is_build(self) -> bool {
+        self != DependencyKind::Runtime
+    }
+
+    /// Whether it is needed while running.
+    pub fn is_runtime(self) -> bool {
+        self != DependencyKind::Build
+    }
 }
 
 /// A dependency of an element, in bst's staging order.
@@ -111,7 +130,7 @@ pub struct Dependency {
     /// `config:` blocks of the dependency, with the kind's own meaning; variables expanded.
     pub config: Vec<Node>,
     /// The name as it was written (`junction.bst:element.bst`).
-    pub path: String,
+    pub path: Arc<str>,
     /// Where it was written.
     pub at: Provenance,
 }
@@ -119,7 +138,7 @@ pub struct Dependency {
 /// A source as declared, defaults composed and variables expanded.
 #[derive(Clone, Debug)]
 pub struct SourceDeclaration {
-    /// Source kind.
+    /// Source kind; `workspace` stands for the open workspace of the element, with `path:` in the configuration.
     pub kind: Arc<str>,
     /// Where the kind comes from.
     pub origin: KindOrigin,
@@ -131,6 +150,8 @@ pub struct SourceDeclaration {
     pub provenance: Option<Node>,
     /// The remaining keys, with `ref` taken from project.refs where refs are kept there.
     pub config: Node,
+    /// Which place `ref` was taken from.
+    pub ref_storage: RefStorage,
     /// The node as it stands in the element file, before defaults; where a new ref is written to.
     pub at: Provenance,
 }
@@ -165,22 +186,23 @@ pub struct Element {
     pub origin: KindOrigin,
     /// `description:`.
     pub description: Option<String>,
-    /// Direct dependencies in bst's order: build, runtime and both, as `show` orders them.
+    /// Direct dependencies of all kinds in bst's order; those for building and those for running are this list
+    /// filtered.
     pub dependencies: Vec<Dependency>,
     /// Its sources.
     pub sources: Vec<SourceDeclaration>,
     /// Resolved variables.
-    pub variables: IndexMap<Arc<str>, Arc<str>>,
+    pub variables: Variables,
     /// Resolved environment.
-    pub environment: IndexMap<Arc<str>, Arc<str>>,
-    /// Names of the environment that stay out of the key.
-    pub environment_nocache: Vec<String>,
+    pub environment: Arc<IndexMap<Text, Text>>,
+    /// Names of the environment that stay out of the key, sorted.
+    pub environment_nocache: Arc<[Text]>,
     /// `config:`, composed and expanded.
     pub config: Node,
     /// `public:`, composed and expanded.
     pub public: Node,
     /// `sandbox:`.
-    pub sandbox: SandboxConfig,
+    pub sandbox: Arc<SandboxConfig>,
     /// The top of its file.
     pub at: Provenance,
 }

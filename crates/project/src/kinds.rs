@@ -15,6 +15,8 @@ pub enum KindOrigin {
         package: String,
         /// What the project demands of its version (`>=1.2`), verbatim.
         specifier: String,
+        /// The version that answers the demand: the first of [`Kinds::package_versions`] that does.
+        version: String,
     },
     /// A file of a project: `origin: local`, or `origin: junction` after the junction was followed.
     File {
@@ -35,29 +37,57 @@ pub struct KindTraits {
     pub forbids_build_dependencies: bool,
     /// Sources are an error.
     pub forbids_sources: bool,
+    /// Whether dependencies may have a `config:`.
+    pub takes_dependency_config: bool,
+    /// Why the kind should not be used any more, if so.
+    pub deprecated: Option<String>,
 }
 
 /// The kinds known to the program, as the loader needs them.
 pub trait Kinds: Sync {
     /// The defaults (`variables:`, `environment:`, `config:`, `public:`, `sandbox:` …) of an element kind in the
     /// version that its origin names; text of a YAML document. `None`: the kind is unknown. Kinds with no
-    /// defaults answer an empty text.
+    /// defaults answer an empty text. Not asked for [`KindOrigin::File`]: there `KIND.yaml` of the directory is
+    /// read.
     fn element_defaults(&self, kind: &str, origin: &KindOrigin) -> Option<String>;
 
-    /// The same of a source kind.
-    fn source_defaults(&self, kind: &str, origin: &KindOrigin) -> Option<String>;
+    /// Whether the source kind is known. Not asked for [`KindOrigin::File`].
+    fn source_known(&self, kind: &str, origin: &KindOrigin) -> bool;
 
     /// The keys of a source that make up its ref (most often `ref` alone): where the project keeps refs in
     /// project.refs, those written in the element are dropped and those of project.refs taken.
     fn source_ref_keys(&self, kind: &str, origin: &KindOrigin) -> &'static [&'static str];
 
-    /// Traits of an element kind that the loader checks.
-    fn element_traits(&self, kind: &str, origin: &KindOrigin) -> KindTraits;
-
-    /// The dependencies an element's `config:` adds or annotates, for kinds that look at them while loading.
+    /// Whether the source mirror kind is known. Not asked for [`KindOrigin::File`].
     fn source_mirror_known(&self, kind: &str, origin: &KindOrigin) -> bool;
+
+    /// Traits of an element kind that the loader checks; `None` when nothing is known of it (a plugin of the
+    /// project's own), so that nothing is checked.
+    fn element_traits(&self, kind: &str, origin: &KindOrigin) -> Option<KindTraits>;
+
+    /// Why a source kind should not be used any more, if so.
+    fn source_deprecated(&self, kind: &str, origin: &KindOrigin) -> Option<String> {
+        let _ = (kind, origin);
+        None
+    }
+
+    /// The versions of a Python package of kinds that the program can act as, the preferred one first; empty for
+    /// packages it does not know. The name is normalised.
+    fn package_versions(&self, package: &str) -> Vec<String> {
+        let _ = package;
+        Vec::new()
+    }
 
     /// For a junction with a single source that is a directory of the junction's own project (kind `local`): its
     /// path relative to the project. The subproject is then read in place.
-    fn local_path(&self, source_kind: &str, config: &Node) -> Option<String>;
+    fn local_path(&self, source_kind: &str, origin: &KindOrigin, config: &Node) -> Option<String> {
+        let core = source_kind == "local" && *origin == KindOrigin::Core;
+        core.then(|| config.get("path").and_then(Node::text).map(str::to_owned)).flatten()
+    }
+
+    /// Whether a source has all it takes to be fetched: the ref that its kind needs.
+    fn source_resolved(&self, source_kind: &str, origin: &KindOrigin, config: &Node) -> bool {
+        let _ = (source_kind, origin, config);
+        true
+    }
 }

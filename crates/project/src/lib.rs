@@ -7,10 +7,12 @@
 pub mod graph;
 pub mod kinds;
 pub mod load;
+pub mod variable;
 
 pub use graph::{
     Dependency, DependencyKind, Element, ElementGraph, ElementId, Project, ProjectId, RefStorage,
     SandboxConfig, SourceDeclaration,
 };
 pub use kinds::{KindOrigin, KindTraits, Kinds};
-pub use load::{JunctionNeed, LoadOptions, Loaded, load};
+pub use load::{JunctionNeed, LoadOptions, Loaded, Workspace, load};
+pub use variable::Variables;
