@@ -3,7 +3,9 @@
 use crate::assembly::Assembly;
 use crate::key::KeyValue;
 use crate::source::{Source, SourceContext, UrlTable};
-use bourn_project::{Element, ElementGraph, ElementId, KindOrigin, Project, SourceDeclaration};
+use bourn_project::{
+    Dependency, DependencyKind, Element, ElementGraph, ElementId, KindOrigin, Project, SourceDeclaration,
+};
 use bourn_yaml::Diagnostics;
 use std::sync::Arc;
 
@@ -22,9 +24,19 @@ impl<'a> ElementContext<'a> {
         self.graph.element(self.id)
     }
 
-    /// The value of a variable; empty if there is none (kinds declare theirs in their defaults).
-    pub fn variable(&self, name: &str) -> &'a str {
-        self.element().variables.get(name).map_or("", |value| value)
+    /// The value of a variable; `None` if there is none.
+    pub fn variable(&self, name: &str) -> Option<&'a str> {
+        self.element().variables.get(name).map(|value| &**value)
+    }
+
+    /// Direct build dependencies, in order.
+    pub fn build_dependencies(&self) -> impl Iterator<Item = &'a Dependency> + use<'a> {
+        self.element().dependencies.iter().filter(|d| d.kind != DependencyKind::Runtime)
+    }
+
+    /// Direct runtime dependencies, in order.
+    pub fn runtime_dependencies(&self) -> impl Iterator<Item = &'a Dependency> + use<'a> {
+        self.element().dependencies.iter().filter(|d| d.kind != DependencyKind::Build)
     }
 }
 
@@ -54,6 +66,13 @@ pub trait ElementKind: Sync {
     /// # Errors
     /// What is wrong with it.
     fn describe(&self, element: ElementContext<'_>) -> Result<Description, Diagnostics>;
+
+    /// A shell script that builds the element without this program (`source checkout --include-build-scripts`);
+    /// `None` for kinds that cannot say it.
+    fn build_script(&self, element: ElementContext<'_>) -> Option<String> {
+        let _ = element;
+        None
+    }
 }
 
 /// A source kind.

@@ -4,12 +4,18 @@
 //! its sources ready to be fetched, its weak and strict keys. Nothing is run and nothing is asked of a cache.
 
 pub mod assembly;
+pub mod closure;
+pub mod json;
 pub mod key;
 pub mod kind;
 pub mod plan;
 pub mod source;
+pub mod workbench;
 
-pub use assembly::{Assembly, Step};
+pub use assembly::{
+    Assembly, Command, CommandGroup, Compose, Integrate, Overlaps, Reach, Run, Split, Stage, Step,
+};
+pub use closure::{Edges, Walk};
 pub use key::{CacheKey, KeyValue, StrictKey, WeakKey};
 pub use kind::{Description, ElementContext, ElementKind, KindTable, SourceKind};
 pub use plan::{Plan, PlannedElement, plan};
@@ -18,3 +24,4 @@ pub use source::{
     ProvenanceContext, Source, SourceContext, SourceError, SourceProvenance, SourceRef, StageContext,
     TrackContext, UrlError, UrlTable, Warning, Warnings,
 };
+pub use workbench::{AssemblyError, Compute, Entry, Workbench};

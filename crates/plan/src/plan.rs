@@ -1,16 +1,22 @@
 //! The plan: every element with its assembly, its sources and its keys.
 
-use crate::key::{StrictKey, WeakKey};
-use crate::kind::{Description, KindTable};
-use crate::source::{LocalDigests, PlannedSource, UrlTable, Warning};
-use bourn_project::{ElementGraph, ElementId};
-use bourn_yaml::Diagnostics;
+use crate::closure::Edges;
+use crate::key::{self, CacheKey, Inputs, Keyring, StrictKey, WeakKey};
+use crate::kind::{Description, ElementContext, KindTable};
+use crate::source::{
+    LocalDigests, PlannedSource, SourceContext, SourceError, UrlTable, Warning, Warnings,
+};
+use bourn_project::{Element, ElementGraph, ElementId, KindOrigin, SourceDeclaration};
+use bourn_yaml::{Diagnostic, Diagnostics, Domain};
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// Everything that can be known before anything runs.
 pub struct Plan {
     /// The graph it was made from.
     pub graph: Arc<ElementGraph>,
+    /// Its dependencies, for walks.
+    pub edges: Edges,
     /// One entry per element of the graph, same index.
     pub elements: Vec<PlannedElement>,
     /// What aliases mean, per project of the graph, same index.
@@ -29,7 +35,7 @@ pub struct PlannedElement {
     pub weak_key: Option<WeakKey>,
     /// Strict key; `None` while a source of it or of a build dependency has no ref.
     pub strict_key: Option<StrictKey>,
-    /// Key of its staged sources together (`elementsources/KEY`).
+    /// Key of its staged sources together (`elementsources/KEY`); `None` while a source has no ref.
     pub sources_key: Option<String>,
 }
 
@@ -38,6 +44,40 @@ impl Plan {
     pub fn element(&self, id: ElementId) -> &PlannedElement {
         &self.elements[id.0 as usize]
     }
+
+    /// The strong key of an element that is built upon artifacts with the strong keys that `strong` knows: what a
+    /// non-strict build needs once the artifacts of all build dependencies, and of what these need to run, are there.
+    /// `None` when a source has no ref or `strong` does not know one of them.
+    pub fn strong_key<'k>(
+        &self,
+        id: ElementId,
+        strong: impl Fn(ElementId) -> Option<&'k CacheKey>,
+    ) -> Option<CacheKey> {
+        let element = self.element(id);
+        let weak = element.weak_key.as_ref()?;
+        let sources = element.sources_json()?;
+        let inputs = Inputs { description: &element.description, sources: Some(sources) };
+        Keyring::new(&self.graph, &self.edges).strong(id, &inputs, weak, strong)
+    }
+}
+
+impl PlannedElement {
+    fn sources_json(&self) -> Option<Vec<u8>> {
+        let parts: Option<Vec<_>> =
+            self.sources.iter().map(|source| Some((source, source.unique_key.as_ref()?))).collect();
+        Some(key::sources_json(parts?.into_iter().map(|(source, unique)| {
+            (&*source.declaration.kind, source.declaration.directory.as_deref(), unique)
+        })))
+    }
+}
+
+/// What planning an element asks.
+struct Desk<'a> {
+    graph: &'a ElementGraph,
+    kinds: &'a dyn KindTable,
+    local: &'a dyn LocalDigests,
+    urls: &'a [Arc<dyn UrlTable>],
+    warnings: &'a Warnings,
 }
 
 /// Plans every element of the graph.
@@ -49,6 +89,146 @@ pub fn plan(
     kinds: &dyn KindTable,
     local: &dyn LocalDigests,
 ) -> Result<Plan, Diagnostics> {
-    let _ = (graph, kinds, local);
-    todo!()
+    let urls = kinds.urls(&graph.projects)?;
+    let warnings = Warnings::default();
+    let desk = Desk { graph: &graph, kinds, local, urls: &urls, warnings: &warnings };
+    let ids: Vec<ElementId> = (0..graph.elements.len()).map(|at| ElementId(at as u32)).collect();
+    let planned: Vec<Result<PlannedElement, Diagnostics>> =
+        ids.par_iter().map(|&id| desk.element(id)).collect();
+    let mut elements = Vec::with_capacity(planned.len());
+    let mut wrong = Diagnostics::default();
+    for element in planned {
+        match element {
+            Ok(element) => elements.push(element),
+            Err(diagnostics) => wrong.0.extend(diagnostics.0),
+        }
+    }
+    if !wrong.0.is_empty() {
+        return Err(wrong);
+    }
+    let edges = Edges::new(&graph);
+    set_keys(&graph, &edges, &mut elements);
+    Ok(Plan { graph, edges, elements, urls, warnings: warnings.take() })
+}
+
+/// Computes the weak and strict keys of all elements.
+fn set_keys(graph: &ElementGraph, edges: &Edges, elements: &mut [PlannedElement]) {
+    let inputs: Vec<Inputs<'_>> = elements
+        .par_iter()
+        .map(|element| Inputs { description: &element.description, sources: element.sources_json() })
+        .collect();
+    let sources: Vec<Option<String>> =
+        inputs.par_iter().map(|inputs| inputs.sources.as_deref().map(key::key_of_json)).collect();
+    let keys = Keyring::new(graph, edges).keys(&inputs);
+    for ((element, keys), sources) in elements.iter_mut().zip(keys).zip(sources) {
+        element.weak_key = keys.weak.map(WeakKey);
+        element.strict_key = keys.strict.map(StrictKey);
+        element.sources_key = sources;
+    }
+}
+
+impl Desk<'_> {
+    /// Asks the kinds of one element and of its sources.
+    fn element(&self, id: ElementId) -> Result<PlannedElement, Diagnostics> {
+        let element = self.graph.element(id);
+        let description = match self.kinds.element(&element.kind, &element.origin) {
+            Some(kind) => kind.describe(ElementContext { graph: self.graph, id }),
+            None => Err(unknown_kind(element).into()),
+        };
+        match (description, self.sources(element)) {
+            (Ok(description), Ok(sources)) => {
+                Ok(PlannedElement { description, sources, weak_key: None, strict_key: None, sources_key: None })
+            }
+            (Err(mut description), Err(sources)) => {
+                description.0.extend(sources.0);
+                Err(description)
+            }
+            (Err(wrong), Ok(_)) | (Ok(_), Err(wrong)) => Err(wrong),
+        }
+    }
+
+    fn sources(&self, element: &Element) -> Result<Vec<PlannedSource>, Diagnostics> {
+        let context = SourceContext {
+            project: self.graph.project(element.project),
+            element: &element.name,
+            urls: &*self.urls[element.project.0 as usize],
+            warnings: self.warnings,
+        };
+        let mut sources = Vec::with_capacity(element.sources.len());
+        let mut wrong = Diagnostics::default();
+        for declaration in &element.sources {
+            match self.source(declaration, &context) {
+                Ok(source) => sources.push(source),
+                Err(diagnostics) => wrong.0.extend(diagnostics.0),
+            }
+        }
+        if !wrong.0.is_empty() {
+            return Err(wrong);
+        }
+        match sources.first().filter(|first| first.source.previous().track || first.source.previous().fetch) {
+            Some(first) => Err(must_not_be_first(element, first).into()),
+            None => Ok(sources),
+        }
+    }
+
+    fn source(
+        &self,
+        declaration: &SourceDeclaration,
+        context: &SourceContext<'_>,
+    ) -> Result<PlannedSource, Diagnostics> {
+        let Some(kind) = self.kinds.source(&declaration.kind, &declaration.origin) else {
+            return Err(unknown_source(declaration).into());
+        };
+        let source = kind.configure(declaration, context)?;
+        let unique_key = match source.is_resolved() {
+            true => {
+                let unique_key = source.unique_key(self.local);
+                Some(unique_key.map_err(|error| failed(declaration, context, &error))?)
+            }
+            false => None,
+        };
+        let key = unique_key.as_ref().map(|unique| unique.key());
+        Ok(PlannedSource { declaration: declaration.clone(), source, unique_key, key })
+    }
+}
+
+fn must_not_be_first(element: &Element, source: &PlannedSource) -> Diagnostic {
+    let kind = &source.declaration.kind;
+    let message = format!(
+        "{}: a source of kind `{kind}` cannot be the first of an element: it works on those before it",
+        element.name
+    );
+    Diagnostic::new(Domain::Element, "", message).at(source.declaration.at)
+}
+
+/// A source that cannot say what it is, such as a local one whose files are missing.
+fn failed(declaration: &SourceDeclaration, context: &SourceContext<'_>, error: &SourceError) -> Diagnostics {
+    let message = format!("{}: {}", context.element, error.message);
+    let mut diagnostic = Diagnostic::new(Domain::Source, error.reason, message).at(declaration.at);
+    if let Some(detail) = &error.detail {
+        diagnostic = diagnostic.detail(detail);
+    }
+    if let Some(hint) = &error.hint {
+        diagnostic = diagnostic.hint(hint);
+    }
+    diagnostic.into()
+}
+
+fn unknown_kind(element: &Element) -> Diagnostic {
+    let message = format!("No element kind `{}` is known{}", element.kind, origin(&element.origin));
+    Diagnostic::new(Domain::Plugin, "", message).at(element.at)
+}
+
+fn unknown_source(declaration: &SourceDeclaration) -> Diagnostic {
+    let message = format!("No source kind `{}` is known{}", declaration.kind, origin(&declaration.origin));
+    Diagnostic::new(Domain::Plugin, "", message).at(declaration.at)
+}
+
+/// Where a kind was looked for, as the end of a sentence.
+fn origin(origin: &KindOrigin) -> String {
+    match origin {
+        KindOrigin::Core => String::new(),
+        KindOrigin::Pip { package, .. } => format!(" in the package `{package}`"),
+        KindOrigin::File { directory, .. } => format!(" in {}", directory.display()),
+    }
 }

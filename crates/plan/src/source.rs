@@ -385,4 +385,8 @@ pub struct PlannedSource {
     pub declaration: SourceDeclaration,
     /// The source itself.
     pub source: Box<dyn Source>,
+    /// What enters the key; `None` while it has no ref.
+    pub unique_key: Option<KeyValue>,
+    /// The key that names its staged content (`source_protos/KIND/KEY`); `None` while it has no ref.
+    pub key: Option<String>,
 }

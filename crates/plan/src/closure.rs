@@ -1,0 +1,141 @@
+//! Walks over the graph of dependencies in bst's staging order.
+//!
+//! Staging order is depth first: what an element needs to run stands before it, in the order in which its
+//! dependencies are listed, nothing twice. A walk over the build closure of one element visits every edge of that
+//! closure once, which is less work than hashing its result; nothing is kept per pair of elements.
+
+use bourn_project::{DependencyKind, ElementGraph, ElementId};
+
+/// The dependencies of every element as plain numbers, split by kind.
+#[derive(Debug, Default)]
+pub struct Edges {
+    build: Lists,
+    runtime: Lists,
+}
+
+/// One list of element numbers per element, end to end.
+#[derive(Debug, Default)]
+struct Lists {
+    ends: Vec<u32>,
+    items: Vec<u32>,
+}
+
+impl Lists {
+    fn of(&self, element: u32) -> &[u32] {
+        let at = element as usize;
+        let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
+        &self.items[start..self.ends[at] as usize]
+    }
+
+    fn push(&mut self, items: impl Iterator<Item = u32>) {
+        self.items.extend(items);
+        self.ends.push(u32::try_from(self.items.len()).unwrap_or(u32::MAX));
+    }
+}
+
+/// What a walk remembers between elements: reuse one per thread.
+#[derive(Debug, Default)]
+pub struct Walk {
+    /// Which elements were visited: those stamped with the current number.
+    stamps: Vec<u32>,
+    stamp: u32,
+    stack: Vec<(u32, u32)>,
+    order: Vec<ElementId>,
+}
+
+impl Walk {
+    fn start(&mut self, elements: usize) {
+        self.order.clear();
+        if self.stamps.len() != elements || self.stamp == u32::MAX {
+            self.stamps.clear();
+            self.stamps.resize(elements, 0);
+            self.stamp = 0;
+        }
+        self.stamp += 1;
+    }
+
+    fn visit(&mut self, element: u32) -> bool {
+        let seen = &mut self.stamps[element as usize];
+        let new = *seen != self.stamp;
+        *seen = self.stamp;
+        new
+    }
+}
+
+impl Edges {
+    /// The edges of a graph.
+    pub fn new(graph: &ElementGraph) -> Edges {
+        let mut edges = Edges::default();
+        for element in &graph.elements {
+            let of = |wanted: DependencyKind| {
+                let wanted = [wanted, DependencyKind::All];
+                element.dependencies.iter().filter(move |d| wanted.contains(&d.kind)).map(|d| d.element.0)
+            };
+            edges.build.push(of(DependencyKind::Build));
+            edges.runtime.push(of(DependencyKind::Runtime));
+        }
+        edges
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.build.ends.len()
+    }
+
+    /// Whether there is no element.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Direct build dependencies of an element, in order.
+    pub fn direct_build(&self, element: ElementId) -> impl ExactSizeIterator<Item = ElementId> + '_ {
+        self.build.of(element.0).iter().map(|&id| ElementId(id))
+    }
+
+    /// Direct runtime dependencies of an element, in order.
+    pub fn direct_runtime(&self, element: ElementId) -> impl ExactSizeIterator<Item = ElementId> + '_ {
+        self.runtime.of(element.0).iter().map(|&id| ElementId(id))
+    }
+
+    /// Everything an element is built upon, in staging order: its build dependencies with what they need to run,
+    /// itself not among them (bst: the scope `BUILD`).
+    pub fn build<'w>(&self, element: ElementId, walk: &'w mut Walk) -> &'w [ElementId] {
+        walk.start(self.len());
+        for &start in self.build.of(element.0) {
+            self.descend(start, walk);
+        }
+        &walk.order
+    }
+
+    /// The elements given with everything they need to run, in staging order (bst: the scope `RUN`).
+    pub fn runtime<'w>(
+        &self,
+        from: impl IntoIterator<Item = ElementId>,
+        walk: &'w mut Walk,
+    ) -> &'w [ElementId] {
+        walk.start(self.len());
+        for start in from {
+            self.descend(start.0, walk);
+        }
+        &walk.order
+    }
+
+    /// Depth first along runtime edges, without recursion: chains may be longer than a stack is deep.
+    fn descend(&self, start: u32, walk: &mut Walk) {
+        if !walk.visit(start) {
+            return;
+        }
+        walk.stack.push((start, 0));
+        while let Some((element, next)) = walk.stack.pop() {
+            match self.runtime.of(element).get(next as usize) {
+                Some(&dependency) => {
+                    walk.stack.push((element, next + 1));
+                    if walk.visit(dependency) {
+                        walk.stack.push((dependency, 0));
+                    }
+                }
+                None => walk.order.push(ElementId(element)),
+            }
+        }
+    }
+}
