@@ -4,7 +4,7 @@
 //! dependencies are listed, nothing twice. A walk over the build closure of one element visits every edge of that
 //! closure once, which is less work than hashing its result; nothing is kept per pair of elements.
 
-use bourn_project::{DependencyKind, ElementGraph, ElementId};
+use bourn_project::{ElementGraph, ElementId};
 
 /// The dependencies of every element as plain numbers, split by kind.
 #[derive(Debug, Default)]
@@ -67,12 +67,9 @@ impl Edges {
     pub fn new(graph: &ElementGraph) -> Edges {
         let mut edges = Edges::default();
         for element in &graph.elements {
-            let of = |wanted: DependencyKind| {
-                let wanted = [wanted, DependencyKind::All];
-                element.dependencies.iter().filter(move |d| wanted.contains(&d.kind)).map(|d| d.element.0)
-            };
-            edges.build.push(of(DependencyKind::Build));
-            edges.runtime.push(of(DependencyKind::Runtime));
+            let dependencies = || element.dependencies.iter();
+            edges.build.push(dependencies().filter(|d| d.kind.is_build()).map(|d| d.element.0));
+            edges.runtime.push(dependencies().filter(|d| d.kind.is_runtime()).map(|d| d.element.0));
         }
         edges
     }

@@ -123,7 +123,9 @@ pub fn node(out: &mut impl Out, from: &Node) {
         Value::Scalar(scalar) => text(out, scalar),
         Value::Sequence(items) => list(out, items.iter(), |out, item| node(out, item)),
         Value::Mapping(entries) => {
-            object(out, entries.iter().map(|(key, value)| (key.as_str(), value)), |out, value| node(out, value));
+            object(out, entries.iter().map(|(key, value)| (key.as_str(), value)), |out, value| {
+                node(out, value)
+            });
         }
     }
 }
@@ -138,7 +140,9 @@ pub fn value(out: &mut impl Out, from: &KeyValue) {
         KeyValue::Node(from) => node(out, from),
         KeyValue::List(items) => list(out, items, |out, item| value(out, item)),
         KeyValue::Object(entries) => {
-            object(out, entries.iter().map(|(key, entry)| (key.as_str(), entry)), |out, entry| value(out, entry));
+            object(out, entries.iter().map(|(key, entry)| (key.as_str(), entry)), |out, entry| {
+                value(out, entry)
+            });
         }
     }
 }

@@ -284,7 +284,9 @@ fn write_own(out: &mut Vec<u8>, element: &Element, project: &Project, inputs: &D
         out.put(b",\"environment\":");
         let cached = |name: &str| !element.environment_nocache.iter().any(|skipped| skipped == name);
         let environment = element.environment.iter().filter(|(name, _)| cached(name));
-        json::object(out, environment.map(|(name, value)| (&**name, value)), |out, value| json::text(out, value));
+        json::object(out, environment.map(|(name, value)| (&**name, value)), |out, value| {
+            json::text(out, value)
+        });
     }
     out.put(b",\"fatal-warnings\":");
     json::list(out, &project.fatal_warnings, |out, warning| json::text(out, warning));
@@ -364,8 +366,10 @@ impl<'a> Keyring<'a> {
     pub(crate) fn keys(&self, inputs: &[Inputs<'_>]) -> Vec<Keys> {
         let mut keys = vec![Keys::default(); inputs.len()];
         for wave in self.waves() {
-            let found: Vec<Keys> =
-                wave.par_iter().map_init(Desk::new, |desk, &id| self.element(id, inputs, &keys, desk)).collect();
+            let found: Vec<Keys> = wave
+                .par_iter()
+                .map_init(Desk::new, |desk, &id| self.element(id, inputs, &keys, desk))
+                .collect();
             for (id, found) in wave.iter().zip(found) {
                 keys[id.0 as usize] = found;
             }

@@ -3,9 +3,7 @@
 use crate::assembly::Assembly;
 use crate::key::KeyValue;
 use crate::source::{Source, SourceContext, UrlTable};
-use bourn_project::{
-    Dependency, DependencyKind, Element, ElementGraph, ElementId, KindOrigin, Project, SourceDeclaration,
-};
+use bourn_project::{Dependency, Element, ElementGraph, ElementId, KindOrigin, Project, SourceDeclaration};
 use bourn_yaml::Diagnostics;
 use std::sync::Arc;
 
@@ -26,17 +24,17 @@ impl<'a> ElementContext<'a> {
 
     /// The value of a variable; `None` if there is none.
     pub fn variable(&self, name: &str) -> Option<&'a str> {
-        self.element().variables.get(name).map(|value| &**value)
+        self.element().variables.get(name)
     }
 
     /// Direct build dependencies, in order.
     pub fn build_dependencies(&self) -> impl Iterator<Item = &'a Dependency> + use<'a> {
-        self.element().dependencies.iter().filter(|d| d.kind != DependencyKind::Runtime)
+        self.element().dependencies.iter().filter(|d| d.kind.is_build())
     }
 
     /// Direct runtime dependencies, in order.
     pub fn runtime_dependencies(&self) -> impl Iterator<Item = &'a Dependency> + use<'a> {
-        self.element().dependencies.iter().filter(|d| d.kind != DependencyKind::Build)
+        self.element().dependencies.iter().filter(|d| d.kind.is_runtime())
     }
 }
 

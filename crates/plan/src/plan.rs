@@ -3,9 +3,7 @@
 use crate::closure::Edges;
 use crate::key::{self, CacheKey, Inputs, Keyring, StrictKey, WeakKey};
 use crate::kind::{Description, ElementContext, KindTable};
-use crate::source::{
-    LocalDigests, PlannedSource, SourceContext, SourceError, UrlTable, Warning, Warnings,
-};
+use crate::source::{LocalDigests, PlannedSource, SourceContext, SourceError, UrlTable, Warning, Warnings};
 use bourn_project::{Element, ElementGraph, ElementId, KindOrigin, SourceDeclaration};
 use bourn_yaml::{Diagnostic, Diagnostics, Domain};
 use rayon::prelude::*;
@@ -136,9 +134,13 @@ impl Desk<'_> {
             None => Err(unknown_kind(element).into()),
         };
         match (description, self.sources(element)) {
-            (Ok(description), Ok(sources)) => {
-                Ok(PlannedElement { description, sources, weak_key: None, strict_key: None, sources_key: None })
-            }
+            (Ok(description), Ok(sources)) => Ok(PlannedElement {
+                description,
+                sources,
+                weak_key: None,
+                strict_key: None,
+                sources_key: None,
+            }),
             (Err(mut description), Err(sources)) => {
                 description.0.extend(sources.0);
                 Err(description)
