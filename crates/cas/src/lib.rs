@@ -1,1 +1,24 @@
-//! Placeholder.
+//! Blobs and trees on the local disk: import, export, staging layers, expiry, repair.
+//!
+//! A [`Store`] is the cache directory of `bst` itself, so both tools see what either has built:
+//!
+//! ```text
+//! CACHEDIR/cas/objects/ab/cdef…                 one read-only file per blob; modification time = last use
+//! CACHEDIR/artifacts/refs/PROJECT/ELEMENT/KEY   a serialized buildstream.v2.Artifact; modification time = last use
+//! CACHEDIR/elementsources/KEY                   a serialized buildstream.v2.Source: all sources of an element
+//! CACHEDIR/source_protos/KIND/KEY               the same for one source
+//! CACHEDIR/bourn/                               what only bourn keeps: temporary files, layers, leases
+//! ```
+//!
+//! Everything appears whole or not at all, whatever is killed when: see the module `object` in the source.
+
+mod export;
+mod import;
+mod mode;
+mod object;
+mod recent;
+mod refs;
+mod store;
+mod trouble;
+
+pub use store::Store;

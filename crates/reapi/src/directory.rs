@@ -1,6 +1,6 @@
 //! Trees of files, named by digest.
 
-use crate::digest::DigestMessage;
+use crate::digest::{Digest, DigestMessage, InvalidDigest};
 use prost::Message;
 
 /// A free key and value attached to a node.
@@ -107,4 +107,47 @@ pub struct TreeMessage {
     /// Every directory below, in any order.
     #[prost(message, repeated, tag = "2")]
     pub children: Vec<Directory>,
+}
+
+impl FileNode {
+    /// The digest of its content; an error when the message has none.
+    pub fn content(&self) -> Result<Digest, InvalidDigest> {
+        content(&self.digest, &self.name)
+    }
+}
+
+impl DirectoryNode {
+    /// The digest of its directory; an error when the message has none.
+    pub fn content(&self) -> Result<Digest, InvalidDigest> {
+        content(&self.digest, &self.name)
+    }
+}
+
+fn content(digest: &Option<DigestMessage>, name: &str) -> Result<Digest, InvalidDigest> {
+    digest.as_ref().map_or_else(|| Err(InvalidDigest(format!("nothing, for `{name}`"))), Digest::try_from)
+}
+
+impl Directory {
+    /// The file of that name. The lists must be sorted.
+    pub fn file(&self, name: &str) -> Option<&FileNode> {
+        self.files.binary_search_by(|node| node.name.as_str().cmp(name)).ok().map(|at| &self.files[at])
+    }
+
+    /// The directory of that name. The lists must be sorted.
+    pub fn directory(&self, name: &str) -> Option<&DirectoryNode> {
+        self.directories
+            .binary_search_by(|node| node.name.as_str().cmp(name))
+            .ok()
+            .map(|at| &self.directories[at])
+    }
+
+    /// The symbolic link of that name. The lists must be sorted.
+    pub fn symlink(&self, name: &str) -> Option<&SymlinkNode> {
+        self.symlinks.binary_search_by(|node| node.name.as_str().cmp(name)).ok().map(|at| &self.symlinks[at])
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.directories.is_empty() && self.symlinks.is_empty()
+    }
 }

@@ -3,6 +3,7 @@
 //! Which implementation stands behind each (local, remote, or one stacked upon the other) is decided by the
 //! program that wires them; nothing here or above knows.
 
+use crate::digest::InvalidDigest;
 use crate::{ActionResult, Artifact, ArtifactName, Command, Digest, Directory, FileNode, Source};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -76,6 +77,12 @@ impl ServiceError {
             ErrorKind::Denied => wrapped.hint("check the owner and permissions of this path"),
             _ => wrapped,
         }
+    }
+}
+
+impl From<InvalidDigest> for ServiceError {
+    fn from(error: InvalidDigest) -> ServiceError {
+        ServiceError::new(ErrorKind::Invalid, error.to_string())
     }
 }
 

@@ -1,0 +1,179 @@
+//! The store: a cache directory as `bst` has it, offered as [`Cas`] and [`Assets`](bourn_reapi::Assets).
+
+use crate::object::Objects;
+use crate::recent::Recent;
+use crate::trouble::Doing;
+use crate::{export, import};
+use bourn_reapi::services::{ErrorKind, ExportOptions, ImportOptions, ServiceResult};
+use bourn_reapi::{Cas, Digest, Directory, FileNode, ServiceError};
+use prost::Message;
+use rayon::prelude::*;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The directories that make a cache, as `bst` and `buildbox-casd` create them, and ours.
+const LAYOUT: [&str; 9] = [
+    "artifacts/refs",
+    "elementsources",
+    "source_protos",
+    "build",
+    "tmp",
+    "cas/objects",
+    "cas/tmp",
+    "bourn/tmp",
+    "bourn/layers",
+];
+
+/// A cache directory. Several of these, in several processes, and `bst` itself may work on one at the same time.
+pub struct Store {
+    cachedir: PathBuf,
+    pub(crate) objects: Objects,
+    recent: Recent,
+}
+
+impl Store {
+    /// Opens the cache in `cachedir`, and creates it when it is not there yet.
+    ///
+    /// A cache that exists and may only be read is opened too: then only writing fails.
+    pub fn open(cachedir: &Path) -> ServiceResult<Store> {
+        let cachedir = std::path::absolute(cachedir).doing("cannot find", cachedir)?;
+        create_layout(&cachedir)?;
+        Ok(Store { objects: Objects::open(&cachedir)?, recent: Recent::default(), cachedir })
+    }
+
+    /// The cache directory.
+    pub fn cachedir(&self) -> &Path {
+        &self.cachedir
+    }
+
+    /// Where the object of a digest is or would be. It must never be written to.
+    pub fn object_path(&self, digest: &Digest) -> PathBuf {
+        self.objects.path(digest)
+    }
+
+    /// Every blob of a tree, directories included, each once. Fails when a directory is missing.
+    pub fn tree_blobs(&self, root: &Digest) -> ServiceResult<HashSet<Digest>> {
+        let mut blobs = HashSet::from([*root]);
+        let mut waiting = vec![*root];
+        while let Some(digest) = waiting.pop() {
+            let directory = self.directory(&digest)?;
+            for file in &directory.files {
+                blobs.insert(file.content()?);
+            }
+            for child in &directory.directories {
+                let child = child.content()?;
+                if blobs.insert(child) {
+                    waiting.push(child);
+                }
+            }
+        }
+        Ok(blobs)
+    }
+}
+
+/// Creates what is missing of the layout. When that is refused but there is a cache, it is one to be read only.
+fn create_layout(cachedir: &Path) -> ServiceResult<()> {
+    let first = !cachedir.join("cas/objects").exists();
+    for name in LAYOUT {
+        let path = cachedir.join(name);
+        if let Err(error) = std::fs::create_dir_all(&path) {
+            let refused = ServiceError::io(&error, "cannot create", &path);
+            match refused.kind {
+                ErrorKind::Denied if !first => return Ok(()),
+                _ => return Err(refused),
+            }
+        }
+    }
+    if first {
+        for prefix in 0..=255_u8 {
+            let path = cachedir.join(format!("cas/objects/{prefix:02x}"));
+            std::fs::create_dir_all(&path).doing("cannot create", &path)?;
+        }
+    }
+    Ok(())
+}
+
+impl Cas for Store {
+    fn missing_blobs(&self, digests: &[Digest]) -> ServiceResult<Vec<Digest>> {
+        let there: Vec<bool> = digests
+            .par_iter()
+            .with_min_len(64)
+            .map(|digest| self.objects.exists(digest))
+            .collect::<Result<_, _>>()?;
+        Ok(digests.iter().zip(there).filter(|(_, there)| !there).map(|(digest, _)| *digest).collect())
+    }
+
+    fn contains_tree(&self, root: &Digest) -> ServiceResult<bool> {
+        match self.tree_blobs(root) {
+            Ok(blobs) => {
+                let blobs: Vec<Digest> = blobs.into_iter().collect();
+                Ok(self.missing_blobs(&blobs)?.is_empty())
+            }
+            Err(error) if matches!(error.kind, ErrorKind::Missing | ErrorKind::Corrupt) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read(&self, digest: &Digest) -> ServiceResult<Vec<u8>> {
+        self.objects.read(digest)
+    }
+
+    fn open(&self, digest: &Digest) -> ServiceResult<File> {
+        self.objects.open_object(digest)
+    }
+
+    fn write(&self, content: &[u8]) -> ServiceResult<Digest> {
+        let digest = Digest::of(content);
+        self.objects.publish(&digest, content)?;
+        Ok(digest)
+    }
+
+    fn write_many(&self, blobs: &[Vec<u8>]) -> ServiceResult<Vec<Digest>> {
+        blobs.par_iter().with_min_len(8).map(|blob| self.write(blob)).collect()
+    }
+
+    fn write_from(&self, content: &mut dyn Read) -> ServiceResult<Digest> {
+        self.objects.publish_stream(content, Path::new("the stream"))
+    }
+
+    fn directory(&self, digest: &Digest) -> ServiceResult<Arc<Directory>> {
+        if let Some(directory) = self.recent.get(digest) {
+            return Ok(directory);
+        }
+        let bytes = self.objects.read(digest)?;
+        let directory = Directory::decode_checked(&bytes).map_err(|error| {
+            let message =
+                format!("the object {} is no directory: {error}", self.object_path(digest).display());
+            ServiceError::new(ErrorKind::Invalid, message)
+        })?;
+        let directory = Arc::new(directory);
+        self.recent.insert(*digest, directory.clone());
+        Ok(directory)
+    }
+
+    fn write_directory(&self, directory: &Directory) -> ServiceResult<Digest> {
+        let (bytes, digest) = directory.encode_canonical();
+        self.objects.publish(&digest, &bytes)?;
+        Ok(digest)
+    }
+
+    fn import_file(&self, path: &Path) -> ServiceResult<FileNode> {
+        import::import_file(self, path)
+    }
+
+    fn import_tree(&self, path: &Path, options: &ImportOptions) -> ServiceResult<Digest> {
+        import::import_tree(self, path, options)
+    }
+
+    fn export_tree(&self, root: &Digest, into: &Path, options: &ExportOptions) -> ServiceResult<()> {
+        export::export_tree(self, root, into, options)
+    }
+}
+
+/// Reads a message; `None` when the bytes are none, as after a crash that lost them.
+pub(crate) fn decode<M: Message + Default>(bytes: &[u8]) -> Option<M> {
+    (!bytes.is_empty()).then(|| M::decode(bytes).ok()).flatten()
+}

@@ -1,0 +1,7 @@
+//! The store on a real file system.
+
+mod scene;
+
+mod export;
+mod import;
+mod refs;
