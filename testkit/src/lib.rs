@@ -1,1 +1,3 @@
 //! `TestEnv`, project fixtures from one string, in-process doubles.
+
+pub mod memory;

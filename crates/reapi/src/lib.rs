@@ -15,6 +15,7 @@ pub mod command;
 pub mod digest;
 pub mod directory;
 pub mod services;
+pub mod tree;
 
 pub use action::{Action, ActionResult, ExecutedActionMetadata, OutputDirectory, OutputFile, OutputSymlink};
 pub use artifact::{Artifact, ArtifactName, LogFile, SandboxState, Source};

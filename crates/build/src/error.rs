@@ -1,0 +1,109 @@
+//! What goes wrong while building: never the user's files, always a job, a tool, a sandbox or the machine.
+
+use crate::event::Failure;
+use bourn_plan::SourceError;
+use bourn_reapi::ServiceError;
+use bourn_reapi::services::ErrorKind;
+
+/// bst's error domains, as programs read them (lower case, dashes).
+pub mod domain {
+    /// Loading the project.
+    pub const LOAD: &str = "load";
+    /// A plugin.
+    pub const PLUGIN: &str = "plugin";
+    /// An element.
+    pub const ELEMENT: &str = "element";
+    /// A source.
+    pub const SOURCE: &str = "source";
+    /// The sandbox, or one of the caches of sources (bst files both here).
+    pub const SANDBOX: &str = "sandbox";
+    /// Artifacts.
+    pub const ARTIFACT: &str = "artifact";
+    /// The store.
+    pub const CAS: &str = "cas";
+    /// What was asked for as a whole cannot be processed.
+    pub const PIPELINE: &str = "pipeline";
+    /// A run as a whole.
+    pub const STREAM: &str = "stream";
+    /// Directories of trees.
+    pub const VIRTUAL_FS: &str = "virtual-fs";
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}", .failure.message)]
+pub struct BuildError {
+    /// What is told.
+    pub failure: Failure,
+    /// Whether trying again may help.
+    pub temporary: bool,
+    /// Whether the cause is that somebody asked to stop.
+    pub cancelled: bool,
+}
+
+/// Result of whatever builds.
+pub type BuildResult<T> = Result<T, BuildError>;
+
+impl BuildError {
+    /// An error of a domain with one sentence.
+    pub fn new(domain: &'static str, message: impl Into<String>) -> BuildError {
+        let failure = Failure {
+            message: message.into(),
+            detail: None,
+            hint: None,
+            domain,
+            reason: None,
+            sandbox: false,
+        };
+        BuildError { failure, temporary: false, cancelled: false }
+    }
+
+    /// Somebody asked to stop.
+    pub fn cancelled() -> BuildError {
+        BuildError { cancelled: true, ..BuildError::new(domain::STREAM, "stopped") }
+    }
+
+    /// Adds bst's reason.
+    pub fn reason(mut self, reason: impl Into<String>) -> BuildError {
+        self.failure.reason = Some(reason.into());
+        self
+    }
+
+    /// Adds longer text.
+    pub fn detail(mut self, detail: impl Into<String>) -> BuildError {
+        self.failure.detail = Some(detail.into());
+        self
+    }
+
+    /// Adds what the user can do.
+    pub fn hint(mut self, hint: impl Into<String>) -> BuildError {
+        self.failure.hint = Some(hint.into());
+        self
+    }
+}
+
+impl From<ServiceError> for BuildError {
+    fn from(error: ServiceError) -> BuildError {
+        let domain = match error.kind {
+            ErrorKind::Sandbox => domain::SANDBOX,
+            _ => domain::CAS,
+        };
+        let mut own = BuildError::new(domain, error.message);
+        own.failure.detail = error.detail;
+        own.failure.hint = error.hint;
+        own.temporary = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TimedOut);
+        own.cancelled = error.kind == ErrorKind::Cancelled;
+        own
+    }
+}
+
+impl From<SourceError> for BuildError {
+    fn from(error: SourceError) -> BuildError {
+        let mut own = BuildError::new(domain::SOURCE, error.message);
+        own.failure.reason = Some(error.reason.to_owned()).filter(|reason| !reason.is_empty());
+        own.failure.detail = error.detail;
+        own.failure.hint = error.hint;
+        own.temporary = error.temporary;
+        own
+    }
+}
