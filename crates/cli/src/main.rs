@@ -1,3 +1,26 @@
-//! The `bourn` program.
+//! The program `bourn`, which is also `bst`.
 
-fn main() {}
+mod args;
+mod commands;
+mod exit;
+mod render;
+mod report;
+mod session;
+mod settings;
+
+use args::parse::{self, Program};
+use settings::environment::Environment;
+use std::process::ExitCode;
+
+/// The version of BuildStream whose behaviour this is.
+const COMPATIBLE_VERSION: &str = "2.8.1";
+
+fn main() -> ExitCode {
+    let argv: Vec<_> = std::env::args_os().collect();
+    let program = Program::called_as(argv.first());
+    let environment = Environment::of_process();
+    match parse::parse(program, &argv) {
+        Ok(arguments) => commands::run::run(program, arguments, environment),
+        Err(stop) => stop.print(),
+    }
+}

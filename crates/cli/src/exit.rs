@@ -1,0 +1,147 @@
+//! How the program ends: what went wrong, in words and for programs, and the exit status.
+
+use crate::render;
+use crate::settings::environment::Environment;
+use bourn_reapi::services::{ErrorKind, ServiceError};
+use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files};
+use std::io::Write;
+use std::process::ExitCode;
+
+/// The status of every error.
+pub(crate) const ERROR: u8 = 255;
+
+/// Why a command could not do what was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What to say. Empty when everything was said already (a job failed).
+    pub(crate) message: String,
+    /// More lines.
+    pub(crate) detail: Option<String>,
+    /// What the user can do.
+    pub(crate) hint: Option<String>,
+    /// bst's error domain.
+    pub(crate) domain: &'static str,
+    /// bst's reason.
+    pub(crate) reason: Option<String>,
+    /// What is wrong with the user's files, where that is the cause.
+    pub(crate) diagnostics: Diagnostics,
+    /// Domain and reason of the job that failed last.
+    pub(crate) task: Option<(String, Option<String>)>,
+    /// Whether the user asked to stop.
+    pub(crate) terminated: bool,
+}
+
+/// Result of a command: its exit status, or why it failed.
+pub(crate) type Outcome = Result<u8, Failure>;
+
+impl Failure {
+    /// Of a domain, without a reason.
+    pub(crate) fn new(domain: &'static str, message: impl Into<String>) -> Failure {
+        Failure {
+            message: message.into(),
+            detail: None,
+            hint: None,
+            domain,
+            reason: None,
+            diagnostics: Diagnostics::default(),
+            task: None,
+            terminated: false,
+        }
+    }
+
+    /// Of the way the program was used.
+    pub(crate) fn app(message: impl Into<String>) -> Failure {
+        Failure::new("app", message)
+    }
+
+    /// Of what a command was asked to do.
+    pub(crate) fn stream(message: impl Into<String>) -> Failure {
+        Failure::new("stream", message)
+    }
+
+    /// Sets the reason.
+    pub(crate) fn reason(mut self, reason: impl Into<String>) -> Failure {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// Sets further lines.
+    pub(crate) fn detail(mut self, detail: impl Into<String>) -> Failure {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Sets what the user can do.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says what was being done when it happened.
+    pub(crate) fn while_doing(mut self, prefix: &str) -> Failure {
+        self.message = format!("{prefix}: {}", self.message);
+        self
+    }
+
+    /// An error of the operating system.
+    pub(crate) fn io(error: &std::io::Error, doing: &str, path: &std::path::Path) -> Failure {
+        ServiceError::io(error, doing, path).into()
+    }
+}
+
+impl From<Diagnostics> for Failure {
+    fn from(diagnostics: Diagnostics) -> Failure {
+        let first = diagnostics.0.first();
+        let domain = first.map_or("load", |first| match first.domain {
+            Domain::Load => "load",
+            Domain::Plugin => "plugin",
+            Domain::Element => "element",
+            Domain::Source => "source",
+        });
+        let reason = first.map(|first| first.code).filter(|code| !code.is_empty()).map(str::to_owned);
+        Failure { reason, diagnostics, ..Failure::new(domain, "") }
+    }
+}
+
+impl From<Diagnostic> for Failure {
+    fn from(diagnostic: Diagnostic) -> Failure {
+        Diagnostics::from(diagnostic).into()
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Failure {
+        let domain = match error.kind {
+            ErrorKind::Sandbox => "sandbox",
+            ErrorKind::Unavailable | ErrorKind::TimedOut => "remote",
+            _ => "cas",
+        };
+        Failure { hint: error.hint, detail: error.detail, ..Failure::new(domain, error.message) }
+    }
+}
+
+/// Says on standard error why the program ends, and writes the report for programs where one is wanted.
+/// Answers with the exit status.
+pub(crate) fn report(
+    failure: &Failure,
+    files: &Files,
+    style: render::Style,
+    environment: &Environment,
+) -> ExitCode {
+    let text = render::failure(failure, files, style);
+    // When even this cannot be written there is nobody left to tell.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    if let Some(path) = environment.get("BOURN_ERROR_REPORT") {
+        let _ = std::fs::write(path, json_report(failure, &text));
+    }
+    ExitCode::from(ERROR)
+}
+
+/// The report for programs: `main` is why the program ended, `task` why the last job failed.
+fn json_report(failure: &Failure, text: &str) -> String {
+    let main =
+        serde_json::json!({"domain": failure.domain, "reason": failure.reason, "message": text.trim()});
+    let task =
+        failure.task.as_ref().map(|(domain, reason)| serde_json::json!({"domain": domain, "reason": reason}));
+    serde_json::json!({"main": main, "task": task}).to_string()
+}

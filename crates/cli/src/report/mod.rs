@@ -1,0 +1,11 @@
+//! Consumers of events: lines, a live display, JSON; and what frames a session: its heading and its summary.
+
+pub(crate) mod element;
+pub(crate) mod heading;
+pub(crate) mod json;
+pub(crate) mod line;
+pub(crate) mod reporter;
+pub(crate) mod style;
+pub(crate) mod summary;
+pub(crate) mod tail;
+pub(crate) mod tally;
