@@ -171,12 +171,12 @@ impl<'a> Directives<'a> {
 }
 
 fn lay_directives(found: &mut Node, over: &Node, path: &[Text]) -> Result<(), Diagnostic> {
-    let directives = Directives::of(over)?;
     let merges = match &found.value {
         Value::Sequence(_) => false,
         Value::Mapping(entries) if is_directives(found, entries)? => true,
         _ => return Err(illegal(path, over, found, "list directives cannot be composed onto")),
     };
+    let directives = Directives::of(over)?;
     if merges {
         Directives::of(found)?;
         merge_directives(found, &directives);

@@ -1,6 +1,7 @@
 //! The files that were read, kept so that diagnostics can quote them.
 
 use crate::diagnostic::Diagnostic;
+use crate::scan::{bom_len, break_len};
 use crate::span::{FileId, Provenance};
 use std::fmt;
 use std::io::ErrorKind;
@@ -123,12 +124,26 @@ impl Files {
     /// The place of a node; `None` for made-up nodes.
     pub fn position(&self, at: Provenance) -> Option<Position> {
         let entry = self.get(at.file?);
-        let before = &entry.text[..(at.start as usize).min(entry.text.len())];
-        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        Some(Position {
-            file: entry.name(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count(),
-        })
+        let (line, column) = line_and_column(&entry.text, at.start as usize);
+        Some(Position { file: entry.name(), line, column })
     }
+}
+
+/// Line from 1 and column from 0 of a byte. Line breaks are those of YAML 1.1; a byte order mark at the start of
+/// the text takes no column. What lies past the end is on a line of its own.
+fn line_and_column(text: &str, at: usize) -> (usize, usize) {
+    let bytes = text.as_bytes();
+    let past_end = at > bytes.len();
+    let at = at.min(bytes.len());
+    let (mut line, mut line_start, mut next) = (1, bom_len(bytes), 0);
+    while next < at {
+        let len = break_len(bytes, next);
+        next += len.max(1);
+        if len > 0 && next <= at {
+            line += 1;
+            line_start = next;
+        }
+    }
+    let column = bytes.get(line_start..at).unwrap_or_default().iter().filter(|&&b| b & 0xC0 != 0x80).count();
+    if past_end { (line + 1, 0) } else { (line, column) }
 }

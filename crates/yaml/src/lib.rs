@@ -8,6 +8,7 @@
 //! | a file's text, `FILE [line L column C]` of a place | [`Files::read`], [`Files::position`] |
 //! | text to nodes | [`parse()`] |
 //! | typed values: `get_str`, `opt_bool`, `as_enum`, `validate_keys`, … | [`access`] |
+//! | a diagnostic as text | [`render()`] |
 //! | one mapping over or under another | [`compose::compose`], [`compose::compose_under`] |
 //! | a node as bst writes it into files | [`dump()`] |
 //! | what a node holds as text, keys in order | [`Node::text`], [`Node::items`], [`Node::entries`], [`Mapping`] |
@@ -17,11 +18,14 @@ pub mod compose;
 pub mod diagnostic;
 pub mod dump;
 pub mod edit;
+mod event;
 pub mod file;
 pub mod mapping;
 pub mod nearest;
 pub mod node;
 pub mod parse;
+pub mod render;
+mod scan;
 pub mod span;
 
 pub use compose::{assert_fully_composited, compose, compose_under};
@@ -30,5 +34,6 @@ pub use dump::dump;
 pub use file::Files;
 pub use mapping::{Mapping, Text};
 pub use node::{Node, Value};
-pub use parse::parse;
+pub use parse::{parse, parse_text};
+pub use render::{RenderOptions, Severity, render, render_all};
 pub use span::{FileId, Provenance};

@@ -21,8 +21,9 @@ pub struct Mapping {
     index: Option<Box<Index>>,
 }
 
+/// Positions of entries by their key.
 #[derive(Clone, Debug)]
-struct Index {
+pub(crate) struct Index {
     hasher: FixedState,
     table: HashTable<u32>,
 }
@@ -45,9 +46,19 @@ impl Index {
         table.insert_unique(hash, position as u32, |&at| hasher.hash_one(entries[at as usize].0.as_str()));
     }
 
-    fn find(&self, entries: &[(Text, Node)], key: &str) -> Option<usize> {
+    /// Position of `key` among the entries that the index was made of.
+    pub(crate) fn find(&self, entries: &[(Text, Node)], key: &str) -> Option<usize> {
         let hash = self.hasher.hash_one(key);
         self.table.find(hash, |&at| entries[at as usize].0 == key).map(|&at| at as usize)
+    }
+
+    /// Takes in the last of `entries`; makes the index as soon as there are enough of them.
+    pub(crate) fn follow(index: &mut Option<Box<Index>>, entries: &[(Text, Node)]) {
+        match index {
+            Some(index) => index.insert(entries, entries.len() - 1),
+            None if entries.len() > LINEAR => *index = Some(Box::new(Index::of(entries))),
+            None => {}
+        }
     }
 }
 
@@ -65,6 +76,11 @@ impl Mapping {
     /// No entries, with room for `capacity`.
     pub fn with_capacity(capacity: usize) -> Mapping {
         Mapping { entries: Vec::with_capacity(capacity), index: None }
+    }
+
+    /// Entries whose keys are known to be unique, with their index if there are enough for one.
+    pub(crate) fn of(entries: Vec<(Text, Node)>, index: Option<Box<Index>>) -> Mapping {
+        Mapping { entries, index }
     }
 
     /// Number of entries.
@@ -125,11 +141,7 @@ impl Mapping {
     /// Appends a key that is known to be new.
     fn push_new(&mut self, key: Text, value: Node) {
         self.entries.push((key, value));
-        match &mut self.index {
-            Some(index) => index.insert(&self.entries, self.entries.len() - 1),
-            None if self.entries.len() > LINEAR => self.index = Some(Box::new(Index::of(&self.entries))),
-            None => {}
-        }
+        Index::follow(&mut self.index, &self.entries);
     }
 
     /// Removes `key`; the order of the others stays.

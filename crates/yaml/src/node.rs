@@ -88,6 +88,11 @@ impl Node {
         Value::Scalar(text).into()
     }
 
+    /// A scalar that was trimmed already.
+    pub(crate) fn scalar_of(text: &str, at: Provenance) -> Node {
+        Node { value: Value::Scalar(Text::new(text)), at }
+    }
+
     /// A made-up node that holds nothing.
     pub fn null() -> Node {
         Value::Null.into()

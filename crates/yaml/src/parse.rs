@@ -1,144 +1,186 @@
 //! From text to [`Node`].
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
+use crate::event::{Event, Events, Properties, What};
 use crate::file::Files;
-use crate::mapping::{Mapping, Text};
+use crate::mapping::{Index, Mapping, Text};
 use crate::node::{Node, trim};
 use crate::span::{FileId, Provenance};
-use saphyr_parser::{Event, Parser, Span};
 
-/// How deep sequences and mappings may lie in each other.
-pub const MAX_DEPTH: usize = 256;
+/// How deep lists and dictionaries may lie in each other. Whatever walks a [`Node`] calls itself for each level,
+/// so the limit keeps every walk within the stack of a thread. (bst's own walks give up between 300 and 20,000.)
+pub const MAX_DEPTH: usize = 500;
 
 /// Parses the text of a registered file.
 ///
 /// # Errors
-/// Everything that YAML or BuildStream's dialect forbids, with its place.
+/// Everything that YAML or BuildStream's dialect forbids, with its place; all with the code `invalid-yaml`.
 pub fn parse(files: &Files, file: FileId) -> Result<Node, Diagnostics> {
-    let entry = files.get(file);
-    let mut builder = Builder { text: &entry.text, file, seen: (0, 0), stack: Vec::new(), root: None };
-    for step in Parser::new_from_str(&entry.text) {
-        let (event, span) = step.map_err(|e| {
-            let at = builder.place(Span::empty(*e.marker()));
-            Diagnostic::load("invalid-yaml", format!("Malformed YAML: {}", e.info())).at(at)
-        })?;
-        builder.handle(event, span)?;
+    parse_text(&files.get(file).text, Some(file))
+}
+
+/// Parses a text; `file` is where its nodes say they were written.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_text(text: &str, file: Option<FileId>) -> Result<Node, Diagnostics> {
+    let mut events = Events::new(text, file)?;
+    let mut builder =
+        Builder { file, open: Vec::new(), entries: Vec::new(), items: Vec::new(), last_end: 0, root: None };
+    loop {
+        let event = events.next()?;
+        if matches!(event.what, What::StreamEnd) {
+            break;
+        }
+        builder.handle(event)?;
     }
-    Ok(builder.root.unwrap_or_else(|| {
-        Node::mapping(Mapping::new()).with_place(Provenance { file: Some(file), start: 0, end: 0 })
-    }))
+    let start = builder.place(0, 0);
+    Ok(builder.root.unwrap_or_else(|| Node::mapping(Mapping::new()).with_place(start)))
 }
 
+/// A collection that has begun. What it holds so far is the end of the builder's lists.
 enum Open {
-    Sequence(Provenance, Vec<Node>),
-    Mapping(Provenance, Mapping, Option<Text>),
+    Sequence {
+        at: Provenance,
+        from: usize,
+    },
+    Mapping {
+        at: Provenance,
+        from: usize,
+        /// The key whose value comes next.
+        key: Option<Text>,
+        /// Once there are many entries.
+        index: Option<Box<Index>>,
+    },
 }
 
-struct Builder<'a> {
-    text: &'a str,
-    file: FileId,
-    /// A character index and the byte where it lies; marks mostly come in order.
-    seen: (usize, usize),
-    stack: Vec<Open>,
+struct Builder {
+    file: Option<FileId>,
+    open: Vec<Open>,
+    /// The entries of all open mappings, the outer ones first.
+    entries: Vec<(Text, Node)>,
+    /// The items of all open sequences.
+    items: Vec<Node>,
+    /// Where the last thing ended; block collections end there too.
+    last_end: u32,
     root: Option<Node>,
 }
 
-impl Builder<'_> {
-    fn handle(&mut self, event: Event<'_>, span: Span) -> Result<(), Diagnostic> {
-        let at = self.place(span);
-        let refuse = |message: &str| Err(Diagnostic::load("invalid-yaml", message).at(at));
-        match event {
-            Event::Alias(_) => return refuse("Anchors are disallowed in BuildStream"),
-            Event::Scalar(_, _, anchor, _)
-            | Event::SequenceStart(anchor, _)
-            | Event::MappingStart(anchor, _)
-                if anchor != 0 =>
-            {
-                return refuse("Anchors are disallowed in BuildStream");
-            }
-            Event::Scalar(_, _, _, Some(tag)) if !tag.is_yaml_core_schema() => {
-                return refuse("Only the tags of YAML itself are allowed");
-            }
-            Event::DocumentStart(_) if self.root.is_some() => return refuse("More than one document found"),
-            Event::Scalar(text, ..) => self.scalar(&text, at)?,
-            Event::SequenceStart(..) => self.open(Open::Sequence(at, Vec::new()), at)?,
-            Event::MappingStart(..) => self.open(Open::Mapping(at, Mapping::new(), None), at)?,
-            Event::SequenceEnd | Event::MappingEnd => match self.stack.pop() {
-                Some(Open::Sequence(start, items)) => {
-                    self.value(Node::sequence(items).with_place(Provenance { end: at.end, ..start }))?;
-                }
-                Some(Open::Mapping(start, entries, _)) => {
-                    self.value(Node::mapping(entries).with_place(Provenance { end: at.end, ..start }))?;
-                }
-                None => {}
-            },
-            _ => {}
-        }
-        Ok(())
+impl Builder {
+    fn place(&self, start: u32, end: u32) -> Provenance {
+        Provenance { file: self.file, start, end }
     }
 
-    fn open(&mut self, open: Open, at: Provenance) -> Result<(), Diagnostic> {
-        if self.stack.len() >= MAX_DEPTH {
-            return Err(Diagnostic::load("invalid-yaml", format!("More than {MAX_DEPTH} levels deep")).at(at));
-        }
-        match self.stack.last() {
-            Some(Open::Mapping(_, _, None)) => {
-                return Err(Diagnostic::load("invalid-yaml", "Keys must be strings").at(at));
+    fn handle(&mut self, event: Event<'_>) -> Result<(), Diagnostic> {
+        let at = self.place(event.start, event.end);
+        match event.what {
+            What::StreamEnd | What::DocumentEnd => Ok(()),
+            What::DocumentStart if self.root.is_some() => {
+                Err(fault(at, "A second document begins here").hint("a file holds a single document"))
             }
-            None if matches!(open, Open::Sequence(..)) => return Err(not_a_mapping(at)),
+            What::DocumentStart => Ok(()),
+            What::Alias => Err(anchored(at)),
+            What::Scalar { text, properties, .. } => {
+                check_properties(properties, at)?;
+                if properties.own_tag == Some(false) {
+                    return Err(fault(at, "Tags are disallowed, except those of YAML itself"));
+                }
+                self.last_end = event.end;
+                self.scalar(&text, at)
+            }
+            What::SequenceStart { properties, .. } => {
+                check_properties(properties, at)?;
+                self.begin(Open::Sequence { at, from: self.items.len() }, at)
+            }
+            What::MappingStart { properties, .. } => {
+                check_properties(properties, at)?;
+                self.begin(Open::Mapping { at, from: self.entries.len(), key: None, index: None }, at)
+            }
+            What::SequenceEnd | What::MappingEnd => {
+                self.last_end = if event.end > event.start { event.end } else { self.last_end };
+                self.end()
+            }
+        }
+    }
+
+    fn begin(&mut self, open: Open, at: Provenance) -> Result<(), Diagnostic> {
+        if self.open.len() >= MAX_DEPTH {
+            let message = format!("Lists and dictionaries lie more than {MAX_DEPTH} deep in each other");
+            return Err(fault(at, message));
+        }
+        match self.open.last() {
+            Some(Open::Mapping { key: None, .. }) => return Err(fault(at, "A key must be a string")),
+            None if matches!(open, Open::Sequence { .. }) => return Err(not_a_mapping(at, "a list")),
             _ => {}
         }
-        self.stack.push(open);
+        self.last_end = at.end;
+        self.open.push(open);
         Ok(())
     }
 
     fn scalar(&mut self, text: &str, at: Provenance) -> Result<(), Diagnostic> {
-        if let Some(Open::Mapping(_, entries, key @ None)) = self.stack.last_mut() {
-            if entries.contains_key(text) {
-                return Err(Diagnostic::load("invalid-yaml", format!("Duplicate key {text}")).at(at));
+        if let Some(Open::Mapping { key: key @ None, from, index, .. }) = self.open.last_mut() {
+            let entries = &self.entries[*from..];
+            let first = match index {
+                Some(index) => index.find(entries, text),
+                None => entries.iter().position(|(known, _)| known == text),
+            };
+            if let Some(first) = first {
+                let note = "the value it has already is here";
+                return Err(fault(at, format!("Duplicate key {text}")).note(Some(entries[first].1.at), note));
             }
             *key = Some(text.into());
             return Ok(());
         }
-        self.value(Node::scalar(trim(text)).with_place(at))
+        self.value(Node::scalar_of(trim(text), at))
     }
 
     fn value(&mut self, node: Node) -> Result<(), Diagnostic> {
-        match self.stack.last_mut() {
-            Some(Open::Sequence(_, items)) => items.push(node),
-            Some(Open::Mapping(_, entries, key)) => {
+        match self.open.last_mut() {
+            Some(Open::Sequence { .. }) => self.items.push(node),
+            Some(Open::Mapping { key, from, index, .. }) => {
                 if let Some(key) = key.take() {
-                    entries.insert(key, node);
+                    self.entries.push((key, node));
+                    Index::follow(index, &self.entries[*from..]);
                 }
             }
             None if node.entries().is_some() => self.root = Some(node),
-            None => return Err(not_a_mapping(node.at)),
+            None => return Err(not_a_mapping(node.at, "a string")),
         }
         Ok(())
     }
 
-    fn place(&mut self, span: Span) -> Provenance {
-        let start = self.byte(span.start.index());
-        let end = self.byte(span.end.index());
-        Provenance { file: Some(self.file), start, end: end.max(start) }
-    }
-
-    fn byte(&mut self, index: usize) -> u32 {
-        let (mut seen, mut byte) = if self.seen.0 <= index { self.seen } else { (0, 0) };
-        let mut chars = self.text[byte..].chars();
-        while seen < index
-            && let Some(c) = chars.next()
-        {
-            seen += 1;
-            byte += c.len_utf8();
+    fn end(&mut self) -> Result<(), Diagnostic> {
+        let end = self.last_end;
+        match self.open.pop() {
+            Some(Open::Sequence { at, from }) => {
+                let items = self.items.drain(from..).collect();
+                self.value(Node::sequence(items).with_place(Provenance { end, ..at }))
+            }
+            Some(Open::Mapping { at, from, index, .. }) => {
+                let entries = Mapping::of(self.entries.drain(from..).collect(), index);
+                self.value(Node::mapping(entries).with_place(Provenance { end, ..at }))
+            }
+            None => Ok(()),
         }
-        self.seen = (seen, byte);
-        byte as u32
     }
 }
 
-fn not_a_mapping(at: Provenance) -> Diagnostic {
-    Diagnostic::load("invalid-yaml", "The top level of the file must be a dictionary").at(at)
+fn check_properties(properties: Properties, at: Provenance) -> Result<(), Diagnostic> {
+    if properties.anchor { Err(anchored(at)) } else { Ok(()) }
+}
+
+fn fault(at: Provenance, message: impl Into<String>) -> Diagnostic {
+    Diagnostic::load("invalid-yaml", message).at(at)
+}
+
+fn anchored(at: Provenance) -> Diagnostic {
+    fault(at, "Anchors are disallowed in BuildStream")
+        .hint("quote the value if it is to begin with `&` or `*`")
+}
+
+fn not_a_mapping(at: Provenance, what: &str) -> Diagnostic {
+    fault(at, format!("The file must hold a dictionary, but holds {what}"))
 }
 
 #[cfg(test)]
