@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Runs one command over one tree in Linux namespaces.
+//!
+//! The way of an execution:
+//!
+//! ```text
+//! Execution ──lay out──▶ Root ──write down──▶ Orders ──split off──▶ Sandboxed ──▶ Report ──capture──▶ Executed
+//!             root.rs           orders.rs            namespace.rs   child.rs              capture.rs
+//! ```
+//!
+//! Nothing of the host can be reached from a sandbox but what an execution names: users, mounts, processes, network,
+//! message queues, host name and control groups are its own, no capability is left in it, no new privilege can be
+//! gained, and everything in it ends with its first process. All `unsafe` stands in `kernel.rs`.
+
+mod capture;
+mod child;
+mod execute;
+mod kernel;
+mod mount;
+mod namespace;
+mod orders;
+mod probe;
+mod root;
+mod scratch;
+
+pub use execute::LocalExecutor;

@@ -1,0 +1,263 @@
+//! What a command left behind, as trees of the store.
+//!
+//! Only the upper layer is looked at: what it does not hold is as it was in the input tree. New files are moved into
+//! the store, all in one go, after the tree has been walked. Permissions come down to the executable bit of the owner;
+//! named pipes, sockets and devices are passed over, as `bst` does.
+
+use crate::root::{Cuts, Root, STAGED_TIME, shown};
+use crate::scratch::{names, open_directory, open_whatever_mode, trouble};
+use bourn_reapi::directory::{NodeProperties, Timestamp};
+use bourn_reapi::services::{ErrorKind, ImportOptions, ServiceResult};
+use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, FileNode, ServiceError, SymlinkNode};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, FileType, Stat, fgetxattr, readlinkat, statat};
+use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A moment on the clock that stamps changes of files.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+pub(crate) struct Moment(i64, i64);
+
+impl Moment {
+    /// Now. A file that changes from now on gets this stamp or a later one.
+    pub(crate) fn now() -> Moment {
+        let now = clock_gettime(ClockId::RealtimeCoarse);
+        Moment(now.tv_sec, now.tv_nsec)
+    }
+}
+
+/// Collects outputs of one execution.
+pub(crate) struct Capture<'a> {
+    /// Where they go.
+    pub(crate) cas: &'a Arc<dyn Cas>,
+    /// The root as it was laid out.
+    pub(crate) root: &'a Root,
+    /// The tree that it was laid out from.
+    pub(crate) input: Digest,
+    /// When the command was started.
+    pub(crate) started: Moment,
+    /// Whether files carry their time of modification.
+    pub(crate) times: bool,
+}
+
+/// What is under an upper directory.
+#[derive(Clone, Default)]
+struct Beneath {
+    /// What shows through from the layers below, if anything does.
+    lower: Option<Arc<Directory>>,
+    /// What was laid out here as real files before the command ran.
+    known: Option<Arc<Directory>>,
+}
+
+/// A directory on its way into the store.
+struct Found {
+    directory: Directory,
+    children: Vec<(String, Found)>,
+    /// Places in the list of new files, with the names that they get here.
+    files: Vec<(String, usize, Option<NodeProperties>)>,
+}
+
+impl Capture<'_> {
+    /// The tree at the place of that path, or `None` when there is no directory.
+    pub(crate) fn output(&self, components: &[String]) -> ServiceResult<Option<Digest>> {
+        let upper = &self.root.upper;
+        let mut directory = open_directory(CWD, upper).map_err(|error| trouble(error, "cannot open", upper))?;
+        let mut path = upper.as_os_str().as_bytes().to_vec();
+        let mut beneath = self.top()?;
+        let mut cuts = Some(&self.root.cuts);
+        for (index, name) in components.iter().enumerate() {
+            let text = crate::root::c_text(name.as_bytes())?;
+            cuts = cuts.and_then(|cuts| cuts.children.get(name));
+            path.push(b'/');
+            path.extend_from_slice(name.as_bytes());
+            match statat(&directory, &text, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => return self.untouched(&beneath, &components[index..]),
+                Err(error) => return Err(failed(error, "cannot look at", path)),
+                Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => return Ok(None),
+                Ok(_) => {}
+            }
+            directory = open_whatever_mode(&directory, &text)
+                .map_err(|error| failed(error, "cannot open", path.clone()))?;
+            beneath = self.step(&beneath, name, cuts, directory.as_fd())?;
+        }
+        let mut files = Vec::new();
+        let found = self.walk(&directory, &beneath, cuts, &mut path, &mut files)?;
+        let options = ImportOptions { consume: true, record_mtime: false };
+        let nodes = self.cas.import_files(&files, &options)?;
+        self.store(found, &nodes).map(Some)
+    }
+
+    /// What is beneath the top of the upper layer.
+    fn top(&self) -> ServiceResult<Beneath> {
+        let input = Some(self.cas.directory(&self.input)?);
+        Ok(if self.root.layered {
+            Beneath { lower: input, known: None }
+        } else {
+            Beneath { lower: None, known: input }
+        })
+    }
+
+    /// What is beneath the directory of that name.
+    fn step(
+        &self,
+        beneath: &Beneath,
+        name: &str,
+        cuts: Option<&Cuts>,
+        upper: BorrowedFd<'_>,
+    ) -> ServiceResult<Beneath> {
+        if let Some(digest) = cuts.and_then(|cuts| cuts.cut) {
+            // The empty directory need not be in the store.
+            let known = if digest == Digest::empty() { None } else { Some(self.cas.directory(&digest)?) };
+            return Ok(Beneath { lower: None, known });
+        }
+        let lower = self.child(&beneath.lower, name)?;
+        let known = self.child(&beneath.known, name)?;
+        Ok(Beneath { lower: lower.filter(|_| !is_opaque(upper)), known })
+    }
+
+    fn child(&self, directory: &Option<Arc<Directory>>, name: &str) -> ServiceResult<Option<Arc<Directory>>> {
+        let node = directory.as_ref().and_then(|directory| directory.directory(name));
+        node.map(|node| self.cas.directory(&node.content()?)).transpose()
+    }
+
+    /// The tree at a path of which nothing is in the upper layer.
+    fn untouched(&self, beneath: &Beneath, components: &[String]) -> ServiceResult<Option<Digest>> {
+        let mut digest = None;
+        let mut directory = beneath.lower.clone();
+        for name in components {
+            let node = directory.as_ref().and_then(|directory| directory.directory(name));
+            let Some(node) = node else { return Ok(None) };
+            let child = node.content()?;
+            directory = Some(self.cas.directory(&child)?);
+            digest = Some(child);
+        }
+        Ok(digest)
+    }
+
+    /// Walks an upper directory, noting new files by path.
+    fn walk(
+        &self,
+        upper: &OwnedFd,
+        beneath: &Beneath,
+        cuts: Option<&Cuts>,
+        path: &mut Vec<u8>,
+        files: &mut Vec<PathBuf>,
+    ) -> ServiceResult<Found> {
+        let mut found = Found { directory: Directory::default(), children: Vec::new(), files: Vec::new() };
+        let directory = &mut found.directory;
+        let entries = names(upper).map_err(|error| failed(error, "cannot read", path.clone()))?;
+        if let Some(lower) = &beneath.lower {
+            keep_what_shows_through(directory, lower, &entries);
+        }
+        for (name, _) in entries {
+            let length = path.len();
+            path.push(b'/');
+            path.extend_from_slice(name.to_bytes());
+            let text = name.to_str().map_err(|_| nameless(path))?;
+            let stat = statat(upper, &name, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|error| failed(error, "cannot look at", path.clone()))?;
+            match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => {
+                    let inner = open_whatever_mode(upper, &name)
+                        .map_err(|error| failed(error, "cannot open", path.clone()))?;
+                    let cuts = cuts.and_then(|cuts| cuts.children.get(text));
+                    let beneath = self.step(beneath, text, cuts, inner.as_fd())?;
+                    found.children.push((text.to_owned(), self.walk(&inner, &beneath, cuts, path, files)?));
+                }
+                FileType::RegularFile => match self.unchanged(beneath, text, &stat) {
+                    Some(node) => directory.files.push(node),
+                    None => {
+                        found.files.push((text.to_owned(), files.len(), self.properties(&stat)));
+                        files.push(shown(path.clone()));
+                    }
+                },
+                FileType::Symlink => directory.symlinks.push(link(upper, &name, text, path)?),
+                // A whiteout has done its work by hiding what was below; all else has no place in a tree.
+                _ => {}
+            }
+            path.truncate(length);
+        }
+        Ok(found)
+    }
+
+    /// The node of a file that was laid out before the command ran and is as it was.
+    ///
+    /// Its stamp of change, which no program can set, is older than the command. Since the clock may have been turned
+    /// back meanwhile, its size, permissions and time of modification have to be the staged ones as well.
+    fn unchanged(&self, beneath: &Beneath, name: &str, stat: &Stat) -> Option<FileNode> {
+        let node = beneath.known.as_ref()?.file(name)?;
+        let staged = node.node_properties.as_ref().and_then(|properties| properties.mtime);
+        let staged = staged.map_or((STAGED_TIME, 0), |time| (time.seconds, i64::from(time.nanos)));
+        let same = Moment(stat.st_ctime as i64, stat.st_ctime_nsec as i64) < self.started
+            && (stat.st_mtime as i64, stat.st_mtime_nsec as i64) == staged
+            && stat.st_size as u64 == node.content().ok()?.size
+            && (stat.st_mode & 0o100 != 0) == node.is_executable;
+        same.then(|| FileNode { node_properties: self.with_time(node, staged), ..node.clone() })
+    }
+
+    fn with_time(&self, node: &FileNode, staged: (i64, i64)) -> Option<NodeProperties> {
+        if !self.times {
+            return node.node_properties.clone();
+        }
+        let mut properties = node.node_properties.clone().unwrap_or_default();
+        properties.mtime = Some(Timestamp { seconds: staged.0, nanos: staged.1 as i32 });
+        Some(properties)
+    }
+
+    fn properties(&self, stat: &Stat) -> Option<NodeProperties> {
+        let time = Timestamp { seconds: stat.st_mtime as i64, nanos: stat.st_mtime_nsec as i32 };
+        self.times.then(|| NodeProperties { mtime: Some(time), ..NodeProperties::default() })
+    }
+
+    /// Writes the directories, the innermost first.
+    fn store(&self, found: Found, nodes: &[FileNode]) -> ServiceResult<Digest> {
+        let mut directory = found.directory;
+        for (name, child) in found.children {
+            let digest = self.store(child, nodes)?;
+            directory.directories.push(DirectoryNode { name, digest: Some(digest.into()) });
+        }
+        for (name, index, properties) in found.files {
+            let node = nodes.get(index).cloned().unwrap_or_default();
+            directory.files.push(FileNode { name, node_properties: properties, ..node });
+        }
+        directory.sort();
+        self.cas.write_directory(&directory)
+    }
+}
+
+fn failed(error: Errno, doing: &str, path: Vec<u8>) -> ServiceError {
+    trouble(error, doing, &shown(path))
+}
+
+fn nameless(path: &[u8]) -> ServiceError {
+    let shown = String::from_utf8_lossy(path);
+    let message = format!("the name of `{}` is not UTF-8, so it cannot be kept in a tree", shown.escape_debug());
+    ServiceError::new(ErrorKind::Invalid, message).hint("let the build give it another name, or remove it")
+}
+
+/// Takes over what the upper layer neither replaces nor hides.
+fn keep_what_shows_through(directory: &mut Directory, lower: &Directory, upper: &[(CString, FileType)]) {
+    let hidden: HashSet<&[u8]> = upper.iter().map(|(name, _)| name.to_bytes()).collect();
+    let shows = |name: &str| !hidden.contains(name.as_bytes());
+    directory.files.extend(lower.files.iter().filter(|node| shows(&node.name)).cloned());
+    directory.directories.extend(lower.directories.iter().filter(|node| shows(&node.name)).cloned());
+    directory.symlinks.extend(lower.symlinks.iter().filter(|node| shows(&node.name)).cloned());
+}
+
+/// Whether nothing shows through this directory of the upper layer.
+fn is_opaque(directory: BorrowedFd<'_>) -> bool {
+    let mut value = [0; 1];
+    matches!(fgetxattr(directory, c"user.overlay.opaque", &mut value), Ok(1) if value == *b"y")
+}
+
+fn link(upper: &OwnedFd, name: &CStr, text: &str, path: &[u8]) -> ServiceResult<SymlinkNode> {
+    let target =
+        readlinkat(upper, name, Vec::new()).map_err(|error| failed(error, "cannot read", path.to_vec()))?;
+    let target = target.into_string().map_err(|_| nameless(path))?;
+    Ok(SymlinkNode { name: text.to_owned(), target, node_properties: None })
+}

@@ -1,0 +1,349 @@
+//! Executing one command over one tree, from the laid-out root to the collected outputs.
+
+use crate::capture::{Capture, Moment};
+use crate::child::{self, Failure, Report, Step};
+use crate::namespace::{self, Sandboxed};
+use crate::orders::{Base, Bind, Orders};
+use crate::probe;
+use crate::root::{self, Layers, Root, c_path, c_text, components};
+use crate::scratch::{self, Scratch, Sweeper, trouble};
+use bourn_reapi::command::EnvironmentVariable;
+use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ExportOptions, ServiceResult, Streams};
+use bourn_reapi::{Cas, Digest, Executor, ServiceError};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{OFlags, Timespec};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The name of the machine inside a sandbox, the one that `bst` builds see too.
+const HOSTNAME: &str = "buildbox";
+
+/// How often a waiting execution looks whether it was cancelled, in nanoseconds.
+const PATIENCE: i64 = 20_000_000;
+
+/// Runs commands on this machine, each in namespaces of its own.
+pub struct LocalExecutor {
+    cas: Arc<dyn Cas>,
+    build_directory: PathBuf,
+    sweeper: Sweeper,
+    running: Mutex<Running>,
+}
+
+/// The sandboxes of the moment.
+#[derive(Default)]
+struct Running {
+    next: u64,
+    suspended: bool,
+    sandboxes: BTreeMap<u64, Arc<Sandboxed>>,
+}
+
+impl LocalExecutor {
+    /// An executor that takes trees from `cas` and keeps its private files in `build_directory`, which should be on
+    /// the file system of the store. Removes there what killed processes left behind.
+    pub fn new(cas: Arc<dyn Cas>, build_directory: &Path) -> ServiceResult<LocalExecutor> {
+        std::fs::create_dir_all(build_directory)
+            .map_err(|error| ServiceError::io(&error, "cannot create", build_directory))?;
+        let build_directory = std::path::absolute(build_directory)
+            .map_err(|error| ServiceError::io(&error, "cannot find", build_directory))?;
+        scratch::remove_abandoned(&build_directory)?;
+        Ok(LocalExecutor { cas, build_directory, sweeper: Sweeper::new(), running: Mutex::default() })
+    }
+
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a sandbox known to [`Executor::suspend`] for as long as the result lives.
+    fn register(&self, sandbox: Sandboxed) -> Registered<'_> {
+        let sandbox = Arc::new(sandbox);
+        let mut running = self.running();
+        let number = running.next;
+        running.next += 1;
+        running.sandboxes.insert(number, sandbox.clone());
+        if running.suspended {
+            sandbox.request(child::STOP);
+        }
+        Registered { executor: self, number, sandbox }
+    }
+
+    fn execute_in(
+        &self,
+        scratch: &Scratch,
+        execution: &Execution,
+        log: &mut dyn Write,
+        cancel: &Cancel,
+    ) -> ServiceResult<Executed> {
+        let layers = Exported { cas: &self.cas };
+        let root = root::lay_out(&self.cas, execution, scratch, &layers)?;
+        let outputs = output_paths(execution)?;
+        let started = Moment::now();
+        let exit_code = self.run(&orders(execution, &root)?, execution, log, cancel)?;
+        let times = execution.command.output_node_properties.iter().any(|property| property == "mtime");
+        let capture = Capture { cas: &self.cas, root: &root, input: execution.input_root, started, times };
+        let outputs = outputs.iter().map(|path| capture.output(path)).collect::<Result<_, _>>()?;
+        Ok(Executed { exit_code, outputs })
+    }
+
+    fn run(
+        &self,
+        orders: &Orders,
+        execution: &Execution,
+        log: &mut dyn Write,
+        cancel: &Cancel,
+    ) -> ServiceResult<i32> {
+        let orders = orders.encode();
+        let (sandbox, output) = match execution.streams {
+            Streams::Inherit => {
+                let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+                (namespace::split(&orders, streams, execution.network).map_err(probe::not_split)?, None)
+            }
+            Streams::Log => {
+                let null = Path::new("/dev/null");
+                let input = std::fs::File::open(null).map_err(|error| ServiceError::io(&error, "cannot open", null))?;
+                let (output, theirs) = pipe_with(PipeFlags::CLOEXEC)
+                    .map_err(|error| trouble(error, "cannot make a pipe for", Path::new("the output of a command")))?;
+                let streams = [input.as_fd(), theirs.as_fd(), theirs.as_fd()];
+                (namespace::split(&orders, streams, execution.network).map_err(probe::not_split)?, Some(output))
+            }
+        };
+        let sandbox = self.register(sandbox);
+        let report = attend(&sandbox.sandbox, output, log, cancel)?;
+        match report {
+            Some(Report::Ended { status, crowded }) => {
+                if crowded {
+                    say(log, "the sandbox could not make one more process: the limit of processes is reached")?;
+                }
+                Ok(exit_code(status))
+            }
+            Some(Report::Failed(failure)) => not_started(&failure, log),
+            None => Err(ServiceError::new(ErrorKind::Sandbox, "the first process of a sandbox was killed")
+                .hint("the machine may have run out of memory; the kernel's log says so")),
+        }
+    }
+}
+
+impl Executor for LocalExecutor {
+    fn execute(&self, execution: &Execution, log: &mut dyn Write, cancel: &Cancel) -> ServiceResult<Executed> {
+        let scratch = Scratch::new(&self.build_directory)?;
+        let executed = self.execute_in(&scratch, execution, log, cancel);
+        self.sweeper.sweep(None, scratch);
+        executed
+    }
+
+    fn suspend(&self, stop: bool) {
+        let mut running = self.running();
+        running.suspended = stop;
+        let request = if stop { child::STOP } else { child::CONTINUE };
+        running.sandboxes.values().for_each(|sandbox| sandbox.request(request));
+    }
+}
+
+/// A sandbox that is known to its executor.
+struct Registered<'a> {
+    executor: &'a LocalExecutor,
+    number: u64,
+    sandbox: Arc<Sandboxed>,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.executor.running().sandboxes.remove(&self.number);
+    }
+}
+
+/// Layers that are exported for each execution anew.
+struct Exported<'a> {
+    cas: &'a Arc<dyn Cas>,
+}
+
+impl Layers for Exported<'_> {
+    fn base(&self, tree: &Digest, _execution: &Execution, scratch: &Scratch, upper: &Path) -> ServiceResult<Base> {
+        let lower = scratch.make("lower", 0o755)?;
+        let work = scratch.make("work", 0o755)?;
+        self.cas.export_tree(tree, &lower, &ExportOptions { hardlinks: true, merge: true })?;
+        Ok(Base::Overlay {
+            layers: vec![c_path(&lower)?],
+            content: Vec::new(),
+            upper: c_path(upper)?,
+            work: c_path(&work)?,
+        })
+    }
+}
+
+fn output_paths(execution: &Execution) -> ServiceResult<Vec<Vec<String>>> {
+    let command = &execution.command;
+    let absolute = |path: &String| match path.starts_with('/') {
+        true => components(path),
+        false => components(&format!("{}/{path}", command.working_directory)),
+    };
+    command.output_paths.iter().map(absolute).collect()
+}
+
+/// Writes down what the first process has to do.
+fn orders(execution: &Execution, root: &Root) -> ServiceResult<Orders> {
+    let command = &execution.command;
+    let user = rustix::process::geteuid().as_raw();
+    let group = rustix::process::getegid().as_raw();
+    let inherit = execution.streams == Streams::Inherit;
+    let environment = |variable: &EnvironmentVariable| c_text(format!("{}={}", variable.name, variable.value).as_bytes());
+    Ok(Orders {
+        uid_map: c_text(format!("{} {user} 1", execution.uid).as_bytes())?,
+        gid_map: c_text(format!("{} {group} 1", execution.gid).as_bytes())?,
+        hostname: c_text(execution.hostname.as_deref().unwrap_or(HOSTNAME).as_bytes())?,
+        loopback: !execution.network,
+        session: !inherit,
+        base: root.base.clone(),
+        attach: c_path(&root.attach)?,
+        terminal: if inherit { terminal() } else { None },
+        binds: binds(execution)?,
+        guarded: if user == 0 { guarded()? } else { Vec::new() },
+        freeze: root.freeze.clone(),
+        programs: programs(execution)?,
+        arguments: command.arguments.iter().map(|argument| c_text(argument.as_bytes())).collect::<Result<_, _>>()?,
+        environment: command.environment_variables.iter().map(environment).collect::<Result<_, _>>()?,
+        directory: c_text(format!("/{}", components(&command.working_directory)?.join("/")).as_bytes())?,
+    })
+}
+
+fn binds(execution: &Execution) -> ServiceResult<Vec<Bind>> {
+    let bind = |mount: &bourn_reapi::services::HostMount| {
+        let path = format!("/{}", components(&mount.path)?.join("/"));
+        Ok(Bind { host: c_path(&mount.host)?, path: c_text(path.as_bytes())?, writable: mount.writable })
+    };
+    execution.mounts.iter().map(bind).collect()
+}
+
+/// The terminal of this process, if it has one.
+fn terminal() -> Option<CString> {
+    rustix::termios::ttyname(rustix::stdio::stdin(), Vec::new()).ok()
+}
+
+/// What of `/proc` the superuser of the host may write to without any capability, and a sandbox must not.
+///
+/// A sandbox that was started by the superuser is still that user where the kernel looks at ids instead of
+/// capabilities, as it does for the files of `/proc/sys`.
+fn guarded() -> ServiceResult<Vec<CString>> {
+    use std::os::unix::fs::PermissionsExt;
+    let proc = Path::new("/proc");
+    let failed = |error| ServiceError::io(&error, "cannot read", proc);
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(proc).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let Ok(metadata) = entry.path().symlink_metadata() else { continue }; // a process that has ended
+        let of_process = entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
+        let writable = metadata.is_file() && metadata.permissions().mode() & 0o222 != 0;
+        if (metadata.is_dir() && !of_process) || writable {
+            paths.push(c_path(&entry.path())?);
+        }
+    }
+    Ok(paths)
+}
+
+/// The files that may be the program, in the order in which a shell would try them.
+fn programs(execution: &Execution) -> ServiceResult<Vec<CString>> {
+    let command = &execution.command;
+    let Some(name) = command.arguments.first() else {
+        return Err(ServiceError::new(ErrorKind::Invalid, "a command without a single argument cannot be executed"));
+    };
+    if name.contains('/') {
+        return Ok(vec![c_text(name.as_bytes())?]);
+    }
+    let path = command.environment_variables.iter().find(|variable| variable.name == "PATH");
+    let path = path.map_or("/bin:/usr/bin", |variable| variable.value.as_str());
+    let file = |directory: &str| match directory {
+        "" => c_text(name.as_bytes()),
+        directory => c_text(format!("{directory}/{name}").as_bytes()),
+    };
+    path.split(':').map(file).collect()
+}
+
+/// Passes on the output of a sandbox until it reports.
+fn attend(
+    sandbox: &Sandboxed,
+    mut output: Option<OwnedFd>,
+    log: &mut dyn Write,
+    cancel: &Cancel,
+) -> ServiceResult<Option<Report>> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        if cancel.is_cancelled() {
+            sandbox.kill();
+            return Err(ServiceError::new(ErrorKind::Cancelled, "the command was cancelled"));
+        }
+        let (written, reported) = listen(sandbox.control(), output.as_ref().map(AsFd::as_fd))?;
+        if written && let Some(pipe) = &output && !pass_on(pipe, log, &mut buffer)? {
+            output = None;
+        }
+        if reported {
+            let report = sandbox.report();
+            if let Some(pipe) = &output {
+                drain(pipe, log, &mut buffer)?;
+            }
+            return report.map_err(|error| trouble(error, "cannot hear from", Path::new("the sandbox")));
+        }
+    }
+}
+
+/// Copies what there is of the output to the log. Whether more may come.
+fn pass_on(output: &OwnedFd, log: &mut dyn Write, buffer: &mut [u8]) -> ServiceResult<bool> {
+    match rustix::io::read(output, &mut *buffer) {
+        Ok(0) | Err(Errno::AGAIN) => Ok(false),
+        Ok(length) => write_log(log, &buffer[..length]).map(|()| true),
+        Err(Errno::INTR) => Ok(true),
+        Err(error) => Err(trouble(error, "cannot read", Path::new("the output of the command"))),
+    }
+}
+
+/// Copies the rest of the output. Everything that could write has ended, but for what a host file was passed to.
+fn drain(output: &OwnedFd, log: &mut dyn Write, buffer: &mut [u8]) -> ServiceResult<()> {
+    rustix::fs::fcntl_setfl(output, OFlags::NONBLOCK)
+        .map_err(|error| trouble(error, "cannot read", Path::new("the output of the command")))?;
+    while pass_on(output, log, buffer)? {}
+    Ok(())
+}
+
+/// Writes a line of our own to the log.
+fn say(log: &mut dyn Write, line: &str) -> ServiceResult<()> {
+    write_log(log, format!("bourn: {line}\n").as_bytes())
+}
+
+fn write_log(log: &mut dyn Write, bytes: &[u8]) -> ServiceResult<()> {
+    log.write_all(bytes).map_err(|error| ServiceError::io(&error, "cannot write", Path::new("the log of the command")))
+}
+
+/// The status as a shell would give it.
+fn exit_code(status: i32) -> i32 {
+    let status = std::process::ExitStatus::from_raw(status);
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+}
+
+/// A command that cannot be executed has failed as it would in a shell; all else is a fault of the machine.
+fn not_started(failure: &Failure, log: &mut dyn Write) -> ServiceResult<i32> {
+    if failure.step != Step::Program {
+        return Err(probe::not_prepared(failure));
+    }
+    let reason = std::io::Error::from(failure.error);
+    say(log, &format!("cannot execute `{}`: {reason}", failure.subject().to_string_lossy()))?;
+    Ok(if matches!(failure.error, Errno::NOENT | Errno::NOTDIR) { 127 } else { 126 })
+}
+
+/// Waits for output, for a report, or for a while.
+fn listen(control: BorrowedFd<'_>, output: Option<BorrowedFd<'_>>) -> ServiceResult<(bool, bool)> {
+    let timeout = Timespec { tv_sec: 0, tv_nsec: PATIENCE };
+    let control_entry = PollFd::from_borrowed_fd(control, PollFlags::IN);
+    let output_entry = PollFd::from_borrowed_fd(output.unwrap_or(control), PollFlags::IN);
+    let mut entries = [control_entry, output_entry];
+    match poll(&mut entries, Some(&timeout)) {
+        Ok(_) | Err(Errno::INTR) => {}
+        Err(error) => return Err(trouble(error, "cannot wait for", Path::new("the sandbox"))),
+    }
+    let [reported, written] = entries.map(|entry| !entry.revents().is_empty());
+    Ok((written && output.is_some(), reported))
+}

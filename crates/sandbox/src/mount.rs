@@ -1,0 +1,264 @@
+//! The file system of a sandbox: the root, `/dev`, `/proc`, `/tmp`, host files. Runs in the sandbox's first process.
+//!
+//! Everything from the host is opened first and the root is changed second; all the rest is mounted after that, so
+//! that no path inside, whatever symbolic links the tree holds, can lead out.
+
+use crate::child::{Failure, Step, at};
+use crate::kernel::{self, List};
+use crate::orders::{DIRECTORY, FREEZE_ALL_BUT, FREEZE_ENTRIES, OVERLAY, Reader};
+use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, symlinkat};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+};
+use std::ffi::CStr;
+
+/// The device files that a sandbox sees, all of them harmless.
+const DEVICES: [(&CStr, &CStr); 6] = [
+    (c"/dev/null", c"null"),
+    (c"/dev/zero", c"zero"),
+    (c"/dev/full", c"full"),
+    (c"/dev/random", c"random"),
+    (c"/dev/urandom", c"urandom"),
+    (c"/dev/tty", c"tty"),
+];
+
+/// The usual links in `/dev`.
+const DEVICE_LINKS: [(&CStr, &CStr); 6] = [
+    (c"/proc/self/fd", c"fd"),
+    (c"/proc/self/fd/0", c"stdin"),
+    (c"/proc/self/fd/1", c"stdout"),
+    (c"/proc/self/fd/2", c"stderr"),
+    (c"/proc/kcore", c"core"),
+    (c"pts/ptmx", c"ptmx"),
+];
+
+/// Mounts everything that the orders name from `binds` to `frozen`, in that order.
+pub(crate) fn mount_all(orders: &mut Reader<'_>) -> Result<(), Failure> {
+    let binds = *orders;
+    let taken = take_binds(orders)?;
+    let terminal = take_terminal(orders)?;
+    let mut devices: [Option<OwnedFd>; DEVICES.len()] = [const { None }; DEVICES.len()];
+    for ((host, _), device) in DEVICES.iter().zip(&mut devices) {
+        *device = Some(take(host, false).map_err(at(Step::Device, host))?);
+    }
+    let root = base(orders)?;
+    let no_devices = MountAttrFlags::MOUNT_ATTR_NODEV;
+    let proc = fresh(c"proc", &[], no_devices | MountAttrFlags::MOUNT_ATTR_NOEXEC).map_err(at(Step::Proc, c"/proc"))?;
+    enter(&root, orders)?;
+    put(&proc, c"/proc").map_err(at(Step::Proc, c"/proc"))?;
+    guard(orders)?;
+    freeze(orders, &root)?;
+    let temporary = fresh(c"tmpfs", &[(c"mode", c"0755")], no_devices);
+    temporary.and_then(|mount| put(&mount, c"/tmp")).map_err(at(Step::Temporary, c"/tmp"))?;
+    devices_directory(&mut devices, terminal)?;
+    put_binds(&taken, binds)
+}
+
+/// A new file system of a kind, mounted nowhere yet, without set-user-id files.
+fn fresh(kind: &CStr, options: &[(&CStr, &CStr)], attributes: MountAttrFlags) -> Result<OwnedFd, Errno> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&context, c"source", kind)?;
+    for (key, value) in options {
+        fsconfig_set_string(&context, *key, *value)?;
+    }
+    fsconfig_create(&context)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes | MountAttrFlags::MOUNT_ATTR_NOSUID)
+}
+
+/// A copy of the mount at `path`, mounted nowhere yet.
+fn take(path: &CStr, recursive: bool) -> Result<OwnedFd, Errno> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
+    open_tree(CWD, path, flags)
+}
+
+/// Mounts at `path`, which must exist.
+fn put(mount: &OwnedFd, path: &CStr) -> Result<(), Errno> {
+    move_mount(mount, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+/// Makes what stands at `path` read-only, by mounting it upon itself.
+fn make_read_only(path: &CStr) -> Result<(), Errno> {
+    let mount = take(path, true)?;
+    kernel::set_mount_attributes(&mount, MountAttrFlags::MOUNT_ATTR_RDONLY.bits().into(), true)?;
+    put(&mount, path)
+}
+
+/// The mount that will be `/`.
+fn base(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
+    match orders.number() {
+        Some(OVERLAY) => overlay(orders),
+        Some(DIRECTORY) => {
+            let path = orders.text().ok_or(Failure::MALFORMED)?;
+            let mount = take(path, true).map_err(at(Step::Root, path))?;
+            let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+            kernel::set_mount_attributes(&mount, attributes.bits().into(), true).map_err(at(Step::Root, path))?;
+            Ok(mount)
+        }
+        _ => Err(Failure::MALFORMED),
+    }
+}
+
+fn overlay(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
+    let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(at(Step::Overlay, c"overlay"))?;
+    let context = &context;
+    fsconfig_set_string(context, c"source", c"overlay").map_err(at(Step::Overlay, c"overlay"))?;
+    let mut upmost: Option<&CStr> = None;
+    for key in [c"lowerdir+", c"datadir+"] {
+        let count = orders.number().ok_or(Failure::MALFORMED)?;
+        for _ in 0..count {
+            let path = orders.text().ok_or(Failure::MALFORMED)?;
+            upmost.get_or_insert(path);
+            set_directory(context, key, path).map_err(at(Step::Layer, path))?;
+        }
+    }
+    for key in [c"upperdir", c"workdir"] {
+        let path = orders.text().ok_or(Failure::MALFORMED)?;
+        set_directory(context, key, path).map_err(at(Step::Layer, path))?;
+    }
+    let subject = upmost.unwrap_or(c"overlay");
+    // `userxattr` is what an unprivileged overlay has to use; `volatile` spares flushing the whole disk at the end.
+    for flag in [c"userxattr", c"volatile"] {
+        fsconfig_set_flag(context, flag).map_err(at(Step::Overlay, subject))?;
+    }
+    fsconfig_create(context).map_err(|error| at(Step::Overlay, subject)(error).with_note_from(context))?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(at(Step::Overlay, subject))
+}
+
+/// Names a directory to the overlay by way of a descriptor: paths given as text are cut at 255 bytes and have some of
+/// their characters interpreted.
+fn set_directory(context: &OwnedFd, key: &CStr, path: &CStr) -> Result<(), Errno> {
+    let directory = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut buffer = [0; 32];
+    fsconfig_set_string(context, key, descriptor_path(&directory, &mut buffer))
+}
+
+/// `/proc/self/fd/N`, written without allocating.
+fn descriptor_path<'a>(descriptor: &OwnedFd, buffer: &'a mut [u8; 32]) -> &'a CStr {
+    use std::io::Write;
+    let mut rest = &mut buffer[..31];
+    let written = write!(rest, "/proc/self/fd/{}", descriptor.as_raw_fd());
+    debug_assert!(written.is_ok(), "24 bytes suffice for the largest number");
+    CStr::from_bytes_until_nul(buffer).unwrap_or(c"")
+}
+
+/// Makes `root` the root of this process, with nothing of the host left behind it.
+fn enter(root: &OwnedFd, orders: &mut Reader<'_>) -> Result<(), Failure> {
+    let attach = orders.text().ok_or(Failure::MALFORMED)?;
+    let entered = put(root, attach)
+        .and_then(|()| rustix::process::fchdir(root))
+        .and_then(|()| rustix::process::pivot_root(c".", c"."))
+        .and_then(|()| unmount(c".", UnmountFlags::DETACH))
+        .and_then(|()| rustix::process::chdir(c"/"));
+    entered.map_err(at(Step::Enter, attach))
+}
+
+/// Makes parts of `/proc` read-only. What the kernel lacks is passed over.
+fn guard(orders: &mut Reader<'_>) -> Result<(), Failure> {
+    let count = orders.number().ok_or(Failure::MALFORMED)?;
+    for _ in 0..count {
+        let path = orders.text().ok_or(Failure::MALFORMED)?;
+        match make_read_only(path) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(at(Step::Proc, path)(error)),
+        }
+    }
+    Ok(())
+}
+
+/// Makes read-only what is not to be written to.
+fn freeze(orders: &mut Reader<'_>, root: &OwnedFd) -> Result<(), Failure> {
+    let mode = orders.number().ok_or(Failure::MALFORMED)?;
+    let count = orders.number().ok_or(Failure::MALFORMED)?;
+    for _ in 0..count {
+        let path = orders.text().ok_or(Failure::MALFORMED)?;
+        let done = if mode == FREEZE_ENTRIES {
+            make_read_only(path)
+        } else {
+            take(path, true).and_then(|mount| put(&mount, path))
+        };
+        done.map_err(at(Step::Freeze, path))?;
+    }
+    if mode == FREEZE_ALL_BUT {
+        let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY.bits().into();
+        kernel::set_mount_attributes(root, read_only, false).map_err(at(Step::Freeze, c"/"))?;
+    }
+    Ok(())
+}
+
+fn devices_directory(devices: &mut [Option<OwnedFd>], terminal: Option<OwnedFd>) -> Result<(), Failure> {
+    let no_exec = MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let no_devices = MountAttrFlags::MOUNT_ATTR_NODEV;
+    let dev = fresh(c"tmpfs", &[(c"mode", c"0755")], no_devices).map_err(at(Step::Device, c"/dev"))?;
+    put(&dev, c"/dev").map_err(at(Step::Device, c"/dev"))?;
+    for (target, name) in DEVICE_LINKS {
+        symlinkat(target, &dev, name).map_err(at(Step::Device, name))?;
+    }
+    for name in [c"pts", c"shm"] {
+        mkdirat(&dev, name, Mode::from_raw_mode(0o755)).map_err(at(Step::Device, name))?;
+    }
+    for ((_, name), device) in DEVICES.iter().zip(devices) {
+        if let Some(device) = device.take() {
+            put_upon_new_file(&device, &dev, name).map_err(at(Step::Device, name))?;
+        }
+    }
+    if let Some(terminal) = terminal {
+        put_upon_new_file(&terminal, &dev, c"console").map_err(at(Step::Device, c"console"))?;
+    }
+    let terminals = fresh(c"devpts", &[(c"ptmxmode", c"0666"), (c"mode", c"0620")], no_exec);
+    let mounted = terminals.and_then(|mount| {
+        move_mount(&mount, c"", &dev, c"pts", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    });
+    mounted.map_err(at(Step::Device, c"/dev/pts"))
+}
+
+fn put_upon_new_file(mount: &OwnedFd, directory: &OwnedFd, name: &CStr) -> Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    drop(openat(directory, name, flags, Mode::from_raw_mode(0o644))?);
+    kernel::set_mount_attributes(mount, MountAttrFlags::MOUNT_ATTR_NOSUID.bits().into(), false)?;
+    move_mount(mount, c"", directory, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+fn take_terminal(orders: &mut Reader<'_>) -> Result<Option<OwnedFd>, Failure> {
+    match orders.number() {
+        Some(0) => Ok(None),
+        Some(_) => {
+            let path = orders.text().ok_or(Failure::MALFORMED)?;
+            take(path, false).map(Some).map_err(at(Step::Device, path))
+        }
+        None => Err(Failure::MALFORMED),
+    }
+}
+
+/// Opens the host's files, to be mounted when the root has changed.
+fn take_binds(orders: &mut Reader<'_>) -> Result<List<RawFd>, Failure> {
+    let count = orders.number().ok_or(Failure::MALFORMED)?;
+    let mut taken = List::reserve(count as usize).map_err(at(Step::Bind, c""))?;
+    for _ in 0..count {
+        let host = orders.text().ok_or(Failure::MALFORMED)?;
+        let _path = orders.text().ok_or(Failure::MALFORMED)?;
+        let writable = orders.number().ok_or(Failure::MALFORMED)? != 0;
+        let mount = take(host, true).map_err(at(Step::Bind, host))?;
+        let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID;
+        attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, !writable);
+        kernel::set_mount_attributes(&mount, attributes.bits().into(), true).map_err(at(Step::Bind, host))?;
+        taken.push(mount.into_raw_fd());
+    }
+    Ok(taken)
+}
+
+/// Mounts what [`take_binds`] took; `orders` is at the same place as it was then.
+fn put_binds(taken: &List<RawFd>, mut orders: Reader<'_>) -> Result<(), Failure> {
+    orders.number();
+    for mount in taken.iter() {
+        let _host = orders.text().ok_or(Failure::MALFORMED)?;
+        let path = orders.text().ok_or(Failure::MALFORMED)?;
+        orders.number();
+        put(&kernel::own(mount), path).map_err(at(Step::Bind, path))?;
+    }
+    Ok(())
+}
