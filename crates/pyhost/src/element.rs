@@ -1,0 +1,195 @@
+//! Element kinds that are Python plugins.
+
+use crate::host::{Host, HostError, Listener};
+use crate::wire;
+use bourn_plan::assembly::{Assembly, Step};
+use bourn_plan::closure::{Edges, Walk};
+use bourn_plan::{Description, ElementContext, ElementKind};
+use bourn_project::{Dependency, ElementGraph, ElementId};
+use bourn_reapi::artifact::normal_name;
+use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files};
+use serde_json::{Value as Json, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// An element kind defined by `DIRECTORY/KIND.py`.
+#[derive(Debug)]
+pub struct PythonElement {
+    /// Where its class lives.
+    pub host: Arc<Host>,
+    /// Directory of the plugin.
+    pub directory: PathBuf,
+    /// Its kind.
+    pub kind: String,
+    /// The files of the load, for places in messages.
+    pub files: Arc<Files>,
+}
+
+impl ElementKind for PythonElement {
+    fn describe(&self, element: ElementContext<'_>) -> Result<Description, Diagnostics> {
+        let call = json!({
+            "call": "describe-element",
+            "plugin": {"directory": self.directory, "kind": self.kind, "group": "elements"},
+            "element": given(element, element.id, &self.files),
+            "config": wire::node(&element.element().config, &self.files),
+            "dependencies": self.dependencies(element),
+        });
+        let mut listener = Loading { graph: element.graph, files: &self.files };
+        let answer = self.host.call(&call, &mut listener).map_err(|error| refused(element, error))?;
+        self.read(element, &answer)
+    }
+}
+
+impl PythonElement {
+    /// Direct build dependencies with each of their configurations.
+    fn dependencies(&self, element: ElementContext<'_>) -> Vec<Json> {
+        let one = |dependency: &Dependency| -> Vec<Json> {
+            let other = given(element, dependency.element, &self.files);
+            if dependency.config.is_empty() {
+                return vec![json!([other, &*dependency.path, null])];
+            }
+            let each = dependency.config.iter();
+            each.map(|config| json!([other, &*dependency.path, wire::node(config, &self.files)])).collect()
+        };
+        element.build_dependencies().flat_map(one).collect()
+    }
+
+    fn read(&self, element: ElementContext<'_>, answer: &Json) -> Result<Description, Diagnostics> {
+        let traits = &answer["traits"];
+        let is = |name: &str| traits[name].as_bool().unwrap_or_default();
+        forbidden(element, &is)?;
+        Ok(Description {
+            unique_key: wire::key(&answer["key"]),
+            assembly: Assembly {
+                assemble: vec![Step::Foreign { kind: self.kind.clone() }],
+                collect: "/".to_owned(),
+                ..Assembly::default()
+            },
+            artifact_version: traits["artifact-version"].as_i64().unwrap_or_default(),
+            runs_commands: is("runs-commands"),
+            strict_rebuild: is("strict-rebuild"),
+            has_artifact: is("has-artifact"),
+            source_element: None,
+        })
+    }
+}
+
+/// What the plugin's class forbids.
+fn forbidden(element: ElementContext<'_>, is: &dyn Fn(&str) -> bool) -> Result<(), Diagnostics> {
+    let kind = &element.element().kind;
+    let (no_runtime, no_build) = (is("forbids-runtime-dependencies"), is("forbids-build-dependencies"));
+    let runtime = element.runtime_dependencies().next().is_some();
+    let build = element.build_dependencies().next().is_some();
+    let broken = if no_runtime && no_build && (runtime || build) {
+        Some(("element-forbidden-depends", "Dependencies"))
+    } else if no_runtime && runtime {
+        Some(("element-forbidden-rdepends", "Runtime dependencies"))
+    } else if no_build && build {
+        Some(("element-forbidden-bdepends", "Build dependencies"))
+    } else if is("forbids-sources") && !element.element().sources.is_empty() {
+        Some(("element-forbidden-sources", "Sources"))
+    } else {
+        None
+    };
+    match broken {
+        None => Ok(()),
+        Some((code, what)) => {
+            let message = format!("{what} are forbidden for '{kind}' elements");
+            Err(Diagnostic::new(Domain::Element, code, message).at(element.element().at).into())
+        }
+    }
+}
+
+/// What a plugin object is made of.
+fn given(context: ElementContext<'_>, id: ElementId, files: &Files) -> Json {
+    let element = context.graph.element(id);
+    let project = context.graph.project(element.project);
+    json!({
+        "id": id.0,
+        "name": &*element.name,
+        "kind": &*element.kind,
+        "normal-name": normal_name(&element.name),
+        "project-name": project.name,
+        "project-directory": project.directory,
+        "fatal-warnings": project.fatal_warnings,
+        "provenance": files.position(element.at).map(|at| format!("{} [line {} column {}]", at.file, at.line, at.column)),
+    })
+}
+
+fn refused(element: ElementContext<'_>, error: HostError) -> Diagnostics {
+    let domain = match error.domain.as_deref() {
+        Some("load") => Domain::Load,
+        Some("plugin") => Domain::Plugin,
+        _ => Domain::Element,
+    };
+    // Reasons are free text of the plugin; a process that ends in a diagnostic keeps the few there are.
+    let code: &'static str = error.reason.map_or("", |reason| Box::leak(reason.into_boxed_str()));
+    let mut diagnostic = Diagnostic::new(domain, code, error.message).at(element.element().at);
+    diagnostic.detail = error.detail;
+    diagnostic.into()
+}
+
+/// Answers what plugins ask while the project is loaded: the graph, and nothing of any cache.
+struct Loading<'a> {
+    graph: &'a ElementGraph,
+    files: &'a Files,
+}
+
+impl Loading<'_> {
+    fn element(&self, arguments: &Json) -> Result<ElementId, HostError> {
+        let id = arguments["element"].as_u64().and_then(|id| u32::try_from(id).ok());
+        let known = id.filter(|id| (*id as usize) < self.graph.elements.len());
+        known
+            .map(ElementId)
+            .ok_or_else(|| HostError { message: "no such element".into(), ..HostError::default() })
+    }
+
+    fn dependencies(&self, id: ElementId, arguments: &Json) -> Vec<ElementId> {
+        let recurse = arguments["recurse"].as_bool().unwrap_or(true);
+        let edges = Edges::new(self.graph);
+        let mut walk = Walk::default();
+        match arguments["selection"].as_array() {
+            None if recurse => edges.build(id, &mut walk).to_vec(),
+            None => edges.direct_build(id).collect(),
+            Some(selection) => {
+                let ids = selection.iter().filter_map(Json::as_u64).filter_map(|id| u32::try_from(id).ok());
+                let from: Vec<ElementId> = ids.map(ElementId).collect();
+                if recurse { edges.runtime(from, &mut walk).to_vec() } else { from }
+            }
+        }
+    }
+}
+
+impl Listener for Loading<'_> {
+    fn note(&mut self, _: &str, _: &str, _: Option<&str>) {}
+
+    fn ask(&mut self, question: &str, arguments: &Json) -> Result<Json, HostError> {
+        let id = self.element(arguments)?;
+        let context = ElementContext { graph: self.graph, id };
+        let element = context.element();
+        Ok(match question {
+            "variable" => json!(context.variable(arguments["name"].as_str().unwrap_or_default())),
+            "environment" => Json::Object(
+                element.environment.iter().map(|(k, v)| (k.to_string(), json!(v.as_str()))).collect(),
+            ),
+            "public" => {
+                let domain = arguments["domain"].as_str().unwrap_or_default();
+                element.public.get(domain).map_or(Json::Null, |node| wire::node(node, self.files))
+            }
+            "dependencies" => {
+                let found = self.dependencies(id, arguments);
+                found.into_iter().map(|other| given(context, other, self.files)).collect()
+            }
+            "search" => {
+                let name = arguments["name"].as_str().unwrap_or_default();
+                let found = self.dependencies(id, &json!({}));
+                let same = found.into_iter().find(|other| &*self.graph.element(*other).name == name);
+                same.map_or(Json::Null, |other| given(context, other, self.files))
+            }
+            _ => {
+                let message = format!("`{question}` cannot be answered while the project is loaded");
+                return Err(HostError { message, ..HostError::default() });
+            }
+        })
+    }
+}

@@ -1,0 +1,18 @@
+//! Runs a project's own Python plugins, out of process.
+//!
+//! A plugin is a Python class that derives from BuildStream's `Element` or `Source`. bourn carries a `buildstream`
+//! module of its own (`python/`), which offers the public plugin API and turns what plugins ask for into questions on
+//! a pipe; nothing needs to be installed into the user's Python. A [`Host`] is one Python process; it is started when
+//! a plugin is first needed, and plugins of different versions of one package get processes of their own.
+//!
+//! The pipe carries one JSON value a line. bourn sends a call, the host answers with `done` or `failed`; until then it
+//! may send notes, which are log messages, and questions, which bourn answers. The format is described in
+//! `python/buildstream/_pipe.py` and has a version, which both sides compare when they meet.
+
+pub mod element;
+pub mod host;
+pub mod module;
+pub mod wire;
+
+pub use element::PythonElement;
+pub use host::{Host, HostError, Python};

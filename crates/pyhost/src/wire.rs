@@ -1,0 +1,48 @@
+//! Values as they go over the pipe.
+
+use bourn_plan::KeyValue;
+use bourn_yaml::{Files, Node, Provenance, Value};
+use serde_json::{Value as Json, json};
+
+/// A node with the places of its parts, as `python/buildstream/node.py` reads it.
+pub fn node(node: &Node, files: &Files) -> Json {
+    let place = place(node.at, files);
+    match &node.value {
+        Value::Null => json!(["s", null, place]),
+        Value::Scalar(text) => json!(["s", text.as_str(), place]),
+        Value::Sequence(items) => {
+            let items: Vec<Json> = items.iter().map(|item| self::node(item, files)).collect();
+            json!(["l", items, place])
+        }
+        Value::Mapping(entries) => {
+            let entries: Vec<Json> =
+                entries.iter().map(|(key, value)| json!([key.as_str(), self::node(value, files)])).collect();
+            json!(["m", entries, place])
+        }
+    }
+}
+
+/// `[file, line, column]`, or null.
+pub fn place(at: Provenance, files: &Files) -> Json {
+    match files.position(at) {
+        Some(position) => json!([position.file, position.line, position.column]),
+        None => Json::Null,
+    }
+}
+
+/// What a plugin says enters its key. Floating-point numbers have no place in keys and are kept as text.
+pub fn key(value: &Json) -> KeyValue {
+    match value {
+        Json::Null => KeyValue::Null,
+        Json::Bool(truth) => KeyValue::Bool(*truth),
+        Json::Number(number) => match number.as_i64() {
+            Some(integer) => KeyValue::Integer(integer),
+            None => KeyValue::Text(number.to_string()),
+        },
+        Json::String(text) => KeyValue::Text(text.clone()),
+        Json::Array(items) => KeyValue::List(items.iter().map(key).collect()),
+        Json::Object(entries) => {
+            KeyValue::object(entries.iter().map(|(name, value)| (name.as_str(), key(value))))
+        }
+    }
+}
