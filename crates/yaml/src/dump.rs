@@ -1,9 +1,10 @@
 //! Nodes to text, byte for byte as bst writes its YAML: artifact metadata, `show %{public}`, `workspaces.yml`.
 //!
-//! Block style, two spaces deeper per mapping, lists as deep as the key that holds them, lines never folded.
-//! Every scalar is text, so nothing is quoted because of what it looks like (`true`, `12`), only where the plain
-//! form would read differently. Text with line breaks or with an apostrophe is double-quoted when it needs quotes,
-//! other text single-quoted. Keys that are long or have line breaks are written as `? key`.
+//! Block style, two spaces deeper per mapping, lists as deep as the key that holds them. Every scalar is text, so
+//! nothing is quoted because of what it looks like (`true`, `12`), only where the plain form would read
+//! differently. Text with line breaks or with an apostrophe is double-quoted when it needs quotes, other text
+//! single-quoted. Keys that are long or have line breaks are written as `? key`. Lines are folded where they reach
+//! 9,999 columns, and that in the very places where ruamel.yaml folds them.
 
 use crate::mapping::Mapping;
 use crate::node::{Node, Value};
@@ -11,109 +12,248 @@ use crate::node::{Node, Value};
 /// Keys from this many characters on are written as `? key`.
 const LONG_KEY: usize = 123;
 
+/// Lines are folded from here on.
+const WIDTH: usize = 9999;
+
+/// What a level of nesting adds.
+const STEP: usize = 2;
+
 /// The text of a document. A mapping or a list at the top; a scalar at the top is written on a line of its own.
 pub fn dump(node: &Node) -> String {
-    let mut out = String::new();
-    if !inline(&mut out, node) {
-        block(&mut out, node, 0, true);
-    }
-    out.push('\n');
-    out
-}
-
-/// Writes what fits on the line of its key: scalars and empty collections. Whether it was such a thing.
-fn inline(out: &mut String, node: &Node) -> bool {
+    let mut writer = Writer { whitespace: true, indention: true, ..Writer::default() };
     match &node.value {
-        Value::Null => {}
-        Value::Scalar(text) => out.push_str(&scalar(text)),
-        Value::Sequence(items) if items.is_empty() => out.push_str("[]"),
-        Value::Mapping(entries) if entries.is_empty() => out.push_str("{}"),
-        _ => return false,
+        Value::Mapping(entries) if !entries.is_empty() => writer.mapping(entries, 0),
+        Value::Sequence(items) if !items.is_empty() => writer.sequence(items, 0),
+        _ => writer.value(node, 0),
     }
-    true
+    writer.line_break('\n');
+    writer.out
 }
 
-/// Writes a collection that is not empty. `started`: the first line already stands at its indentation.
-fn block(out: &mut String, node: &Node, indent: usize, started: bool) {
-    match &node.value {
-        Value::Mapping(entries) => mapping(out, entries, indent, started),
-        Value::Sequence(items) => sequence(out, items, indent, started),
-        Value::Null | Value::Scalar(_) => {}
-    }
+/// The text so far and what the next piece of it has to know.
+#[derive(Default)]
+struct Writer {
+    out: String,
+    /// Characters since the last line break.
+    column: usize,
+    /// A space or a line break was written last.
+    whitespace: bool,
+    /// The line holds nothing but indentation and the signs of collections so far.
+    indention: bool,
 }
 
-fn line(out: &mut String, indent: usize, started: bool) {
-    if !started {
-        out.push('\n');
-        out.extend(std::iter::repeat_n(' ', indent));
+impl Writer {
+    fn write(&mut self, text: &str) {
+        self.column += text.chars().count();
+        self.out.push_str(text);
     }
-}
 
-fn sequence(out: &mut String, items: &[Node], indent: usize, started: bool) {
-    for (i, item) in items.iter().enumerate() {
-        line(out, indent, started && i == 0);
-        out.push_str("- ");
-        if !inline(out, item) {
-            block(out, item, indent + 2, true);
+    fn line_break(&mut self, with: char) {
+        self.out.push(with);
+        self.whitespace = true;
+        self.indention = true;
+        self.column = 0;
+    }
+
+    /// Goes to the column `indent`, on a new line unless this one still is empty up to there.
+    fn indent(&mut self, indent: usize) {
+        if !self.indention || self.column > indent || self.column == indent && !self.whitespace {
+            self.line_break('\n');
+        }
+        if self.column < indent {
+            self.whitespace = true;
+            self.out.extend(std::iter::repeat_n(' ', indent - self.column));
+            self.column = indent;
         }
     }
-}
 
-fn mapping(out: &mut String, entries: &Mapping, indent: usize, started: bool) {
-    for (i, (key, value)) in entries.iter().enumerate() {
-        line(out, indent, started && i == 0);
-        if is_simple_key(key) {
-            out.push_str(&key_text(key));
-            out.push(':');
-            simple_value(out, value, indent);
+    /// Writes a sign. `indents` for one after which the line still counts as indentation.
+    fn sign(&mut self, sign: &str, spaced: bool, indents: bool) {
+        if spaced && !self.whitespace {
+            self.write(" ");
+        }
+        self.write(sign);
+        self.whitespace = false;
+        self.indention &= indents;
+    }
+
+    fn mapping(&mut self, entries: &Mapping, indent: usize) {
+        for (key, value) in entries {
+            self.indent(indent);
+            if is_simple_key(key) {
+                self.scalar(key, indent + STEP, true);
+                self.sign(":", false, false);
+            } else {
+                self.sign("?", true, true);
+                self.scalar(key, indent + STEP, false);
+                self.indent(indent);
+                self.sign(":", true, true);
+            }
+            self.value(value, indent);
+        }
+    }
+
+    fn value(&mut self, value: &Node, indent: usize) {
+        match &value.value {
+            Value::Null => self.scalar("", indent + STEP, false),
+            Value::Scalar(text) => self.scalar(text, indent + STEP, false),
+            Value::Mapping(entries) if entries.is_empty() => self.sign("{}", true, false),
+            Value::Mapping(entries) => self.mapping(entries, indent + STEP),
+            Value::Sequence(items) if items.is_empty() => self.sign("[]", true, false),
+            Value::Sequence(items) if self.indention => self.sequence(items, indent + STEP),
+            Value::Sequence(items) => self.sequence(items, indent),
+        }
+    }
+
+    fn sequence(&mut self, items: &[Node], indent: usize) {
+        for item in items {
+            self.indent(indent);
+            self.sign("-", true, true);
+            if matches!(item.value, Value::Null | Value::Scalar(_)) {
+                self.indent(indent + STEP);
+            } else {
+                self.indention = true;
+            }
+            self.value(item, indent);
+        }
+    }
+
+    /// Writes a scalar with the quotes that it needs; its further lines go to column `indent`.
+    fn scalar(&mut self, text: &str, indent: usize, simple_key: bool) {
+        let form = Form::of(text);
+        if form.plain && !(simple_key && text.is_empty()) {
+            self.plain(text, indent);
+        } else if text.contains(['\'', '\n']) || !form.single_quoted {
+            self.double_quoted(text, indent, !simple_key);
         } else {
-            out.push_str("? ");
-            out.push_str(&scalar(key));
-            line(out, indent, false);
-            out.push_str(": ");
-            if !inline(out, value) {
-                block(out, value, indent + 2, true);
+            self.single_quoted(text, indent, !simple_key);
+        }
+    }
+
+    fn plain(&mut self, text: &str, indent: usize) {
+        if text.is_empty() {
+            return;
+        }
+        if !self.whitespace {
+            self.write(" ");
+        }
+        self.whitespace = false;
+        self.indention = false;
+        for run in runs(text) {
+            if !run.starts_with(' ') {
+                if self.column + run.chars().count() > WIDTH && self.column > indent {
+                    self.indent(indent);
+                }
+                self.write(run);
+            } else if run.len() == 1 && self.column >= WIDTH {
+                self.indent(indent);
+                self.whitespace = false;
+                self.indention = false;
+            } else {
+                self.write(run);
             }
         }
     }
+
+    fn single_quoted(&mut self, text: &str, indent: usize, folds: bool) {
+        self.sign("'", true, false);
+        let mut done = 0;
+        for run in runs(text) {
+            let inner = done > 0 && done + run.len() < text.len();
+            done += run.len();
+            if run.starts_with(is_break) {
+                run.chars().for_each(|c| self.line_break(c));
+                self.indent(indent);
+            } else if run == " " && self.column > WIDTH && folds && inner {
+                self.indent(indent);
+            } else {
+                self.write(&run.replace('\'', "''"));
+            }
+        }
+        self.sign("'", false, false);
+    }
+
+    fn double_quoted(&mut self, text: &str, indent: usize, folds: bool) {
+        self.sign("\"", true, false);
+        let chars: Vec<char> = text.chars().collect();
+        // The characters from `from` on are not written yet.
+        let mut from = 0;
+        for at in 0..chars.len() {
+            let c = chars[at];
+            if needs_escape(c) {
+                self.write_chars(&chars[from..at]);
+                self.write(&escaped(c));
+                from = at + 1;
+            }
+            let long = self.column + at.saturating_sub(from) > WIDTH;
+            if folds && long && at > 0 && at + 1 < chars.len() && (c == ' ' || from >= at) {
+                from = self.fold(&chars, from, at, indent);
+            }
+        }
+        self.write_chars(&chars[from..]);
+        self.sign("\"", false, false);
+    }
+
+    /// Continues double-quoted text on the next line and says which character comes first there.
+    fn fold(&mut self, chars: &[char], from: usize, at: usize, indent: usize) -> usize {
+        let escapes = !folds_as_space(chars, from, at);
+        let mut from = from;
+        if from < at {
+            self.write_chars(&chars[from..at]);
+            from = at;
+        }
+        let backslash = if escapes { "\\" } else { "" };
+        self.write(backslash);
+        self.indent(indent);
+        self.whitespace = false;
+        self.indention = false;
+        if chars[from] == ' ' {
+            from += usize::from(!escapes);
+            self.write(backslash);
+        }
+        from
+    }
+
+    fn write_chars(&mut self, chars: &[char]) {
+        self.column += chars.len();
+        self.out.extend(chars);
+    }
 }
 
-fn simple_value(out: &mut String, value: &Node, indent: usize) {
-    let empty = matches!(&value.value, Value::Null) || value.text() == Some("");
-    if empty {
-        return;
+/// Whether a line break at `at` reads as the space that is there, so that no backslash is needed. bst's writer
+/// looks at the word that follows to find out.
+fn folds_as_space(chars: &[char], from: usize, at: usize) -> bool {
+    let Some(space) = chars[at..].iter().position(|&c| c == ' ') else { return false };
+    let word = &chars[at..at + space];
+    let len = word.iter().position(|&c| c == '\n').unwrap_or(space);
+    let word = &word[..len];
+    let Some(&next) = chars.get(at + len + 1) else { return false };
+    if chars[at + len] == '\n' && next != ' ' {
+        return false;
     }
-    let start = out.len();
-    out.push(' ');
-    if !inline(out, value) {
-        out.truncate(start);
-        let deeper = if matches!(value.value, Value::Mapping(_)) { indent + 2 } else { indent };
-        block(out, value, deeper, false);
-    }
+    let spaces = at > 0 && chars[at - 1] == ' ' && chars[at] == ' ';
+    !word.contains(&'"') && !word.contains(&'\'') && !matches!(next, ' ' | '\n') && !spaces && from != at
+}
+
+/// The text in runs of spaces, of line breaks and of whatever else.
+fn runs(text: &str) -> impl Iterator<Item = &str> {
+    let kind = |c: char| if c == ' ' { 0 } else { 1 + u8::from(is_break(c)) };
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let first = kind(rest.chars().next()?);
+        let end = rest.find(|c| kind(c) != first).unwrap_or(rest.len());
+        let (run, after) = rest.split_at(end);
+        rest = after;
+        Some(run)
+    })
 }
 
 fn is_simple_key(key: &str) -> bool {
     !key.contains(is_break) && key.chars().count() < LONG_KEY
 }
 
-fn key_text(key: &str) -> String {
-    if key.is_empty() { "''".to_owned() } else { scalar(key) }
-}
-
 fn is_break(c: char) -> bool {
     matches!(c, '\n' | '\u{85}' | '\u{2028}' | '\u{2029}')
-}
-
-/// A scalar with the quotes that it needs.
-fn scalar(text: &str) -> String {
-    let form = Form::of(text);
-    if text.is_empty() || form.plain {
-        text.to_owned()
-    } else if text.contains(['\'', '\n']) || !form.single_quoted {
-        double_quoted(text)
-    } else {
-        single_quoted(text)
-    }
 }
 
 /// Which forms a scalar may take.
@@ -128,8 +268,8 @@ impl Form {
         let breaks = text.contains(is_break);
         let edge = |c: char| c == ' ' || is_break(c);
         let edges = text.starts_with(edge) || text.ends_with(edge);
-        let pairs = || text.chars().zip(text.chars().skip(1));
-        let mixed = pairs().any(|(a, b)| (is_break(a) && b == ' ') || (a == ' ' && is_break(b)));
+        let mut pairs = text.chars().zip(text.chars().skip(1));
+        let mixed = pairs.any(|(a, b)| is_break(a) && b == ' ' || a == ' ' && is_break(b));
         Form {
             plain: !(special || breaks || edges || has_indicator(text)),
             single_quoted: !(special || mixed),
@@ -144,48 +284,40 @@ fn is_special(c: char) -> bool {
     !printable || c == '\u{feff}'
 }
 
+/// Characters that double quotes hold as an escape.
+fn needs_escape(c: char) -> bool {
+    is_special(c) || is_break(c) || matches!(c, '"' | '\\')
+}
+
 /// Whether the plain form would read as something else.
 fn has_indicator(text: &str) -> bool {
-    let blank = |c: Option<char>| c.is_none_or(|c| matches!(c, '\0' | ' ' | '\t' | '\r') || is_break(c));
-    let mut chars = text.chars();
-    let (first, second) = (chars.next(), chars.next());
+    let blank = |c: char| matches!(c, '\0' | ' ' | '\t' | '\r') || is_break(c);
+    let mut chars = text.chars().peekable();
+    let Some(first) = chars.next() else { return false };
     let leading = match first {
-        Some(c) if "#,[]{}&*!|>'\"%@`".contains(c) => true,
-        Some('?' | ':' | '-') => blank(second),
-        _ => false,
+        '?' | ':' | '-' => chars.peek().is_none_or(|&c| blank(c)),
+        _ => "#,[]{}&*!|>'\"%@`".contains(first),
     };
-    let document = text.starts_with("---") || text.starts_with("...");
-    let later = || {
-        let all: Vec<char> = text.chars().collect();
-        (1..all.len()).any(|i| match all[i] {
-            ':' => blank(all.get(i + 1).copied()),
-            '#' => blank(Some(all[i - 1])),
-            _ => false,
-        })
-    };
-    leading || document || later()
-}
-
-fn single_quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-fn double_quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 8);
-    out.push('"');
-    for c in text.chars() {
-        match escape(c) {
-            Some(letter) => out.extend(['\\', letter]),
-            None if !is_special(c) => out.push(c),
-            None => match c as u32 {
-                code @ ..=0xff => out.push_str(&format!("\\x{code:02X}")),
-                code @ ..=0xffff => out.push_str(&format!("\\u{code:04X}")),
-                code => out.push_str(&format!("\\U{code:08X}")),
-            },
-        }
+    if leading || text.starts_with("---") || text.starts_with("...") {
+        return true;
     }
-    out.push('"');
-    out
+    let mut before = first;
+    while let Some(c) = chars.next() {
+        if c == ':' && chars.peek().is_none_or(|&next| blank(next)) || c == '#' && blank(before) {
+            return true;
+        }
+        before = c;
+    }
+    false
+}
+
+fn escaped(c: char) -> String {
+    match (escape(c), c as u32) {
+        (Some(letter), _) => format!("\\{letter}"),
+        (None, code @ ..=0xff) => format!("\\x{code:02X}"),
+        (None, code @ ..=0xffff) => format!("\\u{code:04X}"),
+        (None, code) => format!("\\U{code:08X}"),
+    }
 }
 
 /// The letter of the short escape of a character.
