@@ -1,6 +1,7 @@
 //! How the program ends: what went wrong, in words and for programs, and the exit status.
 
 use crate::render;
+use crate::report::style::Painter;
 use crate::settings::environment::Environment;
 use bourn_reapi::services::{ErrorKind, ServiceError};
 use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files};
@@ -79,7 +80,10 @@ impl Failure {
 
     /// Says what was being done when it happened.
     pub(crate) fn while_doing(mut self, prefix: &str) -> Failure {
-        self.message = format!("{prefix}: {}", self.message);
+        self.message = match self.message.as_str() {
+            "" => prefix.to_owned(),
+            message => format!("{prefix}: {message}"),
+        };
         self
     }
 
@@ -125,10 +129,10 @@ impl From<ServiceError> for Failure {
 pub(crate) fn report(
     failure: &Failure,
     files: &Files,
-    style: render::Style,
+    painter: Painter,
     environment: &Environment,
 ) -> ExitCode {
-    let text = render::failure(failure, files, style);
+    let text = render::failure(failure, files, painter);
     // When even this cannot be written there is nobody left to tell.
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
     if let Some(path) = environment.get("BOURN_ERROR_REPORT") {

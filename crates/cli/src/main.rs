@@ -2,11 +2,15 @@
 
 mod args;
 mod commands;
+mod complete;
 mod exit;
+mod location;
 mod render;
 mod report;
+mod select;
 mod session;
 mod settings;
+mod workspaces;
 
 use args::parse::{self, Program};
 use settings::environment::Environment;
@@ -19,6 +23,9 @@ fn main() -> ExitCode {
     let argv: Vec<_> = std::env::args_os().collect();
     let program = Program::called_as(argv.first());
     let environment = Environment::of_process();
+    if let Some(answers) = complete::answers(program, &argv, &environment) {
+        return commands::completions::answer(&answers);
+    }
     match parse::parse(program, &argv) {
         Ok(arguments) => commands::run::run(program, arguments, environment),
         Err(stop) => stop.print(),

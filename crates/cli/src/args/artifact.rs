@@ -4,6 +4,7 @@ use crate::args::command::{Remotes, deps};
 use crate::args::remote;
 use crate::args::value::{Compression, Selection};
 use crate::settings::remote::RemoteSpec;
+use clap::builder::ValueHint;
 use clap::{Args, Subcommand};
 
 /// Commands on what was built.
@@ -51,13 +52,13 @@ pub(crate) struct Checkout {
     #[arg(long)]
     pub(crate) hardlinks: bool,
     /// Write a tarball instead of a directory; `-` is the standard output
-    #[arg(long, value_name = "LOCATION")]
+    #[arg(long, value_name = "LOCATION", value_hint = ValueHint::AnyPath)]
     pub(crate) tar: Option<String>,
     /// How the tarball is compressed (default: by its name)
     #[arg(long, value_name = "HOW")]
     pub(crate) compression: Option<Compression>,
     /// The directory to write to (default: named after the element)
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
     pub(crate) directory: Option<String>,
     /// A remote to download artifacts from
     #[arg(long = "artifact-remote", value_name = "REMOTE", value_parser = remote::pull)]
@@ -93,7 +94,7 @@ pub(crate) struct ListContents {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Log {
     /// Write each log into a file in this new directory instead of the standard output
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) out: Option<String>,
     /// Elements, artifacts, or patterns of either
     pub(crate) artifacts: Vec<String>,

@@ -8,6 +8,7 @@ use crate::args::source::SourceCommand;
 use crate::args::value::{Order, Selection, Shell as CompletionShell};
 use crate::args::workspace::WorkspaceCommand;
 use crate::settings::remote::RemoteSpec;
+use clap::builder::ValueHint;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 
@@ -220,13 +221,13 @@ pub(crate) struct Init {
     #[arg(long, value_name = "VERSION", default_value = "2.8")]
     pub(crate) min_version: String,
     /// Directory for element files
-    #[arg(long, value_name = "PATH", default_value = "elements")]
+    #[arg(long, value_name = "PATH", default_value = "elements", value_hint = ValueHint::AnyPath)]
     pub(crate) element_path: String,
     /// Overwrite a project.conf that exists
     #[arg(long, short)]
     pub(crate) force: bool,
     /// Directory of the project (default: the current directory)
-    #[arg(value_name = "TARGET_DIRECTORY")]
+    #[arg(value_name = "TARGET_DIRECTORY", value_hint = ValueHint::DirPath)]
     pub(crate) target_directory: Option<String>,
 }
 

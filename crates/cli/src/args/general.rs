@@ -2,6 +2,7 @@
 
 use crate::args::value::{CacheBuildtrees, MessageFormat, OnError};
 use clap::Args;
+use clap::builder::ValueHint;
 
 /// Options of the program itself. Each overrides what the user's configuration says.
 #[derive(Args, Clone, Debug, Default)]
@@ -10,10 +11,10 @@ pub(crate) struct General {
     #[arg(long)]
     pub(crate) version: bool,
     /// Configuration file to use instead of the user's own
-    #[arg(long, short = 'c', value_name = "FILE")]
+    #[arg(long, short = 'c', value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<String>,
     /// Directory of the project (default: the current directory, or one above it)
-    #[arg(long, short = 'C', value_name = "DIRECTORY")]
+    #[arg(long, short = 'C', value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
     pub(crate) directory: Option<String>,
     /// How to go on after a job failed
     #[arg(long, value_name = "HOW")]
@@ -55,7 +56,7 @@ pub(crate) struct General {
     #[arg(long, value_name = "NUMBER")]
     pub(crate) message_lines: Option<i32>,
     /// Write the messages to this file as well
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) log_file: Option<String>,
     /// Colour the output even where it is no terminal
     #[arg(long, overrides_with = "no_colors")]

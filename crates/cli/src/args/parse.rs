@@ -76,6 +76,10 @@ impl Stop {
     }
 }
 
+/// Commands and options that bst does not have: called as `bst` they work, but are not shown.
+const OWN_COMMANDS: [&str; 5] = ["cache", "completions", "doctor", "explain", "graph"];
+const OWN_OPTIONS: [&str; 1] = ["message_format"];
+
 const TEMPLATE: &str = "{usage-heading} {usage}\n\n{about-with-newline}\n{all-args}{after-help}";
 
 const STYLES: Styles = Styles::styled()
@@ -114,11 +118,16 @@ fn prepare(command: Command, program: Program) -> Command {
         Some(help) => command.after_help(help.replace("bourn", program.name())),
         None => command,
     };
+    let as_bst = program == Program::Bst;
     let command = command.mut_args(|arg| {
         let takes_value = arg.get_action().takes_values() && !arg.is_positional();
-        if takes_value { arg.allow_hyphen_values(true) } else { arg }
+        let arg = if takes_value { arg.allow_hyphen_values(true) } else { arg };
+        if as_bst && OWN_OPTIONS.contains(&arg.get_id().as_str()) { arg.hide(true) } else { arg }
     });
-    command.mut_subcommands(|sub| prepare(sub, program))
+    command.mut_subcommands(|sub| {
+        let hidden = as_bst && OWN_COMMANDS.contains(&sub.get_name());
+        prepare(sub, program).hide(hidden)
+    })
 }
 
 fn stop(error: &clap::Error) -> Stop {

@@ -4,6 +4,7 @@ use crate::args::command::{Remotes, deps};
 use crate::args::remote;
 use crate::args::value::{Compression, Selection};
 use crate::settings::remote::RemoteSpec;
+use clap::builder::ValueHint;
 use clap::{Args, Subcommand};
 
 /// Commands on sources.
@@ -36,7 +37,7 @@ pub(crate) struct Checkout {
     #[arg(long, short, value_name = "WHICH", default_value = "none", value_parser = deps(&["build", "none", "run", "all"]))]
     pub(crate) deps: Selection,
     /// Write a tarball instead of a directory
-    #[arg(long, value_name = "LOCATION")]
+    #[arg(long, value_name = "LOCATION", value_hint = ValueHint::AnyPath)]
     pub(crate) tar: Option<String>,
     /// How the tarball is compressed
     #[arg(long, value_name = "HOW")]
@@ -45,7 +46,7 @@ pub(crate) struct Checkout {
     #[arg(long)]
     pub(crate) include_build_scripts: bool,
     /// The directory to write to
-    #[arg(long, value_name = "DIRECTORY", default_value = "source-checkout")]
+    #[arg(long, value_name = "DIRECTORY", default_value = "source-checkout", value_hint = ValueHint::DirPath)]
     pub(crate) directory: String,
     /// A remote to download sources from
     #[arg(long = "source-remote", value_name = "REMOTE", value_parser = remote::pull)]

@@ -3,6 +3,7 @@
 use crate::args::command::Remotes;
 use crate::args::remote;
 use crate::settings::remote::RemoteSpec;
+use clap::builder::ValueHint;
 use clap::{Args, Subcommand};
 
 /// Commands on workspaces: sources of elements, edited in place.
@@ -32,7 +33,7 @@ pub(crate) struct Open {
     #[arg(long, short)]
     pub(crate) force: bool,
     /// The directory (for a single element; default: named after the element)
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
     pub(crate) directory: Option<String>,
     /// A remote to download sources from
     #[arg(long = "source-remote", value_name = "REMOTE", value_parser = remote::pull)]

@@ -8,6 +8,7 @@ use crate::args::parse::Program;
 use crate::args::value::Shell;
 use crate::commands::print;
 use crate::exit::Outcome;
+use std::process::ExitCode;
 
 /// Prints the script.
 pub(crate) fn run(options: &Completions, program: Program) -> Outcome {
@@ -17,6 +18,15 @@ pub(crate) fn run(options: &Completions, program: Program) -> Outcome {
         Shell::Fish => FISH,
     };
     print::result(&script.replace("bourn", program.name()))
+}
+
+/// Prints the answers to a shell that asked, one per line.
+pub(crate) fn answer(answers: &[String]) -> ExitCode {
+    let text: String = answers.iter().map(|answer| format!("{answer}\n")).collect();
+    match print::result(&text) {
+        Ok(status) => ExitCode::from(status),
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 const BASH: &str = r#"_bourn_completion() {

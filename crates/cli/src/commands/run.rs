@@ -4,7 +4,6 @@ use crate::args::command::{Arguments, Command};
 use crate::args::parse::Program;
 use crate::commands;
 use crate::exit::{self, Failure, Outcome};
-use crate::render::Style;
 use crate::report::style::Painter;
 use crate::settings::environment::Environment;
 use crate::settings::resolve::Terminal;
@@ -17,11 +16,7 @@ pub(crate) fn run(program: Program, arguments: Arguments, environment: Environme
     let files = Files::default();
     match dispatch(program, &arguments, &environment, terminal, &files) {
         Ok(status) => ExitCode::from(status),
-        Err(failure) => {
-            let compatible = program == Program::Bst || !terminal.is_terminal;
-            let style = Style { painter: Painter { colors: terminal.colors }, compatible };
-            exit::report(&failure, &files, style, &environment)
-        }
+        Err(failure) => exit::report(&failure, &files, Painter { colors: terminal.colors }, &environment),
     }
 }
 

@@ -440,7 +440,7 @@ mod tests {
         assert!(config.logging.verbose && !config.logging.verbose_is_explicit);
         assert_eq!(
             config.logging.message_format,
-            "\n[%{elapsed}][%{key}][%{element}] %{action} %{message}\n"
+            "[%{elapsed}][%{key}][%{element}] %{action} %{message}"
         );
         assert_eq!(config.dependencies, Selection::Run);
         assert_eq!((config.fetch_source, config.track_source), (UriPolicy::All, UriPolicy::Aliases));
@@ -450,7 +450,7 @@ mod tests {
     fn servers() {
         let config = load(
             "artifacts:\n  servers:\n  - url: https://a\n    push: true\n    auth: {client-key: ~/k, client-cert: /c}\n\
-             cache: {storage-service: {url: http://s}}\nremote-execution: {execution-service: {url: http://e}}\n",
+             cache: {storage-service: {url: 'http://s'}}\nremote-execution: {execution-service: {url: 'http://e'}}\n",
         )
         .expect("a good configuration");
         let server = &config.artifacts.servers[0];

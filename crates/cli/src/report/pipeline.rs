@@ -1,0 +1,233 @@
+//! Elements as `show` and the heading of a session print them.
+
+use crate::exit::Failure;
+use crate::report::element::{ElementFormat, Symbol};
+use crate::report::reporter::Reporter;
+use crate::report::style::{PLAIN, Painter, Style};
+use crate::select::{self, Scope};
+use crate::workspaces::Workspaces;
+use bourn_build::event::{Action, Event, Issuer, Message, MessageKind, Subject};
+use bourn_build::state::{ArtifactState, SourceState, States};
+use bourn_plan::{KeyValue, LocalDigests, Plan, ProvenanceContext};
+use bourn_project::ElementId;
+use bourn_yaml::{Mapping, Node};
+use std::path::Path;
+
+/// What it takes to print elements.
+pub(crate) struct Printer<'a> {
+    /// The plan.
+    pub(crate) plan: &'a Plan,
+    /// What is known of the caches.
+    pub(crate) states: &'a States,
+    /// Open workspaces, where the project has any.
+    pub(crate) workspaces: Option<&'a Workspaces>,
+    /// Digests of local files.
+    pub(crate) local: &'a dyn LocalDigests,
+    /// Where downloads are kept.
+    pub(crate) source_directory: &'a Path,
+    /// Where warnings go.
+    pub(crate) reporter: &'a Reporter,
+    /// Colours.
+    pub(crate) painter: Painter,
+    /// Digits of a shortened key.
+    pub(crate) key_length: usize,
+}
+
+impl Printer<'_> {
+    /// The elements in that format, one after the other on lines of their own, no newline at the end.
+    ///
+    /// # Errors
+    /// What a source says of where it comes from.
+    pub(crate) fn render(&self, elements: &[ElementId], format: &ElementFormat) -> Result<String, Failure> {
+        let mut out = String::new();
+        for &id in elements {
+            format.render(&mut out, self.painter, |symbol| self.value(id, symbol))?;
+            out.push('\n');
+        }
+        out.truncate(out.trim_end_matches('\n').len());
+        Ok(out)
+    }
+
+    /// What stands for a symbol, and how it is painted.
+    ///
+    /// # Errors
+    /// What a source says of where it comes from.
+    pub(crate) fn value(&self, id: ElementId, symbol: Symbol) -> Result<(String, Style), Failure> {
+        let graph = &*self.plan.graph;
+        let element = graph.element(id);
+        let key = || self.states.display_key(self.plan, id);
+        let key_style = |strict: bool| Style::color(33).dim_if(!strict);
+        let plain = |text: String| Ok((text, PLAIN));
+        match symbol {
+            Symbol::Name => Ok((graph.full_name(id), Style::color(34).bold())),
+            Symbol::Kind => Ok((element.kind.to_string(), Style::color(36))),
+            Symbol::Description => {
+                let lines: Vec<&str> = element.description.as_deref().unwrap_or_default().lines().collect();
+                Ok((lines.join(" "), key_style(key().strict)))
+            }
+            Symbol::Key => {
+                let key = key();
+                let brief = key.full[..self.key_length.min(key.full.len())].to_owned();
+                Ok((brief, key_style(key.strict)))
+            }
+            Symbol::FullKey => {
+                let key = key();
+                Ok((key.full.to_string(), key_style(key.strict)))
+            }
+            Symbol::State => {
+                let (text, style) = state(self.plan, self.states, id);
+                Ok((text.to_owned(), style))
+            }
+            Symbol::Config => plain(bourn_yaml::dump(&element.config)),
+            Symbol::Vars => plain(bourn_yaml::dump(&pairs(element.variables.iter()))),
+            Symbol::Env => {
+                let entries = element.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                plain(bourn_yaml::dump(&pairs(entries)))
+            }
+            Symbol::Public => plain(bourn_yaml::dump(&element.public)),
+            Symbol::Workspaced => {
+                let text = if self.workspace(id).is_some() { "(workspaced)" } else { "" };
+                Ok((text.to_owned(), Style::color(33)))
+            }
+            Symbol::WorkspaceDirs => plain(match self.workspace(id) {
+                Some(directory) => format!("Workspace: {}", directory.display()),
+                None => String::new(),
+            }),
+            Symbol::Deps => plain(self.names(id, Scope::All)),
+            Symbol::BuildDeps => plain(self.names(id, Scope::Build)),
+            Symbol::RuntimeDeps => plain(self.names(id, Scope::Run)),
+            Symbol::SourceInfo => plain(bourn_yaml::dump(&self.source_info(id)?)),
+            Symbol::ArtifactCasDigest => plain(self.digest(id)),
+        }
+    }
+
+    /// The directory of an element's workspace.
+    pub(crate) fn workspace(&self, id: ElementId) -> Option<std::path::PathBuf> {
+        self.workspaces?.directory(&self.plan.graph.full_name(id))
+    }
+
+    fn names(&self, id: ElementId, scope: Scope) -> String {
+        let graph = &*self.plan.graph;
+        let names = select::direct(graph, id, scope).into_iter().map(|id| Node::scalar(graph.full_name(id)));
+        bourn_yaml::dump(&Node::sequence(names.collect())).trim_end_matches('\n').to_owned()
+    }
+
+    /// Where the sources of an element come from.
+    ///
+    /// # Errors
+    /// Files that cannot be read; attributes the project does not declare.
+    pub(crate) fn source_info(&self, id: ElementId) -> Result<Node, Failure> {
+        let element = self.plan.graph.element(id);
+        let project = self.plan.graph.project(element.project);
+        let context =
+            ProvenanceContext { project, local: self.local, source_directory: self.source_directory };
+        let mut infos = Vec::new();
+        for source in &self.plan.element(id).sources {
+            if !source.source.is_resolved() {
+                continue;
+            }
+            match source.source.provenance(&context) {
+                Ok(Some(found)) => infos.extend(found.iter().map(|info| {
+                    mapping(info.entries.iter().map(|(name, value)| (name.as_str(), value)))
+                })),
+                Ok(None) => self.no_info(id, &source.declaration.kind)?,
+                Err(error) => {
+                    let failure = Failure::new("source", error.message);
+                    let failure = if error.reason.is_empty() { failure } else { failure.reason(error.reason) };
+                    return Err(Failure { detail: error.detail, hint: error.hint, ..failure });
+                }
+            }
+        }
+        Ok(Node::sequence(infos))
+    }
+
+    fn no_info(&self, id: ElementId, kind: &str) -> Result<(), Failure> {
+        const TOKEN: &str = "unavailable-source-info";
+        let project = self.plan.graph.project(self.plan.graph.element(id).project);
+        let text = format!("[{TOKEN}]: Sources of kind '{kind}' do not say where they come from");
+        if project.fatal_warnings.iter().any(|fatal| fatal == TOKEN) {
+            return Err(Failure::new("plugin", text).reason(TOKEN));
+        }
+        self.warn(id, &text);
+        Ok(())
+    }
+
+    fn digest(&self, id: ElementId) -> String {
+        match self.states.get(id).artifact.cached() {
+            Some(artifact) => artifact.files().unwrap_or_else(bourn_reapi::Digest::empty).to_string(),
+            None => {
+                self.warn(id, "Cannot obtain CAS digest because artifact is not cached");
+                String::new()
+            }
+        }
+    }
+
+    fn warn(&self, id: ElementId, text: &str) {
+        let issuer = Issuer {
+            element: self.plan.graph.full_name(id).into(),
+            key: Some(self.states.display_key(self.plan, id)),
+        };
+        self.reporter.event(&Event::Message(Message {
+            subject: Subject { job: None, action: Action::Main, element: Some(issuer), speaker: None },
+            kind: MessageKind::Warn,
+            text: text.to_owned(),
+            detail: None,
+            elapsed: None,
+        }));
+    }
+}
+
+/// The state of an element in a word, and its colour.
+pub(crate) fn state(plan: &Plan, states: &States, id: ElementId) -> (&'static str, Style) {
+    const RED: Style = Style::color(31);
+    const BLUE: Style = Style::color(34);
+    const MAGENTA: Style = Style::color(35);
+    if plan.element(id).sources.iter().any(|source| !source.source.is_resolved()) {
+        return ("no reference", RED);
+    }
+    if &*plan.graph.element(id).kind == "junction" {
+        return ("junction", MAGENTA);
+    }
+    let state = states.get(id);
+    match &state.artifact {
+        ArtifactState::Cached(artifact) if artifact.is_success() => return ("cached", MAGENTA),
+        ArtifactState::Cached(_) => return ("failed", RED),
+        ArtifactState::Unknown => return ("waiting", BLUE),
+        ArtifactState::Absent => {}
+    }
+    match state.sources {
+        SourceState::Missing => ("fetch needed", RED),
+        _ if states.is_buildable(id) => ("buildable", Style::color(32)),
+        _ => ("waiting", BLUE),
+    }
+}
+
+/// A mapping of texts.
+fn pairs<'a>(entries: impl Iterator<Item = (&'a str, &'a str)>) -> Node {
+    let mut mapping = Mapping::new();
+    for (name, value) in entries {
+        mapping.insert(name, Node::scalar(value));
+    }
+    Node::mapping(mapping)
+}
+
+fn mapping<'a>(entries: impl Iterator<Item = (&'a str, &'a KeyValue)>) -> Node {
+    let mut mapping = Mapping::new();
+    for (name, value) in entries {
+        mapping.insert(name, node(value));
+    }
+    Node::mapping(mapping)
+}
+
+/// A value as YAML.
+fn node(value: &KeyValue) -> Node {
+    match value {
+        KeyValue::Null => Node::null(),
+        KeyValue::Bool(truth) => Node::scalar(if *truth { "True" } else { "False" }),
+        KeyValue::Integer(number) => Node::scalar(number.to_string()),
+        KeyValue::Text(text) => Node::scalar(text.as_str()),
+        KeyValue::List(items) => Node::sequence(items.iter().map(node).collect()),
+        KeyValue::Object(entries) => mapping(entries.iter().map(|(name, value)| (name.as_str(), value))),
+        KeyValue::Node(node) => node.clone(),
+    }
+}
