@@ -1,3 +1,7 @@
 //! `TestEnv`, project fixtures from one string, in-process doubles.
 
+pub mod env;
+pub mod fixture;
 pub mod memory;
+
+pub use env::{Ran, TestEnv};

@@ -438,10 +438,7 @@ mod tests {
         assert_eq!((config.quota, config.low_watermark), (None, 0.8));
         assert_eq!((config.fetchers, config.builders, config.pushers), (10, 4, 4));
         assert!(config.logging.verbose && !config.logging.verbose_is_explicit);
-        assert_eq!(
-            config.logging.message_format,
-            "[%{elapsed}][%{key}][%{element}] %{action} %{message}"
-        );
+        assert_eq!(config.logging.message_format, "[%{elapsed}][%{key}][%{element}] %{action} %{message}");
         assert_eq!(config.dependencies, Selection::Run);
         assert_eq!((config.fetch_source, config.track_source), (UriPolicy::All, UriPolicy::Aliases));
     }

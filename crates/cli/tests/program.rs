@@ -1,0 +1,11 @@
+//! The program as its users meet it: arguments in, output and status out.
+
+#[path = "program/basics.rs"]
+mod basics;
+
+use bourn_testkit::TestEnv;
+
+/// A place for one test.
+fn env() -> TestEnv {
+    TestEnv::new(env!("CARGO_BIN_EXE_bourn"))
+}

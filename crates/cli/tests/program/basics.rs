@@ -1,0 +1,55 @@
+//! What works without a project.
+
+use crate::env;
+
+#[test]
+fn versions() {
+    let env = env();
+    assert!(env.run(&["--version"]).success().stdout.starts_with("bourn "));
+    let link = env.path().join("bst");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_bourn"), &link).expect("a link");
+    let as_bst = bourn_testkit::TestEnv::new(link);
+    assert_eq!(as_bst.run(&["--version"]).success().stdout, "2.8.1\n");
+    assert!(as_bst.run(&["--help"]).success().stdout.starts_with("Usage: bst "));
+}
+
+#[test]
+fn statuses() {
+    let env = env();
+    env.run(&[]).failure(2, "Usage: bourn");
+    env.run(&["build", "--pony"]).failure(2, "--pony");
+    env.run(&["help", "pony"]).failure(255, "Not a valid command: 'bourn pony'");
+    env.run(&["help", "artifact", "pull"]).success();
+}
+
+#[test]
+fn error_reports() {
+    let mut env = env();
+    let report = env.path().join("report.json");
+    env.set("BOURN_ERROR_REPORT", &report.to_string_lossy());
+    env.run(&["init", "--project-name", "foo", "--min-version", "1.4"]).failure(255, "2.0");
+    let text = std::fs::read_to_string(report).expect("a report");
+    assert!(text.starts_with(r#"{"main":{"domain":"app","reason":"invalid-min-version""#), "{text}");
+}
+
+#[test]
+fn new_projects() {
+    let env = env();
+    env.run(&["init"]).failure(255, "--project-name");
+    env.run(&["init", "--project-name", "foo"]).success();
+    let conf = std::fs::read_to_string(env.project().join("project.conf")).expect("a project");
+    assert!(conf.contains("name: foo\n") && conf.contains("min-version: 2.8\n"), "{conf}");
+    assert!(env.project().join("elements").is_dir());
+    env.run(&["init", "--project-name", "foo"]).failure(255, "already exists");
+    env.run(&["-C", "x", "init", "--project-name", "foo"]).failure(255, "-C");
+}
+
+#[test]
+fn completions() {
+    let mut env = env();
+    env.files("=== project.conf\nname: x\nelement-path: e\n=== e/a.bst\n=== e/sub/b.bst\n=== e/notes.txt\n");
+    env.set("_BST_COMPLETION", "complete");
+    env.set("COMP_WORDS", "bourn show ");
+    env.set("COMP_CWORD", "2");
+    assert_eq!(env.run(&[]).success().stdout, "a.bst \nsub/\n");
+}
