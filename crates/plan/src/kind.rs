@@ -1,6 +1,7 @@
 //! What a kind has to answer.
 
 use crate::assembly::Assembly;
+use crate::closure::Edges;
 use crate::key::KeyValue;
 use crate::source::{Source, SourceContext, UrlTable};
 use bourn_project::{Dependency, Element, ElementGraph, ElementId, KindOrigin, Project, SourceDeclaration};
@@ -12,6 +13,8 @@ use std::sync::Arc;
 pub struct ElementContext<'a> {
     /// The whole graph.
     pub graph: &'a ElementGraph,
+    /// Its dependencies, for walks.
+    pub edges: &'a Edges,
     /// Which element.
     pub id: ElementId,
 }
@@ -55,6 +58,21 @@ pub struct Description {
     pub has_artifact: bool,
     /// The element whose sources stand for this one (`filter`: the parent) for `workspace` and `source` commands.
     pub source_element: Option<ElementId>,
+}
+
+impl Description {
+    /// The description of most kinds: version 0, commands are run, and nothing special; without an assembly.
+    pub fn new(unique_key: KeyValue) -> Description {
+        Description {
+            unique_key,
+            assembly: Assembly::default(),
+            artifact_version: 0,
+            runs_commands: true,
+            strict_rebuild: false,
+            has_artifact: true,
+            source_element: None,
+        }
+    }
 }
 
 /// An element kind: pure, no disk, no network.

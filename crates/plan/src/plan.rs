@@ -43,6 +43,17 @@ impl Plan {
         &self.elements[id.0 as usize]
     }
 
+    /// The element whose sources stand for those of this one in commands on sources and workspaces: for a filter, the
+    /// element that it filters in the end; for most, itself.
+    pub fn source_element(&self, id: ElementId) -> ElementId {
+        let mut id = id;
+        // Dependencies are acyclic, so this ends.
+        while let Some(of) = self.element(id).description.source_element {
+            id = of;
+        }
+        id
+    }
+
     /// The strong key of an element that is built upon artifacts with the strong keys that `strong` knows: what a
     /// non-strict build needs once the artifacts of all build dependencies, and of what these need to run, are there.
     /// `None` when a source has no ref or `strong` does not know one of them.
@@ -72,6 +83,7 @@ impl PlannedElement {
 /// What planning an element asks.
 struct Desk<'a> {
     graph: &'a ElementGraph,
+    edges: &'a Edges,
     kinds: &'a dyn KindTable,
     local: &'a dyn LocalDigests,
     urls: &'a [Arc<dyn UrlTable>],
@@ -89,7 +101,8 @@ pub fn plan(
 ) -> Result<Plan, Diagnostics> {
     let urls = kinds.urls(&graph.projects)?;
     let warnings = Warnings::default();
-    let desk = Desk { graph: &graph, kinds, local, urls: &urls, warnings: &warnings };
+    let edges = Edges::new(&graph);
+    let desk = Desk { graph: &graph, edges: &edges, kinds, local, urls: &urls, warnings: &warnings };
     let ids: Vec<ElementId> = (0..graph.elements.len()).map(|at| ElementId(at as u32)).collect();
     let planned: Vec<Result<PlannedElement, Diagnostics>> =
         ids.par_iter().map(|&id| desk.element(id)).collect();
@@ -104,7 +117,6 @@ pub fn plan(
     if !wrong.0.is_empty() {
         return Err(wrong);
     }
-    let edges = Edges::new(&graph);
     set_keys(&graph, &edges, &mut elements);
     Ok(Plan { graph, edges, elements, urls, warnings: warnings.take() })
 }
@@ -130,7 +142,7 @@ impl Desk<'_> {
     fn element(&self, id: ElementId) -> Result<PlannedElement, Diagnostics> {
         let element = self.graph.element(id);
         let description = match self.kinds.element(&element.kind, &element.origin) {
-            Some(kind) => kind.describe(ElementContext { graph: self.graph, id }),
+            Some(kind) => kind.describe(ElementContext { graph: self.graph, edges: self.edges, id }),
             None => Err(unknown_kind(element).into()),
         };
         match (description, self.sources(element)) {

@@ -6,6 +6,7 @@
 //! the other steps, and its tests use a workbench in memory.
 
 use crate::assembly::{Run, Split, Stage};
+use crate::closure::Edges;
 use crate::source::PlannedSource;
 use bourn_project::{ElementGraph, ElementId};
 use bourn_reapi::Digest;
@@ -96,6 +97,9 @@ pub trait Workbench {
     /// The graph.
     fn graph(&self) -> &ElementGraph;
 
+    /// Its dependencies, for walks.
+    fn edges(&self) -> &Edges;
+
     /// The element that is built.
     fn element(&self) -> ElementId;
 
@@ -111,12 +115,20 @@ pub trait Workbench {
     /// Sets a domain of the element's own public data.
     fn set_public(&mut self, domain: &str, value: Node);
 
-    /// The paths of an artifact's files, links and empty directories, relative and in bst's order, that the split
-    /// takes (bst: `compute_manifest`).
+    /// The relative paths of what an artifact holds that the split takes, directories included, in bst's order: the
+    /// files and links of a directory sorted, then each of its directories, sorted, followed by what it holds (bst:
+    /// `compute_manifest`).
     ///
     /// # Errors
     /// The artifact cannot be read.
     fn manifest(&self, dependency: ElementId, split: &Split) -> Result<Vec<String>, AssemblyError>;
+
+    /// The relative paths of what a directory of the tree holds, in the order of [`Workbench::manifest`]; `None` when
+    /// there is no such directory.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn paths(&self, path: &str) -> Result<Option<Vec<String>>, AssemblyError>;
 
     /// `PROJECT/ELEMENT/KEY` of a dependency's artifact.
     fn artifact_name(&self, dependency: ElementId) -> String;
