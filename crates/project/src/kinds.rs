@@ -61,6 +61,20 @@ pub trait Kinds: Sync {
     /// Whether the source mirror kind is known. Not asked for [`KindOrigin::File`].
     fn source_mirror_known(&self, kind: &str, origin: &KindOrigin) -> bool;
 
+    /// Which package and version an element plugin of a project's own is, told by the content of `KIND.py`: for the
+    /// `package` of [`KindOrigin::File`] where nothing else tells it. `None`: not known, so that the kind has no
+    /// meaning to this program.
+    fn recognise_element(&self, kind: &str, code: &[u8]) -> Option<(String, String)> {
+        let _ = (kind, code);
+        None
+    }
+
+    /// The same of a source plugin.
+    fn recognise_source(&self, kind: &str, code: &[u8]) -> Option<(String, String)> {
+        let _ = (kind, code);
+        None
+    }
+
     /// Traits of an element kind that the loader checks; `None` when nothing is known of it (a plugin of the
     /// project's own), so that nothing is checked.
     fn element_traits(&self, kind: &str, origin: &KindOrigin) -> Option<KindTraits>;

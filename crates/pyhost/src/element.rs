@@ -34,7 +34,7 @@ impl ElementKind for PythonElement {
             "config": wire::node(&element.element().config, &self.files),
             "dependencies": self.dependencies(element),
         });
-        let mut listener = Loading { graph: element.graph, files: &self.files };
+        let mut listener = Loading { graph: element.graph, edges: element.edges, files: &self.files };
         let answer = self.host.call(&call, &mut listener).map_err(|error| refused(element, error))?;
         self.read(element, &answer)
     }
@@ -132,6 +132,7 @@ fn refused(element: ElementContext<'_>, error: HostError) -> Diagnostics {
 /// Answers what plugins ask while the project is loaded: the graph, and nothing of any cache.
 struct Loading<'a> {
     graph: &'a ElementGraph,
+    edges: &'a Edges,
     files: &'a Files,
 }
 
@@ -146,7 +147,7 @@ impl Loading<'_> {
 
     fn dependencies(&self, id: ElementId, arguments: &Json) -> Vec<ElementId> {
         let recurse = arguments["recurse"].as_bool().unwrap_or(true);
-        let edges = Edges::new(self.graph);
+        let edges = self.edges;
         let mut walk = Walk::default();
         match arguments["selection"].as_array() {
             None if recurse => edges.build(id, &mut walk).to_vec(),
@@ -165,7 +166,7 @@ impl Listener for Loading<'_> {
 
     fn ask(&mut self, question: &str, arguments: &Json) -> Result<Json, HostError> {
         let id = self.element(arguments)?;
-        let context = ElementContext { graph: self.graph, id };
+        let context = ElementContext { graph: self.graph, edges: self.edges, id };
         let element = context.element();
         Ok(match question {
             "variable" => json!(context.variable(arguments["name"].as_str().unwrap_or_default())),
