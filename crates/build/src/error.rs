@@ -2,11 +2,15 @@
 
 use crate::event::Failure;
 use bourn_plan::SourceError;
+use bourn_plan::workbench::AssemblyError;
 use bourn_reapi::ServiceError;
 use bourn_reapi::services::ErrorKind;
+use bourn_reapi::tree::TreeError;
 
 /// bst's error domains, as programs read them (lower case, dashes).
 pub mod domain {
+    /// No domain of bst's: a failure that is known from the cache.
+    pub const NONE: &str = "";
     /// Loading the project.
     pub const LOAD: &str = "load";
     /// A plugin.
@@ -39,6 +43,10 @@ pub struct BuildError {
     pub temporary: bool,
     /// Whether the cause is that somebody asked to stop.
     pub cancelled: bool,
+    /// Whether it is the element that failed, and not the world around it: then a failed artifact is kept.
+    pub of_element: bool,
+    /// Directory of the sandbox that is kept as the files of a failed artifact.
+    pub collect: Option<String>,
 }
 
 /// Result of whatever builds.
@@ -55,12 +63,19 @@ impl BuildError {
             reason: None,
             sandbox: false,
         };
-        BuildError { failure, temporary: false, cancelled: false }
+        BuildError { failure, temporary: false, cancelled: false, of_element: false, collect: None }
     }
 
     /// Somebody asked to stop.
     pub fn cancelled() -> BuildError {
         BuildError { cancelled: true, ..BuildError::new(domain::STREAM, "stopped") }
+    }
+
+    /// It is the element that failed; `collect` is a directory that is kept although it did.
+    pub fn of_element(mut self, collect: Option<String>) -> BuildError {
+        self.of_element = true;
+        self.collect = collect;
+        self
     }
 
     /// Adds bst's reason.
@@ -93,6 +108,28 @@ impl From<ServiceError> for BuildError {
         own.failure.hint = error.hint;
         own.temporary = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TimedOut);
         own.cancelled = error.kind == ErrorKind::Cancelled;
+        own
+    }
+}
+
+impl From<TreeError> for BuildError {
+    fn from(error: TreeError) -> BuildError {
+        match error {
+            TreeError::Service(error) => error.into(),
+            TreeError::Missing(_) => BuildError::new(domain::VIRTUAL_FS, error.to_string()).reason("directory-not-found"),
+            TreeError::NotADirectory(..) => BuildError::new(domain::VIRTUAL_FS, error.to_string()),
+        }
+    }
+}
+
+impl From<AssemblyError> for BuildError {
+    fn from(error: AssemblyError) -> BuildError {
+        let mut own = BuildError::new(if error.of_element { domain::ELEMENT } else { domain::CAS }, error.message);
+        own.failure.reason = Some(error.reason.to_owned()).filter(|reason| !reason.is_empty());
+        own.failure.detail = error.detail;
+        own.failure.hint = error.hint;
+        own.of_element = error.of_element;
+        own.collect = error.collect;
         own
     }
 }

@@ -1,3 +1,19 @@
 //! Turns a [`Plan`](bourn_plan::Plan) into artifacts: the only moving part. Says what it does in [`event::Event`]s.
 
+pub mod assemble;
+pub mod bench;
+pub mod cache;
+pub mod error;
 pub mod event;
+pub mod fetch;
+pub mod job;
+pub mod log;
+pub mod options;
+pub mod overlap;
+pub mod sandbox;
+pub mod script;
+pub mod session;
+pub mod split;
+pub mod stage;
+pub mod state;
+pub mod workspace;

@@ -1,0 +1,326 @@
+//! A plan with the services to carry it out: what the jobs of a run share.
+
+use crate::cache::{Cached, Public};
+use crate::error::BuildResult;
+use crate::event::{Issuer, MessageKind, Sink, Subject};
+use crate::job::{Clock, Job, Surroundings, locked};
+use crate::options::{Options, Workspace};
+use crate::sandbox::Integrations;
+use crate::stage::Staging;
+use crate::state::{ArtifactState, SourceState, States};
+use bourn_plan::closure::Walk;
+use bourn_plan::{CacheKey, Plan, PlannedElement};
+use bourn_project::{Element, ElementId, Project};
+use bourn_reapi::services::{Cancel, ServiceResult, SourceName};
+use bourn_yaml::{Files, Mapping, Node, Provenance};
+use bourn_reapi::{ArtifactName, Assets, Cas, Digest, Services};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// A plan with the services to carry it out. Shared by all threads of a run; kept from one step of a command to the
+/// next, so that nothing is asked twice.
+pub struct Session<'a> {
+    /// What is to be done.
+    pub plan: &'a Plan,
+    /// The files that the plan was made of, to name places in them.
+    pub files: &'a Files,
+    /// With what.
+    pub services: &'a Services,
+    /// How.
+    pub options: &'a Options,
+    /// Takes events.
+    pub sink: &'a dyn Sink,
+    /// Whether to stop.
+    pub cancel: &'a Cancel,
+    /// Times activities.
+    pub clock: Clock,
+    pub(crate) staging: Staging,
+    pub(crate) integrations: Integrations,
+    states: RwLock<States>,
+    publics: Mutex<HashMap<Digest, Arc<Public>>>,
+}
+
+impl<'a> Session<'a> {
+    /// A session in which nothing is known yet.
+    pub fn new(
+        plan: &'a Plan,
+        files: &'a Files,
+        services: &'a Services,
+        options: &'a Options,
+        sink: &'a dyn Sink,
+        cancel: &'a Cancel,
+    ) -> Session<'a> {
+        Session {
+            plan,
+            files,
+            services,
+            options,
+            sink,
+            cancel,
+            clock: Clock::default(),
+            staging: Staging::default(),
+            integrations: Integrations::default(),
+            states: RwLock::new(States::new(plan, options.strict)),
+            publics: Mutex::default(),
+        }
+    }
+
+    /// The store.
+    pub fn cas(&self) -> &Arc<dyn Cas> {
+        &self.services.cas
+    }
+
+    /// Names of artifacts and sources.
+    pub fn assets(&self) -> &dyn Assets {
+        &*self.services.assets
+    }
+
+    /// An element.
+    pub fn element(&self, id: ElementId) -> &'a Element {
+        self.plan.graph.element(id)
+    }
+
+    /// An element's part of the plan.
+    pub fn planned(&self, id: ElementId) -> &'a PlannedElement {
+        self.plan.element(id)
+    }
+
+    /// The project of an element.
+    pub fn project(&self, id: ElementId) -> &'a Project {
+        self.plan.graph.project(self.element(id).project)
+    }
+
+    /// The workspace of an element, if one is open.
+    pub fn workspace(&self, id: ElementId) -> Option<&'a Workspace> {
+        if self.options.workspaces.is_empty() {
+            return None;
+        }
+        self.options.workspaces.get(&self.plan.graph.full_name(id))
+    }
+
+    /// The states of all elements, to read.
+    pub fn states(&self) -> RwLockReadGuard<'_, States> {
+        self.states.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The states of all elements, to change.
+    pub(crate) fn states_mut(&self) -> RwLockWriteGuard<'_, States> {
+        self.states.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The artifact of an element, if it is known to be cached.
+    pub fn artifact(&self, id: ElementId) -> Option<Arc<Cached>> {
+        self.states().get(id).artifact.cached().cloned()
+    }
+
+    /// The strong key of an element, if it is known.
+    pub fn strong_key(&self, id: ElementId) -> Option<CacheKey> {
+        self.states().get(id).strong_key.clone()
+    }
+
+    /// `PROJECT/ELEMENT/KEY`.
+    pub fn artifact_name(&self, id: ElementId, key: &str) -> ArtifactName {
+        ArtifactName::new(&self.project(id).name, &self.element(id).name, key)
+    }
+
+    /// Public data of an artifact, read once.
+    ///
+    /// # Errors
+    /// The store cannot be read, or the data cannot be understood.
+    pub fn public(&self, cached: &Cached) -> BuildResult<Arc<Public>> {
+        let Some(digest) = cached.public_data() else {
+            return Ok(Arc::new(Public::new(Node::mapping(Mapping::new()))));
+        };
+        if let Some(public) = locked(&self.publics).get(&digest) {
+            return Ok(public.clone());
+        }
+        let public = Arc::new(Public::read(&self.cas().read(&digest)?)?);
+        Ok(locked(&self.publics).entry(digest).or_insert(public).clone())
+    }
+
+    /// A place in the user's files, as people read it.
+    pub fn place(&self, at: Provenance) -> String {
+        self.files.position(at).map_or_else(|| "the program's defaults".to_owned(), |place| place.to_string())
+    }
+
+    /// How an element is called in messages, with its key as known now.
+    pub fn issuer(&self, id: ElementId) -> Issuer {
+        let key = Some(self.states().display_key(self.plan, id));
+        Issuer { element: self.plan.graph.full_name(id).into(), key }
+    }
+
+    /// What jobs are given to be heard, timed and stopped.
+    pub fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings { sink: self.sink, clock: &self.clock, cancel: self.cancel }
+    }
+
+    /// Work for an element outside of any queue.
+    pub fn main_job(&self, id: ElementId) -> Job<'_> {
+        let subject = Subject { element: Some(self.issuer(id)), ..Subject::MAIN };
+        Job::new(self.surroundings(), subject, &self.project(id).fatal_warnings, None)
+    }
+
+    /// Work for no element.
+    pub fn program_job(&self) -> Job<'_> {
+        Job::new(self.surroundings(), Subject::MAIN, &[], None)
+    }
+
+    /// Everything an element is built upon, in staging order.
+    pub fn build_closure(&self, id: ElementId) -> Vec<ElementId> {
+        self.plan.edges.build(id, &mut Walk::default()).to_vec()
+    }
+
+    /// Elements with everything they need to run, in staging order.
+    pub fn runtime_closure(&self, from: impl IntoIterator<Item = ElementId>) -> Vec<ElementId> {
+        self.plan.edges.runtime(from, &mut Walk::default()).to_vec()
+    }
+
+    /// Asks the cache for the artifacts of elements, and for the sources of those that are not cached.
+    ///
+    /// # Errors
+    /// The cache cannot be read.
+    pub fn query(&self, ids: &[ElementId], wanted: Query) -> BuildResult<()> {
+        let answers = in_parallel(ids, |&id| self.ask(id, wanted));
+        let mut states = self.states_mut();
+        for (&id, answer) in ids.iter().zip(answers) {
+            let answer = answer?;
+            if let Some(sources) = answer.sources {
+                states.set_sources(id, sources);
+            }
+            if let Some((artifact, pull_pending)) = answer.artifact {
+                states.set_artifact(self.plan, id, artifact, pull_pending);
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(&self, id: ElementId, wanted: Query) -> BuildResult<Answer> {
+        let known = self.states().get(id).clone();
+        let mut answer = Answer::default();
+        let mut success = known.artifact.success().is_some();
+        let unknown = matches!(known.artifact, ArtifactState::Unknown);
+        if wanted != Query::Sources && unknown && self.planned(id).strict_key.is_some() {
+            let artifact = self.load(id, wanted)?;
+            success = artifact.success().is_some();
+            answer.artifact = Some((artifact, false));
+        }
+        let sources_wanted = wanted == Query::Sources || wanted == Query::All || !success;
+        if sources_wanted && known.sources == SourceState::Unknown {
+            answer.sources = Some(self.source_state(id)?);
+        }
+        Ok(answer)
+    }
+
+    /// Whether the sources of an element are staged, or could be.
+    ///
+    /// # Errors
+    /// The cache cannot be read; a tool of the host is missing.
+    pub fn source_state(&self, id: ElementId) -> BuildResult<SourceState> {
+        let planned = self.planned(id);
+        let Some(key) = &planned.sources_key else { return Ok(SourceState::Missing) };
+        if let Some(digest) = self.staged_source(&SourceName::Element(key.clone()))? {
+            return Ok(SourceState::Staged(digest));
+        }
+        for source in &planned.sources {
+            if !source.source.is_fetched(&self.options.source_directory)? {
+                return Ok(SourceState::Missing);
+            }
+        }
+        Ok(SourceState::Fetched)
+    }
+
+    /// The tree of a source name, if it is whole.
+    pub(crate) fn staged_source(&self, name: &SourceName) -> ServiceResult<Option<Digest>> {
+        let Some(source) = self.assets().source(name)? else { return Ok(None) };
+        let Some(digest) = source.files.as_ref().and_then(|files| Digest::try_from(files).ok()) else {
+            return Ok(None);
+        };
+        Ok(self.cas().contains_tree(&digest)?.then_some(digest))
+    }
+
+    /// The artifact of a key, if all that is needed of it is here.
+    pub(crate) fn cached(&self, id: ElementId, key: &str) -> ServiceResult<Option<Arc<Cached>>> {
+        let Some(message) = self.assets().artifact(&self.artifact_name(id, key))? else { return Ok(None) };
+        Ok(Cached::check(message, &**self.cas())?.map(Arc::new))
+    }
+
+    /// Looks for the artifact of an element: under the strict key, and in a non-strict run under the weak one. In a
+    /// build, failures that are to be tried again count as absent.
+    fn load(&self, id: ElementId, wanted: Query) -> BuildResult<ArtifactState> {
+        let planned = self.planned(id);
+        let (Some(strict), Some(weak)) = (&planned.strict_key, &planned.weak_key) else {
+            return Ok(ArtifactState::Unknown);
+        };
+        let building = wanted == Query::Build;
+        let retry = building && self.options.retry_failed;
+        if let Some(cached) = self.cached(id, &strict.0)? {
+            if retry && !cached.is_success() {
+                self.discarded(id, &cached, "because retrying failed builds is enabled.");
+                return Ok(ArtifactState::Absent);
+            }
+            return Ok(ArtifactState::Cached(cached));
+        }
+        if self.options.strict {
+            return Ok(ArtifactState::Absent);
+        }
+        let Some(cached) = self.cached(id, &weak.0)? else { return Ok(ArtifactState::Absent) };
+        if building && !cached.is_success() && (retry || cached.message.strong_key != strict.0) {
+            let why = match retry {
+                true => "because retrying failed builds is enabled.",
+                false => "in non strict mode because intermediate dependencies may have changed.",
+            };
+            self.discarded(id, &cached, why);
+            return Ok(ArtifactState::Absent);
+        }
+        Ok(ArtifactState::Cached(cached))
+    }
+
+    fn discarded(&self, id: ElementId, cached: &Cached, why: &str) {
+        let detail = format!("Discarded '{}'\n{why}", cached.message.strong_key);
+        self.main_job(id).say(MessageKind::Info, "Discarded failed build", Some(&detail));
+    }
+}
+
+/// What the cache is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Query {
+    /// Artifacts, and sources of those that are not cached (`show`, `artifact …`).
+    Artifacts,
+    /// The same for a build: failures may have to be tried again.
+    Build,
+    /// Artifacts and sources.
+    All,
+    /// Sources alone.
+    Sources,
+}
+
+#[derive(Default)]
+struct Answer {
+    artifact: Option<(ArtifactState, bool)>,
+    sources: Option<SourceState>,
+}
+
+/// From how many items on more than one thread is worth its start.
+const PARALLEL_FROM: usize = 32;
+
+/// Calls `work` for every item, on all cores when there are many; results in the order of the items.
+pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    if items.len() < PARALLEL_FROM || threads == 1 {
+        return items.iter().map(work).collect();
+    }
+    let chunk = items.len().div_ceil(threads);
+    let work = &work;
+    std::thread::scope(|scope| {
+        let parts: Vec<_> =
+            items.chunks(chunk).map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<R>>())).collect();
+        let mut all = Vec::with_capacity(items.len());
+        for part in parts {
+            match part.join() {
+                Ok(results) => all.extend(results),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        all
+    })
+}

@@ -1,0 +1,314 @@
+//! Staging artifacts: merging the files of elements into one tree.
+//!
+//! Merging is done in memory, on directories that are shared as long as they are equal. What was merged is remembered
+//! by what it was merged of: an element whose dependencies start like those of an earlier one goes on from there, so
+//! that many elements over one large base merge the base once. The files that a split takes of an artifact are
+//! computed once as well.
+
+use crate::cache::Cached;
+use crate::error::{BuildError, BuildResult, domain};
+use crate::event::MessageKind;
+use crate::job::{Job, locked};
+use crate::overlap::{Staged, StagingSession};
+use crate::session::Session;
+use bourn_plan::assembly::{Reach, Split, Stage};
+use bourn_project::ElementId;
+use bourn_reapi::Digest;
+use bourn_reapi::tree::{ImportReport, Tree};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// How many merged trees are remembered.
+const REMEMBERED: usize = 64;
+
+/// Names what was merged, in which order: the hash of all steps so far.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Chain(Digest);
+
+impl Chain {
+    /// Nothing was merged.
+    pub fn start() -> Chain {
+        Chain(Digest::empty())
+    }
+
+    fn then(self, into: &str, artifact: &Cached, split: &Split) -> Chain {
+        let mut step = Vec::with_capacity(256);
+        step.extend(self.0.hash);
+        step.extend(artifact.files().unwrap_or_default().hash);
+        step.extend(into.trim_matches('/').as_bytes());
+        if !split.is_all() {
+            step.push(0);
+            step.extend(split_name(artifact, split));
+        }
+        Chain(Digest::of(&step))
+    }
+}
+
+/// Names the files that a split takes of an artifact, beside their digest.
+fn split_name(artifact: &Cached, split: &Split) -> Vec<u8> {
+    let mut name = Vec::new();
+    name.extend(artifact.public_data().unwrap_or_default().hash);
+    name.push(u8::from(split.orphans));
+    for (mark, list) in [(b'+', &split.include), (b'-', &split.exclude)] {
+        for domain in list {
+            name.push(mark);
+            name.extend(domain.as_bytes());
+            name.push(0);
+        }
+    }
+    name
+}
+
+/// What is remembered of merging during a session.
+#[derive(Default)]
+pub(crate) struct Staging {
+    trees: Mutex<Remembered>,
+    reports: Mutex<HashMap<Chain, Arc<ImportReport>>>,
+    splits: Mutex<HashMap<(Digest, Vec<u8>), Tree>>,
+}
+
+/// Merged trees, the one used last at the end.
+#[derive(Default)]
+struct Remembered(Vec<(Chain, Tree)>);
+
+impl Remembered {
+    fn get(&mut self, chain: Chain) -> Option<Tree> {
+        let at = self.0.iter().position(|(other, _)| *other == chain)?;
+        let entry = self.0.remove(at);
+        self.0.push(entry);
+        self.0.last().map(|(_, tree)| tree.clone())
+    }
+
+    fn put(&mut self, chain: Chain, tree: Tree) {
+        if self.get(chain).is_some() {
+            return;
+        }
+        if self.0.len() >= REMEMBERED {
+            self.0.remove(0);
+        }
+        self.0.push((chain, tree));
+    }
+}
+
+/// A tree in which artifacts are staged, and what is known of how it came about.
+pub struct Root {
+    /// The tree.
+    pub tree: Tree,
+    /// Trees on the way to this one that others are likely to be built upon too.
+    pub prefixes: Vec<Digest>,
+    /// How it was merged; `None` once anything else was done to it.
+    chain: Option<Chain>,
+    sessions: Vec<StagingSession>,
+}
+
+impl Root {
+    /// A root with nothing in it.
+    pub fn empty(session: &Session<'_>) -> Root {
+        Root {
+            tree: Tree::empty(session.cas()),
+            prefixes: Vec::new(),
+            chain: Some(Chain::start()),
+            sessions: Vec::new(),
+        }
+    }
+
+    /// A root with the content of a tree.
+    pub fn open(tree: Tree) -> Root {
+        Root { tree, prefixes: Vec::new(), chain: None, sessions: Vec::new() }
+    }
+
+    /// The tree, to be changed by something other than staging.
+    pub fn tree_mut(&mut self) -> &mut Tree {
+        self.chain = None;
+        &mut self.tree
+    }
+
+    /// Remembers the tree as it is as one that others are likely to be built upon.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn mark_prefix(&mut self) -> BuildResult<()> {
+        let digest = self.tree.digest()?;
+        if self.prefixes.last() != Some(&digest) && digest != Digest::empty() {
+            self.prefixes.push(digest);
+        }
+        Ok(())
+    }
+
+    /// Stages artifacts as a step says.
+    ///
+    /// # Errors
+    /// An artifact is not there; a directory meets a file; warnings and overlaps that are errors.
+    pub fn stage(&mut self, session: &Session<'_>, job: &Job<'_>, step: &Stage) -> BuildResult<()> {
+        let elements = match step.reach {
+            Reach::Runtime => session.runtime_closure(step.from.iter().copied()),
+            Reach::Alone => step.from.clone(),
+        };
+        let first = match step.from.split_first() {
+            Some((&first, rest)) if step.reach == Reach::Runtime && !rest.is_empty() => {
+                session.runtime_closure([first]).len()
+            }
+            _ => 0,
+        };
+        let artifacts = artifacts(session, job, &elements)?;
+        check_domains(session, step, &artifacts)?;
+        self.merge(session, job, step, &artifacts, first)
+    }
+
+    fn merge(
+        &mut self,
+        session: &Session<'_>,
+        job: &Job<'_>,
+        step: &Stage,
+        artifacts: &[(ElementId, Arc<Cached>)],
+        first: usize,
+    ) -> BuildResult<()> {
+        if !is_root(&step.into) {
+            self.tree.create_directory(&step.into)?;
+        }
+        let chains = self.chains(step, artifacts);
+        let done = self.recall(session, &chains, first)?;
+        let mut staged = Vec::with_capacity(artifacts.len());
+        for (at, (element, cached)) in artifacts.iter().enumerate() {
+            let files = session.split_files(cached, &step.split)?;
+            let report = if at < done {
+                recall_report(session, &chains[at])
+            } else {
+                job.check_cancelled()?;
+                let report = self.tree.import(&step.into, &files, None)?;
+                keep_report(session, chains.get(at), report)
+            };
+            if at >= done && (at + 1 == first || at + 1 == artifacts.len()) {
+                self.mark_prefix()?;
+                if let Some(chain) = chains.get(at) {
+                    locked(&session.staging.trees).put(*chain, self.tree.clone());
+                }
+            }
+            staged.push(Staged { element: *element, cached: cached.clone(), files, report });
+        }
+        self.chain = chains.last().copied().or(self.chain);
+        let location = absolute(&step.into);
+        let merged = StagingSession { location, staged };
+        merged.judge(session, job, &self.sessions, step.overlaps)?;
+        self.sessions.push(merged);
+        Ok(())
+    }
+
+    /// The name of the tree after each artifact; empty when the tree is not made of artifacts alone.
+    fn chains(&self, step: &Stage, artifacts: &[(ElementId, Arc<Cached>)]) -> Vec<Chain> {
+        let Some(mut chain) = self.chain else { return Vec::new() };
+        let mut chains = Vec::with_capacity(artifacts.len());
+        for (_, artifact) in artifacts {
+            chain = chain.then(&step.into, artifact, &step.split);
+            chains.push(chain);
+        }
+        chains
+    }
+
+    /// Goes on from the longest start of the chain for which the merged tree is remembered: how much that is.
+    fn recall(&mut self, session: &Session<'_>, chains: &[Chain], first: usize) -> BuildResult<usize> {
+        let (base, longest) = {
+            let mut trees = locked(&session.staging.trees);
+            let base = first.checked_sub(1).and_then(|at| chains.get(at)).and_then(|chain| trees.get(*chain));
+            let mut all = chains.iter().enumerate().rev();
+            (base, all.find_map(|(at, chain)| Some((at + 1, trees.get(*chain)?))))
+        };
+        let Some((done, tree)) = longest else { return Ok(0) };
+        for tree in base.into_iter().chain([tree]) {
+            self.tree = tree;
+            self.mark_prefix()?;
+        }
+        Ok(done)
+    }
+}
+
+fn is_root(path: &str) -> bool {
+    path.trim_matches('/').is_empty()
+}
+
+fn absolute(path: &str) -> String {
+    format!("/{}", path.trim_start_matches('/'))
+}
+
+fn recall_report(session: &Session<'_>, chain: &Chain) -> Arc<ImportReport> {
+    locked(&session.staging.reports).get(chain).cloned().unwrap_or_default()
+}
+
+/// Most reports are empty, and those are not kept.
+fn keep_report(session: &Session<'_>, chain: Option<&Chain>, report: ImportReport) -> Arc<ImportReport> {
+    let empty = report.overwritten.is_empty() && report.ignored.is_empty();
+    let report = Arc::new(report);
+    if let Some(chain) = chain.filter(|_| !empty) {
+        locked(&session.staging.reports).insert(*chain, report.clone());
+    }
+    report
+}
+
+/// The artifacts of elements, each announced as being staged.
+fn artifacts(
+    session: &Session<'_>,
+    job: &Job<'_>,
+    elements: &[ElementId],
+) -> BuildResult<Vec<(ElementId, Arc<Cached>)>> {
+    let mut artifacts = Vec::with_capacity(elements.len());
+    for &element in elements {
+        let Some(cached) = session.artifact(element) else {
+            let detail = "No artifacts have been cached yet for that element\n\
+                          Try building the element first with `bst build`\n";
+            let error = BuildError::new(domain::ELEMENT, "No artifacts to stage").detail(detail);
+            return Err(error.reason("uncached-checkout-attempt"));
+        };
+        let issuer = session.issuer(element);
+        let key = issuer.key.as_ref().map_or("", |key| &key.full);
+        let text = format!("Staging {}/{}", session.element(element).name, session.options.log.brief(key));
+        job.say_of(issuer, MessageKind::Status, &text);
+        artifacts.push((element, cached));
+    }
+    Ok(artifacts)
+}
+
+/// Refuses domains that an artifact does not know, where the step asks for that.
+fn check_domains(session: &Session<'_>, step: &Stage, artifacts: &[(ElementId, Arc<Cached>)]) -> BuildResult<()> {
+    let Some((include_at, exclude_at)) = &step.known_domains else { return Ok(()) };
+    for (_, artifact) in artifacts {
+        let public = session.public(artifact)?;
+        let known = public.split_rules()?.domains();
+        let mut lines = Vec::new();
+        for (list, at) in [(&step.split.include, include_at), (&step.split.exclude, exclude_at)] {
+            let unknown: Vec<&String> = list.iter().filter(|domain| !known.contains(domain)).collect();
+            if !unknown.is_empty() {
+                lines.push(format!("Unknown domains were used in {}", session.place(*at)));
+                lines.extend(unknown.iter().map(|domain| format!(" - {domain}")));
+            }
+        }
+        if !lines.is_empty() {
+            return Err(BuildError::new(domain::ELEMENT, "Unknown domains declared.").detail(lines.join("\n")));
+        }
+    }
+    Ok(())
+}
+
+impl Session<'_> {
+    /// The files that a split takes of an artifact.
+    ///
+    /// # Errors
+    /// The store cannot be read, or the split rules are malformed.
+    pub fn split_files(&self, cached: &Cached, split: &Split) -> BuildResult<Tree> {
+        let all = cached.tree(self.cas());
+        if split.is_all() {
+            return Ok(all);
+        }
+        let name = (cached.files().unwrap_or_default(), split_name(cached, split));
+        if let Some(tree) = locked(&self.staging.splits).get(&name) {
+            return Ok(tree.clone());
+        }
+        let public = self.public(cached)?;
+        let mut taken = Tree::empty(self.cas());
+        match public.split_rules()?.filter(split) {
+            Some(filter) => taken.import("", &all, Some(&|path| filter.takes(path)))?,
+            None => taken.import("", &all, None)?,
+        };
+        locked(&self.staging.splits).insert(name, taken.clone());
+        Ok(taken)
+    }
+}
