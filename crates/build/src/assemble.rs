@@ -132,7 +132,8 @@ impl Keeping<'_, '_> {
         let Bench { session, id, .. } = *self.bench;
         let planned = session.planned(id);
         let unknown = || BuildError::new(domain::ARTIFACT, "An element without a key cannot be kept");
-        let (weak, strict) = planned.weak_key.as_ref().zip(planned.strict_key.as_ref()).ok_or_else(unknown)?;
+        let (weak, strict) =
+            planned.weak_key.as_ref().zip(planned.strict_key.as_ref()).ok_or_else(unknown)?;
         let strong = session.strong_key(id).ok_or_else(unknown)?;
         let failure = self.error.map(|error| &error.failure);
         Ok(Artifact {
@@ -190,8 +191,10 @@ impl Keeping<'_, '_> {
         message.sources = session.states().get(*id).sources.staged().map(Into::into);
         let mut environment: Vec<EnvironmentVariable> = Vec::new();
         if sandbox.directory.is_some() || !sandbox.marked.is_empty() {
-            let variable =
-                |(name, value): &(String, String)| EnvironmentVariable { name: name.clone(), value: value.clone() };
+            let variable = |(name, value): &(String, String)| EnvironmentVariable {
+                name: name.clone(),
+                value: value.clone(),
+            };
             environment.extend(sandbox.environment.iter().map(variable));
             environment.sort_by(|a, b| a.name.cmp(&b.name));
         }

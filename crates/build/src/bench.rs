@@ -10,6 +10,7 @@ use crate::session::Session;
 use crate::stage::Root;
 use bourn_plan::Step;
 use bourn_plan::assembly::{Assembly, Command, Compose, Integrate, Run, Split, Stage};
+use bourn_plan::closure::Edges;
 use bourn_plan::source::PlannedSource;
 use bourn_plan::workbench::{AssemblyError, Entry, Scratch, Workbench};
 use bourn_project::{ElementGraph, ElementId};
@@ -57,7 +58,9 @@ impl<'s> Bench<'s> {
             let name = format!("Staging dependencies for '{variable}' in subsandbox");
             let mut root = Root::empty(self.session);
             let stage = Stage { from: from.clone(), into: "/".into(), ..Stage::default() };
-            self.job.activity(&Activity::new(&name).silent(true), || root.stage(self.session, self.job, &stage))?;
+            self.job.activity(&Activity::new(&name).silent(true), || {
+                root.stage(self.session, self.job, &stage)
+            })?;
             let digest = root.tree.digest()?;
             self.sandbox.subsandboxes.push(digest);
             let environment = &mut self.sandbox.environment;
@@ -101,7 +104,8 @@ impl<'s> Bench<'s> {
                 Err(error)
             }
             Step::Foreign { kind } => {
-                let message = format!("Elements of kind `{kind}` need their own plugin, which cannot be run yet");
+                let message =
+                    format!("Elements of kind `{kind}` need their own plugin, which cannot be run yet");
                 Err(BuildError::new(domain::PLUGIN, message))
             }
         }
@@ -171,7 +175,9 @@ impl<'s> Bench<'s> {
     }
 
     fn is_prepared(&self) -> BuildResult<bool> {
-        let Some(build_root) = self.session.element(self.id).variables.get("build-root") else { return Ok(false) };
+        let Some(build_root) = self.session.element(self.id).variables.get("build-root") else {
+            return Ok(false);
+        };
         Ok(self.sandbox.root.tree.entry(&format!("{build_root}/{PREPARED}"))?.is_some())
     }
 
@@ -361,6 +367,10 @@ impl Workbench for Bench<'_> {
         &self.session.plan.graph
     }
 
+    fn edges(&self) -> &Edges {
+        &self.session.plan.edges
+    }
+
     fn element(&self) -> ElementId {
         self.id
     }
@@ -385,6 +395,12 @@ impl Workbench for Bench<'_> {
         self.manifest_of(dependency, split).map_err(assembly_error)
     }
 
+    fn paths(&self, path: &str) -> Done<Option<Vec<String>>> {
+        let path = self.followed(path).map_err(assembly_error)?;
+        let directory = self.sandbox.root.tree.subtree(&path).map_err(assembly_error)?;
+        directory.map(|directory| directory.paths().map_err(assembly_error)).transpose()
+    }
+
     fn artifact_name(&self, dependency: ElementId) -> String {
         let key = self.session.strong_key(dependency).map(|key| key.0).unwrap_or_default();
         self.session.artifact_name(dependency, &key).to_string()
@@ -402,7 +418,9 @@ impl Workbench for Bench<'_> {
 
     fn list(&self, path: &str) -> Done<Option<Vec<(String, Entry)>>> {
         let path = self.followed(path).map_err(assembly_error)?;
-        let Some(directory) = self.sandbox.root.tree.subtree(&path).map_err(assembly_error)? else { return Ok(None) };
+        let Some(directory) = self.sandbox.root.tree.subtree(&path).map_err(assembly_error)? else {
+            return Ok(None);
+        };
         let entries = directory.entries().map_err(assembly_error)?;
         Ok(Some(entries.map(|(name, entry)| (name.to_owned(), seen(entry))).collect()))
     }
@@ -446,7 +464,8 @@ impl Workbench for Bench<'_> {
     }
 
     fn rename(&mut self, from: &str, to: &str) -> Done<()> {
-        let (from, to) = (self.followed(from).map_err(assembly_error)?, self.followed(to).map_err(assembly_error)?);
+        let (from, to) =
+            (self.followed(from).map_err(assembly_error)?, self.followed(to).map_err(assembly_error)?);
         let tree = self.sandbox.root.tree_mut();
         match tree.remove(&from).map_err(assembly_error)? {
             Some(entry) => tree.put(&to, entry).map_err(assembly_error),
@@ -455,7 +474,8 @@ impl Workbench for Bench<'_> {
     }
 
     fn import(&mut self, from: &str, into: &str, keep: Option<&dyn Fn(&str) -> bool>) -> Done<()> {
-        let (from, into) = (self.followed(from).map_err(assembly_error)?, self.followed(into).map_err(assembly_error)?);
+        let (from, into) =
+            (self.followed(from).map_err(assembly_error)?, self.followed(into).map_err(assembly_error)?);
         let source = self.sandbox.root.tree.subtree(&from).map_err(assembly_error)?;
         let Some(source) = source else {
             return Err(AssemblyError::world(format!("There is no directory at /{from}")));

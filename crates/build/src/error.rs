@@ -38,7 +38,7 @@ pub mod domain {
 #[error("{}", .failure.message)]
 pub struct BuildError {
     /// What is told.
-    pub failure: Failure,
+    pub failure: Box<Failure>,
     /// Whether trying again may help.
     pub temporary: bool,
     /// Whether the cause is that somebody asked to stop.
@@ -63,7 +63,13 @@ impl BuildError {
             reason: None,
             sandbox: false,
         };
-        BuildError { failure, temporary: false, cancelled: false, of_element: false, collect: None }
+        BuildError {
+            failure: Box::new(failure),
+            temporary: false,
+            cancelled: false,
+            of_element: false,
+            collect: None,
+        }
     }
 
     /// Somebody asked to stop.
@@ -116,7 +122,9 @@ impl From<TreeError> for BuildError {
     fn from(error: TreeError) -> BuildError {
         match error {
             TreeError::Service(error) => error.into(),
-            TreeError::Missing(_) => BuildError::new(domain::VIRTUAL_FS, error.to_string()).reason("directory-not-found"),
+            TreeError::Missing(_) => {
+                BuildError::new(domain::VIRTUAL_FS, error.to_string()).reason("directory-not-found")
+            }
             TreeError::NotADirectory(..) => BuildError::new(domain::VIRTUAL_FS, error.to_string()),
         }
     }
@@ -124,7 +132,8 @@ impl From<TreeError> for BuildError {
 
 impl From<AssemblyError> for BuildError {
     fn from(error: AssemblyError) -> BuildError {
-        let mut own = BuildError::new(if error.of_element { domain::ELEMENT } else { domain::CAS }, error.message);
+        let mut own =
+            BuildError::new(if error.of_element { domain::ELEMENT } else { domain::CAS }, error.message);
         own.failure.reason = Some(error.reason.to_owned()).filter(|reason| !reason.is_empty());
         own.failure.detail = error.detail;
         own.failure.hint = error.hint;

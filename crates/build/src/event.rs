@@ -218,6 +218,13 @@ pub enum Event {
         /// Full name of the element.
         element: Arc<str>,
     },
+    /// An element was built in its workspace, with success or not: the next build there can go on from this one.
+    WorkspaceBuilt {
+        /// Full name of the element.
+        element: Arc<str>,
+        /// The strong key of the artifact, to be kept as `last_build`.
+        key: Arc<str>,
+    },
 }
 
 /// How a job ended.

@@ -224,7 +224,8 @@ impl<'a> Sources<'a> {
                 self.job.say(MessageKind::Info, &format!("Found new revision: {}", shown(&reference)), None);
                 self.warn_of_workspace()?;
                 let found = self.at(at).with_reference(&reference).map_err(|wrong| {
-                    BuildError::new(domain::SOURCE, "The ref that was found cannot be read").detail(wrong.to_string())
+                    BuildError::new(domain::SOURCE, "The ref that was found cannot be read")
+                        .detail(wrong.to_string())
                 })?;
                 self.found[at] = Some(found);
             }

@@ -203,7 +203,11 @@ impl<'a> Job<'a> {
     ///
     /// # Errors
     /// What `work` reports.
-    pub fn activity<T>(&self, activity: &Activity<'_>, work: impl FnOnce() -> BuildResult<T>) -> BuildResult<T> {
+    pub fn activity<T>(
+        &self,
+        activity: &Activity<'_>,
+        work: impl FnOnce() -> BuildResult<T>,
+    ) -> BuildResult<T> {
         let start = self.now();
         self.speak(activity.voice, MessageKind::Start, activity.name, activity.detail, None);
         if activity.silent {
@@ -250,7 +254,14 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn speak(&self, voice: Voice, kind: MessageKind, text: &str, detail: Option<&str>, elapsed: Option<Duration>) {
+    fn speak(
+        &self,
+        voice: Voice,
+        kind: MessageKind,
+        text: &str,
+        detail: Option<&str>,
+        elapsed: Option<Duration>,
+    ) {
         let keyless = match (voice, &self.subject.element) {
             (Voice::Keyless, Some(issuer)) => Some(Issuer { element: issuer.element.clone(), key: None }),
             _ => None,
@@ -300,7 +311,8 @@ impl Progress for Job<'_> {
     fn log(&self, output: &str) {
         let Some(log) = &self.log else { return };
         let written = locked(log).output().and_then(|mut file| {
-            file.write_all(output.as_bytes()).map_err(|error| ServiceError::io(&error, "writing", Path::new("the log")))
+            file.write_all(output.as_bytes())
+                .map_err(|error| ServiceError::io(&error, "writing", Path::new("the log")))
         });
         if let Err(error) = written {
             locked(&self.trouble).get_or_insert(error);

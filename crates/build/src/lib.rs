@@ -3,13 +3,17 @@
 pub mod assemble;
 pub mod bench;
 pub mod cache;
+pub mod control;
 pub mod error;
 pub mod event;
 pub mod fetch;
 pub mod job;
 pub mod log;
 pub mod options;
+pub mod order;
 pub mod overlap;
+pub mod queue;
+pub mod run;
 pub mod sandbox;
 pub mod script;
 pub mod session;

@@ -66,11 +66,8 @@ impl LogFile {
         let now = Timestamp::now().to_zoned(options.time_zone.clone());
         let path = options.directory.join(format!("{name}.{}.log", now.strftime("%Y%m%d-%H%M%S")));
         let mut file = open(&path)?;
-        let heading = format!(
-            "bourn {} - {}\n",
-            env!("CARGO_PKG_VERSION"),
-            now.strftime("%A, %d-%m-%Y at %H:%M:%S")
-        );
+        let heading =
+            format!("bourn {} - {}\n", env!("CARGO_PKG_VERSION"), now.strftime("%A, %d-%m-%Y at %H:%M:%S"));
         let failed = |error| ServiceError::io(&error, "writing", &path);
         file.write_all(heading.as_bytes()).map_err(failed)?;
         Ok(LogFile { path, file, key_length: options.key_length })
@@ -164,7 +161,13 @@ mod tests {
     use crate::event::DisplayKey;
 
     #[track_caller]
-    fn check(kind: MessageKind, key: Option<&str>, detail: Option<&str>, elapsed: Option<u64>, expected: &str) {
+    fn check(
+        kind: MessageKind,
+        key: Option<&str>,
+        detail: Option<&str>,
+        elapsed: Option<u64>,
+        expected: &str,
+    ) {
         let key = key.map(|key| DisplayKey { full: key.into(), strict: true });
         let issuer = Issuer { element: "hello.bst".into(), key };
         let elapsed = elapsed.map(Duration::from_secs);
@@ -176,7 +179,13 @@ mod tests {
     #[test]
     fn lines() {
         use MessageKind::*;
-        check(Start, Some("cfe4282974370df2"), None, None, "[--:--:--] START   [cfe42829] hello.bst: Build\n");
+        check(
+            Start,
+            Some("cfe4282974370df2"),
+            None,
+            None,
+            "[--:--:--] START   [cfe42829] hello.bst: Build\n",
+        );
         check(Success, None, None, Some(3723), "[01:02:03] SUCCESS hello.bst: Build\n");
         check(Skipped, None, None, Some(1), "[--:--:--] SKIPPED hello.bst: Build\n");
         check(

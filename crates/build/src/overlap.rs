@@ -58,7 +58,11 @@ impl StagingSession {
         earlier: &[StagingSession],
         action: Overlaps,
     ) -> BuildResult<()> {
-        if self.staged.iter().all(|staged| staged.report.overwritten.is_empty() && staged.report.ignored.is_empty()) {
+        if self
+            .staged
+            .iter()
+            .all(|staged| staged.report.overwritten.is_empty() && staged.report.ignored.is_empty())
+        {
             return Ok(());
         }
         let overlaps = self.overlaps()?;
@@ -103,7 +107,8 @@ impl StagingSession {
         overlaps: &IndexMap<&'s str, Vec<&'s Staged>>,
     ) -> BuildResult<Vec<(&'s str, &'s Staged)>> {
         let mut external = Vec::new();
-        let mut detail = format!("Staged files overwrite existing files in staging area: {}\n", self.location);
+        let mut detail =
+            format!("Staged files overwrite existing files in staging area: {}\n", self.location);
         let mut found = false;
         for (&path, list) in overlaps {
             if let [only] = list[..] {
@@ -141,8 +146,10 @@ impl StagingSession {
     }
 
     fn warn_of_ignored(&self, session: &Session<'_>, job: &Job<'_>) -> BuildResult<()> {
-        let mut detail =
-            format!("Not staging files which would replace non-empty directories in staging area: {}\n", self.location);
+        let mut detail = format!(
+            "Not staging files which would replace non-empty directories in staging area: {}\n",
+            self.location
+        );
         let mut found = false;
         for staged in self.staged.iter().filter(|staged| !staged.report.ignored.is_empty()) {
             found = true;
@@ -172,14 +179,18 @@ impl StagingSession {
             let own = session.plan.graph.full_name(staged.element);
             if let Some((other, location)) = staged_by(earlier, &path)? {
                 let other = session.plan.graph.full_name(other);
-                let _ = writeln!(detail, "{path}: {own} overlaps files previously staged by {other} in: {location}");
+                let _ = writeln!(
+                    detail,
+                    "{path}: {own} overlaps files previously staged by {other} in: {location}"
+                );
             } else {
                 let _ = writeln!(detail, "{path}: {own} overlaps a file that no artifact brought");
             }
         }
         match action {
             Overlaps::Error => {
-                let error = BuildError::new(domain::ELEMENT, "Overlaps detected").detail(detail).reason(OVERLAPS);
+                let error =
+                    BuildError::new(domain::ELEMENT, "Overlaps detected").detail(detail).reason(OVERLAPS);
                 Err(error.of_element(None))
             }
             _ => job.warn(Some(OVERLAPS), "Overlaps detected", Some(&detail)),
@@ -188,7 +199,11 @@ impl StagingSession {
 
     /// The absolute path of a path below the place of the session.
     fn below(&self, path: &str) -> String {
-        if self.location.ends_with('/') { format!("{}{path}", self.location) } else { format!("{}/{path}", self.location) }
+        if self.location.ends_with('/') {
+            format!("{}{path}", self.location)
+        } else {
+            format!("{}/{path}", self.location)
+        }
     }
 }
 

@@ -173,13 +173,22 @@ impl Sandbox {
             platform: Some(platform(config)),
             working_directory: script.directory.clone(),
             output_paths: outputs,
-            output_node_properties: if self.record_times && writable != Writable::Shared { vec!["mtime".into()] } else { Vec::new() },
+            output_node_properties: if self.record_times && writable != Writable::Shared {
+                vec!["mtime".into()]
+            } else {
+                Vec::new()
+            },
             output_directory_format: 1,
             ..Command::default()
         }
     }
 
-    fn execution(&self, command: Command, config: &SandboxConfig, writable: Writable) -> BuildResult<Execution> {
+    fn execution(
+        &self,
+        command: Command,
+        config: &SandboxConfig,
+        writable: Writable,
+    ) -> BuildResult<Execution> {
         Ok(Execution {
             input_root: self.root.tree.digest()?,
             prefixes: self.root.prefixes.clone(),
@@ -251,7 +260,8 @@ fn log_failed(error: &std::io::Error) -> BuildError {
 }
 
 fn variables(environment: &[(String, String)]) -> Vec<EnvironmentVariable> {
-    let variable = |(name, value): &(String, String)| EnvironmentVariable { name: name.clone(), value: value.clone() };
+    let variable =
+        |(name, value): &(String, String)| EnvironmentVariable { name: name.clone(), value: value.clone() };
     environment.iter().map(variable).collect()
 }
 

@@ -108,7 +108,9 @@ fn switch(text: &mut String, before: &ScriptCommand, after: &ScriptCommand) {
     for (name, _) in before.environment.iter().filter(|(name, _)| value(after, name).is_none()) {
         let _ = writeln!(text, "unset {name}");
     }
-    for (name, new) in after.environment.iter().filter(|(name, new)| value(before, name).as_ref() != Some(new)) {
+    for (name, new) in
+        after.environment.iter().filter(|(name, new)| value(before, name).as_ref() != Some(new))
+    {
         let _ = writeln!(text, "export {name}={}", quote(new));
     }
 }
@@ -167,7 +169,10 @@ mod tests {
                         rm -rf -- /b || true\nmkdir -p /b || true\n";
         assert_eq!(script.text, expected);
         assert_eq!(script.labels, "echo 'a'\ntrue");
-        assert_eq!(script.environment, [("A".to_owned(), "1".to_owned()), ("PWD".to_owned(), "/b".to_owned())]);
+        assert_eq!(
+            script.environment,
+            [("A".to_owned(), "1".to_owned()), ("PWD".to_owned(), "/b".to_owned())]
+        );
     }
 
     #[test]
@@ -180,7 +185,9 @@ mod tests {
 
     #[test]
     fn quoting() {
-        for (text, quoted) in [("", "''"), ("a-b/c", "a-b/c"), ("a b", "'a b'"), ("é", "'é'"), ("a'b", "'a'\"'\"'b'")] {
+        for (text, quoted) in
+            [("", "''"), ("a-b/c", "a-b/c"), ("a b", "'a b'"), ("é", "'é'"), ("a'b", "'a'\"'\"'b'")]
+        {
             assert_eq!(quote(text), quoted);
         }
     }

@@ -1,9 +1,10 @@
 //! A plan with the services to carry it out: what the jobs of a run share.
 
 use crate::cache::{Cached, Public};
+use crate::control::Control;
 use crate::error::BuildResult;
 use crate::event::{Issuer, MessageKind, Sink, Subject};
-use crate::job::{Clock, Job, Surroundings, locked};
+use crate::job::{Job, Surroundings, locked};
 use crate::options::{Options, Workspace};
 use crate::sandbox::Integrations;
 use crate::stage::Staging;
@@ -11,9 +12,9 @@ use crate::state::{ArtifactState, SourceState, States};
 use bourn_plan::closure::Walk;
 use bourn_plan::{CacheKey, Plan, PlannedElement};
 use bourn_project::{Element, ElementId, Project};
-use bourn_reapi::services::{Cancel, ServiceResult, SourceName};
-use bourn_yaml::{Files, Mapping, Node, Provenance};
+use bourn_reapi::services::{ServiceResult, SourceName};
 use bourn_reapi::{ArtifactName, Assets, Cas, Digest, Services};
+use bourn_yaml::{Files, Mapping, Node, Provenance};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -31,9 +32,7 @@ pub struct Session<'a> {
     /// Takes events.
     pub sink: &'a dyn Sink,
     /// Whether to stop.
-    pub cancel: &'a Cancel,
-    /// Times activities.
-    pub clock: Clock,
+    pub control: &'a Control,
     pub(crate) staging: Staging,
     pub(crate) integrations: Integrations,
     states: RwLock<States>,
@@ -48,7 +47,7 @@ impl<'a> Session<'a> {
         services: &'a Services,
         options: &'a Options,
         sink: &'a dyn Sink,
-        cancel: &'a Cancel,
+        control: &'a Control,
     ) -> Session<'a> {
         Session {
             plan,
@@ -56,8 +55,7 @@ impl<'a> Session<'a> {
             services,
             options,
             sink,
-            cancel,
-            clock: Clock::default(),
+            control,
             staging: Staging::default(),
             integrations: Integrations::default(),
             states: RwLock::new(States::new(plan, options.strict)),
@@ -151,7 +149,7 @@ impl<'a> Session<'a> {
 
     /// What jobs are given to be heard, timed and stopped.
     pub fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { sink: self.sink, clock: &self.clock, cancel: self.cancel }
+        Surroundings { sink: self.sink, clock: self.control.clock(), cancel: self.control.cancel() }
     }
 
     /// Work for an element outside of any queue.
@@ -312,8 +310,10 @@ pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R 
     let chunk = items.len().div_ceil(threads);
     let work = &work;
     std::thread::scope(|scope| {
-        let parts: Vec<_> =
-            items.chunks(chunk).map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<R>>())).collect();
+        let parts: Vec<_> = items
+            .chunks(chunk)
+            .map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<R>>()))
+            .collect();
         let mut all = Vec::with_capacity(items.len());
         for part in parts {
             match part.join() {

@@ -20,7 +20,8 @@ impl SplitRules {
     pub fn read(rules: Option<&Node>) -> BuildResult<SplitRules> {
         let mut domains = Vec::new();
         let mut patterns = Vec::new();
-        for (name, globs) in rules.map(Node::as_mapping).transpose().map_err(malformed)?.into_iter().flatten() {
+        for (name, globs) in rules.map(Node::as_mapping).transpose().map_err(malformed)?.into_iter().flatten()
+        {
             domains.push(name.to_string());
             patterns.push(any_of(globs.as_str_list().map_err(malformed)?.into_iter()));
         }
@@ -41,13 +42,15 @@ impl SplitRules {
             return None;
         }
         let listed = |list: &[String]| self.domains.iter().map(|domain| list.contains(domain)).collect();
-        let included = if split.include.is_empty() { vec![true; self.domains.len()] } else { listed(&split.include) };
+        let included =
+            if split.include.is_empty() { vec![true; self.domains.len()] } else { listed(&split.include) };
         Some(SplitFilter { rules: self, included, excluded: listed(&split.exclude), orphans: split.orphans })
     }
 }
 
 fn malformed(diagnostic: bourn_yaml::Diagnostic) -> BuildError {
-    BuildError::new(domain::LOAD, format!("Public data is malformed: {}", diagnostic.message)).reason(diagnostic.code)
+    BuildError::new(domain::LOAD, format!("Public data is malformed: {}", diagnostic.message))
+        .reason(diagnostic.code)
 }
 
 /// Says of paths whether a [`Split`] takes them.
@@ -85,7 +88,8 @@ impl Globs {
     pub fn new<'a>(globs: impl Iterator<Item = &'a str>) -> BuildResult<Globs> {
         let compiled = Regex::new(&any_of(globs));
         compiled.map(Globs).map_err(|error| {
-            BuildError::new(domain::ELEMENT, "A glob expression cannot be understood").detail(error.to_string())
+            BuildError::new(domain::ELEMENT, "A glob expression cannot be understood")
+                .detail(error.to_string())
         })
     }
 
@@ -206,7 +210,8 @@ mod tests {
         let rules = rules();
         let filter = rules.filter(&split);
         let all = ["bin/sh", "lib/x.so", "lib/x.a", "include/x.h", "etc/x", "lib", ""];
-        let got: Vec<&str> = all.into_iter().filter(|path| filter.as_ref().is_none_or(|f| f.takes(path))).collect();
+        let got: Vec<&str> =
+            all.into_iter().filter(|path| filter.as_ref().is_none_or(|f| f.takes(path))).collect();
         assert_eq!(got, taken);
     }
 

@@ -268,7 +268,11 @@ fn artifacts(
 }
 
 /// Refuses domains that an artifact does not know, where the step asks for that.
-fn check_domains(session: &Session<'_>, step: &Stage, artifacts: &[(ElementId, Arc<Cached>)]) -> BuildResult<()> {
+fn check_domains(
+    session: &Session<'_>,
+    step: &Stage,
+    artifacts: &[(ElementId, Arc<Cached>)],
+) -> BuildResult<()> {
     let Some((include_at, exclude_at)) = &step.known_domains else { return Ok(()) };
     for (_, artifact) in artifacts {
         let public = session.public(artifact)?;
@@ -282,7 +286,9 @@ fn check_domains(session: &Session<'_>, step: &Stage, artifacts: &[(ElementId, A
             }
         }
         if !lines.is_empty() {
-            return Err(BuildError::new(domain::ELEMENT, "Unknown domains declared.").detail(lines.join("\n")));
+            return Err(
+                BuildError::new(domain::ELEMENT, "Unknown domains declared.").detail(lines.join("\n"))
+            );
         }
     }
     Ok(())

@@ -292,7 +292,8 @@ impl States {
         let mut todo = vec![id];
         while let Some(id) = todo.pop() {
             let state = self.get(id);
-            let ready = state.runtime_waits == 0 && state.strong_key.is_some() && state.artifact.success().is_some();
+            let ready =
+                state.runtime_waits == 0 && state.strong_key.is_some() && state.artifact.success().is_some();
             if state.ready || !ready {
                 continue;
             }

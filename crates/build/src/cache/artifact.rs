@@ -102,7 +102,8 @@ impl Cached {
     /// The error of a failed build that is not tried again.
     pub fn failure(&self) -> BuildError {
         let mut error = BuildError::new(domain::NONE, self.message.build_error.clone());
-        error.failure.detail = Some(self.message.build_error_details.clone()).filter(|detail| !detail.is_empty());
+        error.failure.detail =
+            Some(self.message.build_error_details.clone()).filter(|detail| !detail.is_empty());
         error.failure.sandbox = true;
         error
     }

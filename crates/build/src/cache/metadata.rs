@@ -6,7 +6,10 @@ use bourn_yaml::{Mapping, Node, dump};
 /// Environment and sandbox of an element: equal for many elements, so kept apart from the rest.
 pub fn low_diversity(element: &Element) -> String {
     let mut top = Mapping::new();
-    top.insert("environment", pairs(element.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))));
+    top.insert(
+        "environment",
+        pairs(element.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
+    );
     top.insert("sandbox-config", sandbox(&element.sandbox));
     dump(&Node::mapping(top))
 }

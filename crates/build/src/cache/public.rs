@@ -81,5 +81,6 @@ impl Public {
 }
 
 fn malformed(diagnostic: Diagnostic) -> BuildError {
-    BuildError::new(domain::LOAD, format!("Public data is malformed: {}", diagnostic.message)).reason(diagnostic.code)
+    BuildError::new(domain::LOAD, format!("Public data is malformed: {}", diagnostic.message))
+        .reason(diagnostic.code)
 }
