@@ -88,6 +88,11 @@ fn object(event: &Event) -> (&'static str, Map<String, Value>) {
             set("element", (&**element).into());
             "passed"
         }
+        Event::WorkspaceBuilt { element, key } => {
+            set("element", (&**element).into());
+            set("key", (&**key).into());
+            "workspace-built"
+        }
     };
     (name, out)
 }

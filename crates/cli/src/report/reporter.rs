@@ -195,7 +195,10 @@ impl Reporter {
                 let elapsed = Some(*elapsed);
                 Some(Line { job_log: log.as_deref(), elapsed, detail, ..line_of(subject, kind, text) })
             }
-            Event::Planned { .. } | Event::Progress { .. } | Event::Passed { .. } => None,
+            Event::Planned { .. }
+            | Event::Progress { .. }
+            | Event::Passed { .. }
+            | Event::WorkspaceBuilt { .. } => None,
         }
     }
 

@@ -64,7 +64,7 @@ impl Tally {
                 }
             }
             Event::JobRetried { failure, .. } => self.last_failure = Some(failure.clone()),
-            Event::Message(_) | Event::Progress { .. } => {}
+            Event::Message(_) | Event::Progress { .. } | Event::WorkspaceBuilt { .. } => {}
         }
     }
 
