@@ -1,0 +1,135 @@
+//! `cargo`: the crates that a `Cargo.lock` names, staged for building offline.
+
+use crate::crates::{Registry, RegistryCrate};
+use crate::declared::{Declared, reference};
+use crate::key;
+use crate::reading::Reading;
+use crate::release::Release;
+use crate::table::Package;
+use bourn_plan::*;
+use bourn_project::SourceDeclaration;
+use bourn_reapi::Digest;
+use bourn_yaml::{Diagnostic, Diagnostics, Node};
+use std::path::Path;
+
+/// The kind.
+pub(crate) struct Cargo;
+
+#[derive(Clone)]
+struct CargoSource {
+    declared: Declared,
+    registry: Registry,
+    /// Name of the lock file in what earlier sources stage.
+    cargo_lock: String,
+    /// Where crates are staged.
+    vendor_directory: String,
+    /// In the order of the ref; an empty ref is none.
+    crates: Vec<RegistryCrate>,
+    release: Release,
+}
+
+impl SourceKind for Cargo {
+    fn configure(
+        &self,
+        declaration: &SourceDeclaration,
+        context: &SourceContext<'_>,
+    ) -> Result<Box<dyn Source>, Diagnostics> {
+        Ok(Box::new(read(&Reading::new(declaration, context))?))
+    }
+}
+
+fn read(reading: &Reading<'_>) -> Result<CargoSource, Diagnostic> {
+    let release = Release::of(&reading.declaration.origin, Package::Plugins);
+    if release >= Release(2, 7, 0) && reading.declaration.provenance.is_some() {
+        let message = "Custom source provenance plugin: Refusing to use top level source provenance";
+        let hint = "give `provenance` to the crates of the ref";
+        return Err(reading.error("top-level-provenance-on-custom-implementation", message).hint(hint));
+    }
+    reading.keys(&["url", "ref", "cargo-lock", "vendor-dir"])?;
+    let node = reading.node;
+    Ok(CargoSource {
+        declared: reading.declared(),
+        registry: Registry::read(reading)?,
+        cargo_lock: node.opt_str("cargo-lock")?.unwrap_or("Cargo.lock").to_owned(),
+        vendor_directory: node.opt_str("vendor-dir")?.unwrap_or("crates").to_owned(),
+        crates: read_crates(node)?,
+        release,
+    })
+}
+
+fn read_crates(node: &Node) -> Result<Vec<RegistryCrate>, Diagnostic> {
+    node.opt_sequence("ref")?.unwrap_or_default().iter().map(RegistryCrate::read).collect()
+}
+
+impl Source for CargoSource {
+    fn unique_key(&self, _: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
+        let value = |one: &RegistryCrate| {
+            key::object([
+                ("name", (*one.name).into()),
+                ("version", (*one.version).into()),
+                ("sha", key::optional(one.sha256.as_deref())),
+            ])
+        };
+        let crates = match self.crates.is_empty() {
+            true => KeyValue::Null,
+            false => KeyValue::List(self.crates.iter().map(value).collect()),
+        };
+        let Registry { original_url, .. } = &self.registry;
+        let values = [&**original_url, &*self.cargo_lock, &*self.vendor_directory].map(KeyValue::from);
+        Ok(KeyValue::List(values.into_iter().chain([crates]).collect()))
+    }
+
+    fn is_resolved(&self) -> bool {
+        !self.crates.is_empty() && self.crates.iter().all(|one| one.sha256.is_some())
+    }
+
+    fn reference(&self) -> Option<SourceRef> {
+        if self.crates.is_empty() {
+            return None;
+        }
+        let node = |one: &RegistryCrate| {
+            let mut entries = one.node();
+            if let Some(provenance) = &one.provenance {
+                entries.insert("provenance", provenance.clone());
+            }
+            Node::mapping(entries)
+        };
+        Some(reference("ref", self.crates.iter().map(node).collect::<Vec<Node>>()))
+    }
+
+    fn with_reference(&self, reference: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
+        Ok(Box::new(CargoSource { crates: read_crates(reference)?, ..self.clone() }))
+    }
+
+    fn previous(&self) -> Previous {
+        Previous { track: true, ..Previous::default() }
+    }
+
+    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        Ok(self.crates.iter().all(|one| one.is_kept(&self.declared.kind, &self.registry, source_directory)))
+    }
+
+    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        Err(self.declared.later("tracked"))
+    }
+
+    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
+        Err(self.declared.later("fetched"))
+    }
+
+    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
+        Err(self.declared.later("staged"))
+    }
+
+    fn provenance(
+        &self,
+        context: &ProvenanceContext<'_>,
+    ) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
+        if self.release < Release(2, 5, 0) {
+            return Ok(None);
+        }
+        let told =
+            self.crates.iter().map(|one| one.provenance(&self.declared, &self.registry, None, context));
+        Ok(Some(told.collect::<Result<_, _>>()?))
+    }
+}

@@ -1,0 +1,99 @@
+//! Crates of a registry: what `cargo` and `cargo2` share.
+
+use crate::declared::{Declared, Origin};
+use crate::download::RemoteFile;
+use crate::reading::Reading;
+use crate::url;
+use bourn_plan::{ProvenanceContext, SourceError, SourceProvenance};
+use bourn_yaml::{Diagnostic, Mapping, Node};
+use std::path::{Path, PathBuf};
+
+/// A crate of a registry.
+#[derive(Clone, Debug)]
+pub(crate) struct RegistryCrate {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// SHA-256 of its archive.
+    pub(crate) sha256: Option<String>,
+    /// Attributes of its own.
+    pub(crate) provenance: Option<Node>,
+}
+
+/// A registry.
+#[derive(Clone, Debug)]
+pub(crate) struct Registry {
+    /// As written.
+    pub(crate) original_url: String,
+    /// With its alias, ending in a slash or a colon.
+    pub(crate) url: String,
+    /// The same by the project's aliases.
+    pub(crate) translated: String,
+}
+
+impl Registry {
+    /// Reads the key `url`.
+    pub(crate) fn read(reading: &Reading<'_>) -> Result<Registry, Diagnostic> {
+        let original_url =
+            reading.node.opt_str("url")?.unwrap_or("https://static.crates.io/crates").to_owned();
+        let slash = if original_url.ends_with([':', '/']) { "" } else { "/" };
+        let url = format!("{original_url}{slash}");
+        Ok(Registry { translated: reading.translate(&url)?, original_url, url })
+    }
+}
+
+impl RegistryCrate {
+    /// Reads one entry of a ref.
+    pub(crate) fn read(node: &Node) -> Result<RegistryCrate, Diagnostic> {
+        Ok(RegistryCrate {
+            name: node.get_str("name")?.to_owned(),
+            version: node.get_str("version")?.to_owned(),
+            sha256: node.opt_str("sha")?.map(str::to_owned),
+            provenance: node.opt_mapping("provenance")?.cloned(),
+        })
+    }
+
+    /// Its path below the registry.
+    fn suffix(&self) -> String {
+        format!("{name}/{name}-{version}.crate", name = self.name, version = self.version)
+    }
+
+    /// Its archive.
+    pub(crate) fn file(&self, kind: &str, registry: &Registry) -> RemoteFile {
+        let directory: PathBuf =
+            [kind, &url::directory_name(&registry.url), &self.name, &self.version].iter().collect();
+        let url = format!("{}{}", registry.url, self.suffix());
+        RemoteFile { directory, url, sha256: self.sha256.clone() }
+    }
+
+    /// Whether its archive is kept.
+    pub(crate) fn is_kept(&self, kind: &str, registry: &Registry, source_directory: &Path) -> bool {
+        self.file(kind, registry).is_kept(source_directory)
+    }
+
+    /// The keys that every entry of a ref has.
+    pub(crate) fn node(&self) -> Mapping {
+        let mut entries = Mapping::new();
+        entries.insert("name", Node::scalar(self.name.as_str()));
+        entries.insert("version", Node::scalar(self.version.as_str()));
+        if let Some(sha256) = &self.sha256 {
+            entries.insert("sha", Node::scalar(sha256.as_str()));
+        }
+        entries
+    }
+
+    /// Where it comes from; `ecosystem` is what newer releases add.
+    pub(crate) fn provenance(
+        &self,
+        declared: &Declared,
+        registry: &Registry,
+        ecosystem: Option<&'static str>,
+        context: &ProvenanceContext<'_>,
+    ) -> Result<SourceProvenance, SourceError> {
+        let url = format!("{}{}", registry.translated, self.suffix());
+        let mut origin = Origin::remote_file(&url, self.sha256.as_deref(), Some(self.version.clone()));
+        if let Some(ecosystem) = ecosystem {
+            origin = origin.extra("ecosystem", ecosystem);
+        }
+        declared.provenance_of(origin, self.provenance.as_ref(), context)
+    }
+}

@@ -1,0 +1,141 @@
+//! `gnu`: a release of a GNU project.
+
+use crate::cpan::remote_file;
+use crate::declared::{Declared, reference};
+use crate::download::RemoteFile;
+use crate::key;
+use crate::reading::Reading;
+use crate::release::Release;
+use crate::table::Package;
+use bourn_plan::*;
+use bourn_project::SourceDeclaration;
+use bourn_reapi::Digest;
+use bourn_yaml::{Diagnostic, Diagnostics, Mapping, Node};
+use std::path::Path;
+
+/// The kind.
+pub(crate) struct Gnu;
+
+#[derive(Clone)]
+struct GnuSource {
+    declared: Declared,
+    /// Name of the project.
+    name: String,
+    /// Its directory on the server.
+    directory: String,
+    /// URL of the mirror, with its alias.
+    original_url: String,
+    /// The same by the project's aliases.
+    url: String,
+    /// Whether it is tracked at all.
+    track: bool,
+    reference: Option<FileReference>,
+    release: Release,
+}
+
+/// A ref that names a file below a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileReference {
+    pub(crate) suffix: String,
+    pub(crate) sha256: String,
+}
+
+impl FileReference {
+    /// Reads the key `ref`.
+    pub(crate) fn read(node: &Node) -> Result<Option<FileReference>, Diagnostic> {
+        let Some(node) = node.get("ref").filter(|node| !node.is_null()) else { return Ok(None) };
+        let (suffix, sha256) = (node.get_str("suffix")?.to_owned(), node.get_str("sha256sum")?.to_owned());
+        Ok(Some(FileReference { suffix, sha256 }))
+    }
+
+    /// The ref as it is written; an empty one is none.
+    pub(crate) fn node(&self) -> Option<SourceRef> {
+        if self.suffix.is_empty() || self.sha256.is_empty() {
+            return None;
+        }
+        let mut entries = Mapping::new();
+        entries.insert("sha256sum", Node::scalar(self.sha256.as_str()));
+        entries.insert("suffix", Node::scalar(self.suffix.as_str()));
+        Some(reference("ref", entries))
+    }
+}
+
+impl SourceKind for Gnu {
+    fn configure(
+        &self,
+        declaration: &SourceDeclaration,
+        context: &SourceContext<'_>,
+    ) -> Result<Box<dyn Source>, Diagnostics> {
+        Ok(Box::new(read(&Reading::new(declaration, context))?))
+    }
+}
+
+/// The reference's own check refuses the key `ref`, without which it cannot work at all; it is read here.
+fn read(reading: &Reading<'_>) -> Result<GnuSource, Diagnostic> {
+    reading.keys(&["name", "dirname", "mirror", "track", "ref"])?;
+    let node = reading.node;
+    let name = node.get_str("name")?.to_owned();
+    let original_url = node.opt_str("mirror")?.unwrap_or("https://ftpmirror.gnu.org/gnu/").to_owned();
+    Ok(GnuSource {
+        declared: reading.declared(),
+        directory: node.opt_str("dirname")?.unwrap_or(&name).to_owned(),
+        name,
+        url: reading.translate(&original_url)?,
+        original_url,
+        track: node.opt_bool("track")?.unwrap_or(true),
+        reference: FileReference::read(node)?,
+        release: Release::of(&reading.declaration.origin, Package::Community),
+    })
+}
+
+impl GnuSource {
+    /// The archive; `None` without a ref.
+    fn file(&self) -> Option<RemoteFile> {
+        let FileReference { suffix, sha256 } = self.reference.as_ref()?;
+        let url = format!("{}{suffix}", self.original_url);
+        Some(RemoteFile::new(&self.declared.kind, &self.directory, url, Some(sha256)))
+    }
+}
+
+impl Source for GnuSource {
+    fn unique_key(&self, _: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
+        let Some(FileReference { suffix, sha256 }) = &self.reference else {
+            return Ok(KeyValue::List(vec![KeyValue::Null, KeyValue::Null]));
+        };
+        Ok(key::texts(&[suffix, sha256]))
+    }
+
+    fn is_resolved(&self) -> bool {
+        self.reference().is_some()
+    }
+
+    fn reference(&self) -> Option<SourceRef> {
+        self.reference.as_ref()?.node()
+    }
+
+    fn with_reference(&self, reference: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
+        Ok(Box::new(GnuSource { reference: FileReference::read(reference)?, ..self.clone() }))
+    }
+
+    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        Ok(self.file().is_some_and(|file| file.is_kept(source_directory)))
+    }
+
+    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        Err(self.declared.later("tracked"))
+    }
+
+    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
+        Err(self.declared.later("fetched"))
+    }
+
+    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
+        Err(self.declared.later("staged"))
+    }
+
+    fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
+        let Some(FileReference { suffix, sha256 }) = &self.reference else { return Ok(None) };
+        let url = format!("{}{suffix}", self.url);
+        Ok(Some(vec![remote_file(&self.declared, &url, Some(sha256), None, self.release, None)]))
+    }
+}

@@ -1,0 +1,94 @@
+//! `patch`: a patch of the project, applied with the host's `patch`.
+
+use crate::declared::{Declared, Origin};
+use crate::reading::{PathKind, Reading};
+use crate::release::Release;
+use crate::table::Package;
+use bourn_plan::*;
+use bourn_project::SourceDeclaration;
+use bourn_reapi::Digest;
+use bourn_yaml::{Diagnostic, Diagnostics};
+use std::path::{Path, PathBuf};
+
+/// The kind.
+pub(crate) struct Patch;
+
+#[derive(Clone)]
+struct PatchSource {
+    declared: Declared,
+    /// As written.
+    path: String,
+    full_path: PathBuf,
+    /// How many leading components of file names in the patch are dropped.
+    strip_level: i32,
+    release: Release,
+}
+
+impl SourceKind for Patch {
+    fn configure(
+        &self,
+        declaration: &SourceDeclaration,
+        context: &SourceContext<'_>,
+    ) -> Result<Box<dyn Source>, Diagnostics> {
+        Ok(Box::new(read(&Reading::new(declaration, context))?))
+    }
+}
+
+fn read(reading: &Reading<'_>) -> Result<PatchSource, Diagnostic> {
+    reading.keys(&["path", "strip-level"])?;
+    let (path, full_path) = reading.project_path("path", PathKind::File)?;
+    let strip_level = reading.node.opt_int("strip-level")?.unwrap_or(1);
+    let release = Release::of(&reading.declaration.origin, Package::Plugins);
+    Ok(PatchSource { declared: reading.declared(), path, full_path, strip_level, release })
+}
+
+impl Source for PatchSource {
+    fn unique_key(&self, local: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
+        let sha256 = local.file(&self.full_path)?.hex();
+        let strip_level = KeyValue::Integer(i64::from(self.strip_level));
+        Ok(KeyValue::List(vec![(*self.path).into(), (*sha256).into(), strip_level]))
+    }
+
+    fn is_resolved(&self) -> bool {
+        true
+    }
+
+    fn reference(&self) -> Option<SourceRef> {
+        None
+    }
+
+    fn with_reference(&self, _: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn previous(&self) -> Previous {
+        Previous { stage: true, ..Previous::default() }
+    }
+
+    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
+        Ok(true)
+    }
+
+    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        Ok(None)
+    }
+
+    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
+        Err(self.declared.later("staged"))
+    }
+
+    fn provenance(
+        &self,
+        context: &ProvenanceContext<'_>,
+    ) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
+        if self.release < Release(2, 5, 0) {
+            return Ok(None);
+        }
+        let sha256 = context.local.file(&self.full_path)?.hex();
+        Ok(Some(vec![self.declared.provenance(Origin::local(&self.path, "sha256", &sha256))]))
+    }
+}

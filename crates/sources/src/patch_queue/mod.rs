@@ -1,0 +1,100 @@
+//! `patch_queue`: all patches of a directory of the project, applied with `git apply` in order of their names.
+
+use crate::declared::{Declared, Origin};
+use crate::reading::{PathKind, Reading};
+use bourn_plan::*;
+use bourn_project::SourceDeclaration;
+use bourn_reapi::Digest;
+use bourn_yaml::{Diagnostic, Diagnostics};
+use std::path::{Path, PathBuf};
+
+/// The kind.
+pub(crate) struct PatchQueue;
+
+#[derive(Clone)]
+struct PatchQueueSource {
+    declared: Declared,
+    /// As written.
+    path: String,
+    full_path: PathBuf,
+}
+
+impl SourceKind for PatchQueue {
+    fn configure(
+        &self,
+        declaration: &SourceDeclaration,
+        context: &SourceContext<'_>,
+    ) -> Result<Box<dyn Source>, Diagnostics> {
+        Ok(Box::new(read(&Reading::new(declaration, context))?))
+    }
+}
+
+fn read(reading: &Reading<'_>) -> Result<PatchQueueSource, Diagnostic> {
+    reading.keys(&["path"])?;
+    let (path, full_path) = reading.project_path("path", PathKind::Directory)?;
+    Ok(PatchQueueSource { declared: reading.declared(), path, full_path })
+}
+
+impl PatchQueueSource {
+    /// The patches, in order.
+    fn patches(&self) -> Result<Vec<PathBuf>, SourceError> {
+        let unreadable = |error| crate::tree::unreadable(&self.full_path, &error);
+        let entries = self.full_path.read_dir().map_err(unreadable)?;
+        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+        let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(unreadable)?;
+        paths.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+        Ok(paths)
+    }
+}
+
+impl Source for PatchQueueSource {
+    fn unique_key(&self, local: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
+        let sums = self.patches()?.into_iter().map(|path| Ok(KeyValue::Text(local.file(&path)?.hex())));
+        Ok(KeyValue::List(sums.collect::<Result<_, SourceError>>()?))
+    }
+
+    fn is_resolved(&self) -> bool {
+        true
+    }
+
+    fn reference(&self) -> Option<SourceRef> {
+        None
+    }
+
+    fn with_reference(&self, _: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn previous(&self) -> Previous {
+        Previous { stage: true, ..Previous::default() }
+    }
+
+    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
+        Ok(true)
+    }
+
+    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        Ok(None)
+    }
+
+    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
+        Err(self.declared.later("staged"))
+    }
+
+    fn provenance(
+        &self,
+        context: &ProvenanceContext<'_>,
+    ) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
+        let told = self.patches()?.into_iter().map(|path| {
+            let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+            let sha256 = context.local.file(&path)?.hex();
+            let url = crate::url::join(&self.path, &name);
+            Ok(self.declared.provenance(Origin::local(&url, "sha256", &sha256)))
+        });
+        Ok(Some(told.collect::<Result<_, SourceError>>()?))
+    }
+}

@@ -1,0 +1,78 @@
+//! `quilt`: the quilt series that earlier sources brought, applied with the host's `quilt`.
+
+use crate::declared::Declared;
+use crate::key;
+use crate::reading::Reading;
+use bourn_plan::*;
+use bourn_project::SourceDeclaration;
+use bourn_reapi::Digest;
+use bourn_yaml::{Diagnostic, Diagnostics};
+use std::path::Path;
+
+/// The kind.
+pub(crate) struct Quilt;
+
+#[derive(Clone)]
+struct QuiltSource {
+    declared: Declared,
+    /// Directory of the series, in what is staged.
+    path: String,
+}
+
+impl SourceKind for Quilt {
+    fn configure(
+        &self,
+        declaration: &SourceDeclaration,
+        context: &SourceContext<'_>,
+    ) -> Result<Box<dyn Source>, Diagnostics> {
+        Ok(Box::new(read(&Reading::new(declaration, context))?))
+    }
+}
+
+/// The reference looks at no other key, so that none is refused.
+fn read(reading: &Reading<'_>) -> Result<QuiltSource, Diagnostic> {
+    let path = reading.node.opt_str("path")?.unwrap_or("").to_owned();
+    Ok(QuiltSource { declared: reading.declared(), path })
+}
+
+impl Source for QuiltSource {
+    fn unique_key(&self, _: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
+        Ok(key::texts(&[&self.path]))
+    }
+
+    fn is_resolved(&self) -> bool {
+        true
+    }
+
+    fn reference(&self) -> Option<SourceRef> {
+        None
+    }
+
+    fn with_reference(&self, _: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn previous(&self) -> Previous {
+        Previous { stage: true, ..Previous::default() }
+    }
+
+    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
+        Ok(true)
+    }
+
+    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        Ok(None)
+    }
+
+    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
+        Err(self.declared.later("staged"))
+    }
+
+    fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
+        Ok(None)
+    }
+}
