@@ -78,10 +78,17 @@ pub(crate) fn package(origin: &KindOrigin) -> Option<Package> {
         KindOrigin::File { package: Some((package, _)), .. } => package,
         KindOrigin::File { package: None, .. } => return None,
     };
-    match name.replace('_', "-").to_ascii_lowercase().as_str() {
-        "buildstream-plugins" => Some(Package::Plugins),
-        "buildstream-plugins-community" => Some(Package::Community),
-        _ => None,
+    Package::named(name)
+}
+
+impl Package {
+    /// The package of that name on the Python Package Index.
+    pub(crate) fn named(name: &str) -> Option<Package> {
+        match name.replace('_', "-").to_ascii_lowercase().as_str() {
+            "buildstream-plugins" => Some(Package::Plugins),
+            "buildstream-plugins-community" => Some(Package::Community),
+            _ => None,
+        }
     }
 }
 
@@ -90,7 +97,7 @@ pub fn find(kind: &str, origin: &KindOrigin) -> Option<&'static dyn SourceKind> 
     let package = package(origin)?;
     let entry = SOURCES.iter().find(|entry| entry.name == kind && entry.package == package)?;
     // `anitya` came with 2.4 of the community's package.
-    let missing = kind == "anitya" && Release::of(origin, package) < Release(2, 4, 0);
+    let missing = kind == "anitya" && Release::of(origin) < Release(2, 4, 0);
     (!missing).then_some(entry.kind)
 }
 

@@ -6,7 +6,6 @@ use crate::download::RemoteFile;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::table::Package;
 use crate::template::{TemplateError, fill};
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -67,7 +66,7 @@ fn read(reading: &Reading<'_>) -> Result<AnityaSource, Diagnostic> {
         exclude: exclude.into_iter().map(str::to_owned).collect(),
         reference: read_reference(node, &template)?,
         template,
-        release: Release::of(&reading.declaration.origin, Package::Community),
+        release: Release::of(&reading.declaration.origin),
     })
 }
 

@@ -6,7 +6,6 @@ use crate::download::RemoteFile;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::table::Package;
 use crate::version::VersionGuess;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -53,7 +52,7 @@ fn read(reading: &Reading<'_>) -> Result<BazelFileSource, Diagnostic> {
         reference: node.opt_str("ref")?.map(str::to_owned),
         url: reading.translate(&original_url)?,
         original_url,
-        release: Release::of(&reading.declaration.origin, Package::Community),
+        release: Release::of(&reading.declaration.origin),
     })
 }
 

@@ -4,7 +4,6 @@ use crate::declared::{Declared, Origin, reference};
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::table::Package;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
@@ -40,7 +39,7 @@ impl SourceKind for Bzr {
 }
 
 fn read(reading: &Reading<'_>) -> Result<BzrSource, Diagnostic> {
-    let release = Release::of(&reading.declaration.origin, Package::Plugins);
+    let release = Release::of(&reading.declaration.origin);
     let versions = release >= Release(2, 5, 0);
     let keys = ["url", "track", "ref", "version"];
     reading.keys(if versions { &keys } else { &keys[..3] })?;

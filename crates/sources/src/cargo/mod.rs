@@ -5,7 +5,6 @@ use crate::declared::{Declared, reference};
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::table::Package;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
@@ -39,7 +38,7 @@ impl SourceKind for Cargo {
 }
 
 fn read(reading: &Reading<'_>) -> Result<CargoSource, Diagnostic> {
-    let release = Release::of(&reading.declaration.origin, Package::Plugins);
+    let release = Release::of(&reading.declaration.origin);
     if release >= Release(2, 7, 0) && reading.declaration.provenance.is_some() {
         let message = "Custom source provenance plugin: Refusing to use top level source provenance";
         let hint = "give `provenance` to the crates of the ref";

@@ -5,7 +5,6 @@ use crate::declared::{Declared, Origin, reference};
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::table::Package;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
@@ -74,7 +73,7 @@ fn read(reading: &Reading<'_>) -> Result<Cargo2Source, Diagnostic> {
         vendor_directory: node.opt_str("vendor-dir")?.unwrap_or(".vendored-crates").to_owned(),
         git_mirrors: read_texts(node.opt_mapping("git-mirrors")?)?,
         crates: Vec::new(),
-        release: Release::of(&reading.declaration.origin, Package::Community),
+        release: Release::of(&reading.declaration.origin),
     };
     source.crates = read_crates(node, &source.git_mirrors)?;
     for one in &mut source.crates {

@@ -5,7 +5,6 @@ use crate::download::RemoteFile;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::table::Package;
 use crate::version::VersionGuess;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -58,7 +57,7 @@ fn read(reading: &Reading<'_>) -> Result<CpanSource, Diagnostic> {
         suffix: node.opt_str("suffix")?.map(str::to_owned),
         sha256: node.opt_str("sha256sum")?.map(str::to_owned),
         guess: VersionGuess::read(node)?,
-        release: Release::of(&reading.declaration.origin, Package::Community),
+        release: Release::of(&reading.declaration.origin),
     })
 }
 

@@ -4,7 +4,6 @@ use crate::declared::{Declared, Origin, reference};
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::table::Package;
 use crate::url;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -73,7 +72,7 @@ impl SourceKind for Docker {
 const KEYS: [&str; 8] = ["architecture", "registry-url", "image", "os", "ref", "track", "url", "version"];
 
 fn read(reading: &Reading<'_>) -> Result<DockerSource, Diagnostic> {
-    let release = Release::of(&reading.declaration.origin, Package::Plugins);
+    let release = Release::of(&reading.declaration.origin);
     let versions = release >= Release(2, 5, 0);
     reading.keys(if versions { &KEYS } else { &KEYS[..7] })?;
     let node = reading.node;

@@ -6,7 +6,6 @@ use crate::git_tag::Submodules;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::table::Package;
 use crate::version::VersionGuess;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -59,7 +58,7 @@ const KEYS: [&str; 8] =
     ["url", "track", "ref", "submodules", "checkout-submodules", "ref-format", "track-tags", "tags"];
 
 fn read(reading: &Reading<'_>) -> Result<GitSource, Diagnostic> {
-    let release = Release::of(&reading.declaration.origin, Package::Plugins);
+    let release = Release::of(&reading.declaration.origin);
     let node = reading.node;
     let guesses = release >= Release(2, 5, 0);
     let keys: Vec<&str> = KEYS.iter().chain(VersionGuess::KEYS.iter().filter(|_| guesses)).copied().collect();

@@ -5,7 +5,6 @@ use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
 use crate::repository::Described;
-use crate::table::Package;
 use crate::version::VersionGuess;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -72,7 +71,7 @@ fn read(reading: &Reading<'_>) -> Result<GitRepoSource, Diagnostic> {
         exclude: node.opt_str_list("exclude")?.unwrap_or_default().into_iter().map(str::to_owned).collect(),
         format: node.opt_enum("ref-format", RefFormat::NAMES)?.unwrap_or(RefFormat::Sha1),
         guess: VersionGuess::read(node)?,
-        release: Release::of(&reading.declaration.origin, Package::Community),
+        release: Release::of(&reading.declaration.origin),
     })
 }
 

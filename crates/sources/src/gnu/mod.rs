@@ -6,7 +6,6 @@ use crate::download::RemoteFile;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::table::Package;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
@@ -84,7 +83,7 @@ fn read(reading: &Reading<'_>) -> Result<GnuSource, Diagnostic> {
         original_url,
         track: node.opt_bool("track")?.unwrap_or(true),
         reference: FileReference::read(node)?,
-        release: Release::of(&reading.declaration.origin, Package::Community),
+        release: Release::of(&reading.declaration.origin),
     })
 }
 

@@ -5,7 +5,6 @@ use crate::git_repo::{check_reference, describe};
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::table::Package;
 use crate::version::VersionGuess;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -63,7 +62,7 @@ impl SourceKind for GoModule {
 
 fn read(reading: &Reading<'_>) -> Result<GoModuleSource, Diagnostic> {
     reading.keys(&["ref", "url", "module"])?;
-    let release = Release::of(&reading.declaration.origin, Package::Community);
+    let release = Release::of(&reading.declaration.origin);
     let reference = read_reference(reading.node, release)?;
     if matches!(reference, Some(GoReference { explicit: Some(Explicit::Ignored), .. })) {
         reading.warn(None, "'explicit' is deprecated and ignored.")?;

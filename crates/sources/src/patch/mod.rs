@@ -3,7 +3,6 @@
 use crate::declared::{Declared, Origin};
 use crate::reading::{PathKind, Reading};
 use crate::release::Release;
-use crate::table::Package;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
@@ -38,7 +37,7 @@ fn read(reading: &Reading<'_>) -> Result<PatchSource, Diagnostic> {
     reading.keys(&["path", "strip-level"])?;
     let (path, full_path) = reading.project_path("path", PathKind::File)?;
     let strip_level = reading.node.opt_int("strip-level")?.unwrap_or(1);
-    let release = Release::of(&reading.declaration.origin, Package::Plugins);
+    let release = Release::of(&reading.declaration.origin);
     Ok(PatchSource { declared: reading.declared(), path, full_path, strip_level, release })
 }
 

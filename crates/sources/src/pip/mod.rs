@@ -4,7 +4,6 @@ use crate::declared::{Declared, Origin, reference};
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::table::Package;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
@@ -54,7 +53,7 @@ fn read(reading: &Reading<'_>) -> Result<PipSource, Diagnostic> {
         original_url,
         packages: list("packages")?,
         requirements: list("requirements-files")?,
-        release: Release::of(&reading.declaration.origin, Package::Plugins),
+        release: Release::of(&reading.declaration.origin),
     };
     if source.packages.is_empty() && source.requirements.is_empty() {
         return Err(reading.error("", "Either 'packages' or 'requirements-files' must be specified"));

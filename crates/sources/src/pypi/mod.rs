@@ -6,7 +6,6 @@ use crate::download::RemoteFile;
 use crate::gnu::FileReference;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::table::Package;
 use crate::version::VersionGuess;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -66,7 +65,7 @@ fn read(reading: &Reading<'_>) -> Result<PypiSource, Diagnostic> {
         original_url,
         guess: VersionGuess::read(node)?,
         reference: FileReference::read(node)?,
-        release: Release::of(&reading.declaration.origin, Package::Community),
+        release: Release::of(&reading.declaration.origin),
     })
 }
 

@@ -63,6 +63,7 @@ impl Fixture {
             index: 1,
             directory: config.opt_str("directory").expect("a text").map(str::to_owned),
             provenance: config.get("provenance").cloned(),
+            ref_storage: RefStorage::Inline,
             at: config.at,
             config,
         };
@@ -126,7 +127,8 @@ fn project(directory: &Path, conf: &Node) -> Project {
         source_caches: None,
         default_targets: Vec::new(),
         provenance_attributes: texts("source-provenance-attributes"),
-        variables: IndexMap::new(),
+        variables: bourn_project::Variables::default(),
+        first_pass: None,
         alias_mapping: IndexMap::new(),
         alias_identity: false,
         parent: None,
