@@ -1,1 +1,43 @@
-//! Synthetic projects and timed runs against the peers.
+//! Synthetic projects and timed runs beside the peers. `cargo xtask bench` sets up what they need and prints the rows.
+//!
+//! A figure runs both programs in turn on the same input, each with a cache of its own, and compares the medians:
+//! on a shared machine a ratio of runs side by side holds where single times do not.
+
+mod builds;
+mod project;
+mod show;
+mod timing;
+
+pub use timing::{Row, Timed};
+
+use std::path::PathBuf;
+
+/// What the figures are measured with.
+pub struct Bench {
+    /// The binary of bourn, release profile.
+    pub bourn: PathBuf,
+    /// The reference's `bst`.
+    pub bst: PathBuf,
+    /// A directory for projects and caches; emptied by each figure that uses it.
+    pub scratch: PathBuf,
+    /// A tarball of a Debian tree with a C compiler.
+    pub sysroot: PathBuf,
+    /// A directory with the upstream tarballs of hello, grep and xz.
+    pub tarballs: PathBuf,
+    /// How often each side runs.
+    pub runs: usize,
+}
+
+/// What a figure answers: its rows, or why it could not be measured.
+pub type Measured = Result<Vec<Row>, String>;
+
+/// Every figure by name, with what it measures.
+pub const FIGURES: &[(&str, &str, fn(&Bench) -> Measured)] = &[
+    ("trivial", "50 trivial elements on a Debian sysroot", builds::trivial),
+    ("thousand", "1,000 trivial elements on a Debian sysroot", builds::thousand),
+    ("native", "configure, make and install beside the same commands in a chroot", builds::native),
+    ("null", "building again when all is cached", builds::null),
+    ("large-base", "one trivial element on a base of 119,000 files", builds::large_base),
+    ("show", "show of 1,000 and 10,000 synthetic elements with their keys", show::synthetic),
+    ("local-source", "show of an element with a local source of 105,320 files", show::local_source),
+];

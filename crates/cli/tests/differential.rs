@@ -1,0 +1,81 @@
+//! bourn beside the reference: the same projects given to both, the same answers wanted.
+//!
+//! `BOURN_REFERENCE` names the reference's `bst`; `cargo xtask test` installs it and sets the variable. Without it
+//! these tests say that they were skipped.
+
+#[path = "differential/cache.rs"]
+mod cache;
+#[path = "differential/keys.rs"]
+mod keys;
+#[path = "differential/refusals.rs"]
+mod refusals;
+
+use bourn_testkit::{Ran, TestEnv};
+use std::path::PathBuf;
+
+/// Both programs in one place: the same home, cache and project.
+struct Both {
+    bourn: TestEnv,
+    bst: PathBuf,
+}
+
+impl Both {
+    /// `None`, loudly, where the reference is not installed.
+    fn new(fixture: &str) -> Option<Both> {
+        let Some(bst) = std::env::var_os("BOURN_REFERENCE").map(PathBuf::from) else {
+            eprintln!("SKIPPED: BOURN_REFERENCE names no bst to compare with (`cargo xtask test` sets it)");
+            return None;
+        };
+        let bourn = TestEnv::new(env!("CARGO_BIN_EXE_bourn"));
+        bourn.files(fixture);
+        Some(Both { bourn, bst })
+    }
+
+    /// Puts a static shell into the project, for elements that run commands.
+    fn with_shell(self) -> Both {
+        let bin = self.bourn.project().join("files/base/bin");
+        std::fs::create_dir_all(&bin).expect("a directory");
+        std::fs::copy("/bin/busybox", bin.join("busybox")).expect("busybox-static, which `cargo xtask test` installs");
+        for name in ["sh", "echo", "mkdir", "cat", "true", "false", "find", "sort", "stat", "touch"] {
+            std::os::unix::fs::symlink("busybox", bin.join(name)).expect("a link");
+        }
+        self
+    }
+
+    fn bourn(&self, arguments: &[&str]) -> Ran {
+        self.bourn.run(arguments)
+    }
+
+    fn bst(&self, arguments: &[&str]) -> Ran {
+        let mut words = vec!["--no-colors", "--no-interactive"];
+        words.extend(arguments);
+        let mut command = self.bourn.command(&words);
+        let program = std::mem::replace(&mut command, std::process::Command::new(&self.bst));
+        command.args(program.get_args()).env_clear();
+        command.envs(program.get_envs().filter_map(|(name, value)| value.map(|value| (name, value))));
+        let output = command.current_dir(self.bourn.project()).output().expect("the reference started");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Ran {
+            status: output.status.code().unwrap_or(-1),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
+    }
+
+    /// Checks that both print the same.
+    #[track_caller]
+    fn same(&self, arguments: &[&str]) -> String {
+        let ours = self.bourn(arguments).success().stdout;
+        let theirs = self.bst(arguments).success().stdout;
+        assert_eq!(ours, theirs, "bourn (left) and bst (right) on {arguments:?}");
+        ours
+    }
+
+    /// Checks that both refuse, at the same place.
+    #[track_caller]
+    fn both_refuse(&self, arguments: &[&str], place: &str) {
+        let ours = self.bourn(arguments).failure(255, place);
+        let theirs = self.bst(arguments).failure(255, place);
+        let _ = (ours, theirs);
+    }
+}

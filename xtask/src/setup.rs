@@ -1,0 +1,93 @@
+//! Installing what the chores need from Debian, as root or through sudo; else saying exactly what to type.
+
+use crate::shell::{Outcome, run};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A Debian package and a file that shows that it is there.
+pub(crate) struct Package {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// A file it installs.
+    pub(crate) witness: &'static str,
+}
+
+const fn package(name: &'static str, witness: &'static str) -> Package {
+    Package { name, witness }
+}
+
+/// What building the demo's sysroot and fetching its sources need.
+pub(crate) const SYSROOT: &[Package] = &[
+    package("mmdebstrap", "/usr/bin/mmdebstrap"),
+    package("uidmap", "/usr/bin/newuidmap"),
+    package("dpkg-dev", "/usr/bin/dpkg-source"),
+];
+
+/// What the reference needs to run.
+pub(crate) const REFERENCE: &[Package] = &[
+    package("python3-venv", "/usr/share/doc/python3-venv"),
+    package("bubblewrap", "/usr/bin/bwrap"),
+    package("fuse3", "/usr/bin/fusermount3"),
+];
+
+/// Tools that some source kinds run, and the C compiler that crates and test programs are built with.
+pub(crate) const TOOLS: &[Package] = &[
+    package("gcc", "/usr/bin/gcc"),
+    package("libc6-dev", "/usr/share/doc/libc6-dev"),
+    package("git", "/usr/bin/git"),
+    package("patch", "/usr/bin/patch"),
+    package("quilt", "/usr/bin/quilt"),
+    package("lzip", "/usr/bin/lzip"),
+    package("xz-utils", "/usr/bin/xz"),
+    package("zstd", "/usr/bin/zstd"),
+    package("bzip2", "/usr/bin/bzip2"),
+    package("make", "/usr/bin/make"),
+    package("busybox-static", "/bin/busybox"),
+];
+
+/// Installs what is missing of `wanted`.
+///
+/// # Errors
+/// When something is missing and neither root nor sudo without a password is at hand: the message is the command.
+pub(crate) fn install(wanted: &[&[Package]]) -> Outcome {
+    let missing: Vec<&str> = wanted
+        .iter()
+        .flat_map(|list| list.iter())
+        .filter(|package| !Path::new(package.witness).exists())
+        .map(|package| package.name)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    let script = format!("apt-get update -qq && apt-get install --yes --no-install-recommends -qq {list}");
+    if !Path::new("/usr/bin/apt-get").exists() {
+        return Err(format!("this needs Debian's packages: {list}"));
+    }
+    let mut command = match privilege() {
+        Privilege::Root => Command::new("sh"),
+        Privilege::Sudo => {
+            let mut sudo = Command::new("sudo");
+            sudo.args(["-n", "sh"]);
+            sudo
+        }
+        Privilege::Neither => return Err(format!("please run this once as root, then start again:\n  {script}")),
+    };
+    eprintln!("xtask: installing {list}");
+    run(command.args(["-c", &script]).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null()))
+}
+
+enum Privilege {
+    Root,
+    Sudo,
+    Neither,
+}
+
+fn privilege() -> Privilege {
+    let id = Command::new("id").arg("-u").output().map(|output| output.stdout).unwrap_or_default();
+    if id.trim_ascii() == b"0" {
+        return Privilege::Root;
+    }
+    let sudo = Command::new("sudo").args(["-n", "true"]).stderr(Stdio::null()).status();
+    if sudo.is_ok_and(|status| status.success()) { Privilege::Sudo } else { Privilege::Neither }
+}
