@@ -31,7 +31,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("tonic", &["remote"]),
     ("tokio", &["remote"]),
     ("clap", &["cli"]),
-    ("rustix", &["cas", "sandbox", "cli"]),
+    ("rustix", &["cas", "sandbox", "sources", "cli"]),
     ("libc", &["sandbox"]),
 ];
 
