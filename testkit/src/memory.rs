@@ -134,7 +134,7 @@ impl Cas for MemoryStore {
         })
     }
 
-    fn import_tree(&self, path: &Path, options: &ImportOptions) -> ServiceResult<Digest> {
+    fn import_tree(&self, path: &Path, _: &ImportOptions) -> ServiceResult<Digest> {
         let failed = |error| ServiceError::io(&error, "reading", path);
         let mut directory = Directory::default();
         for entry in fs::read_dir(path).map_err(failed)? {
@@ -142,7 +142,7 @@ impl Cas for MemoryStore {
             let name = entry.file_name().to_string_lossy().into_owned();
             let kind = entry.file_type().map_err(failed)?;
             if kind.is_dir() {
-                let digest = Some(self.import_tree(&entry.path(), options)?.into());
+                let digest = Some(self.import_tree(&entry.path(), &ImportOptions::default())?.into());
                 directory.directories.push(bourn_reapi::DirectoryNode { name, digest });
             } else if kind.is_symlink() {
                 let target = fs::read_link(entry.path()).map_err(failed)?.to_string_lossy().into_owned();
@@ -156,7 +156,7 @@ impl Cas for MemoryStore {
         self.write_directory(&directory)
     }
 
-    fn export_tree(&self, root: &Digest, into: &Path, options: &ExportOptions) -> ServiceResult<()> {
+    fn export_tree(&self, root: &Digest, into: &Path, _: &ExportOptions) -> ServiceResult<()> {
         let failed = |error| ServiceError::io(&error, "writing", into);
         fs::create_dir_all(into).map_err(failed)?;
         let directory = self.directory(root)?;
@@ -172,7 +172,7 @@ impl Cas for MemoryStore {
             symlink(&node.target, into.join(&node.name)).map_err(failed)?;
         }
         for node in &directory.directories {
-            self.export_tree(&digest(&node.digest), &into.join(&node.name), options)?;
+            self.export_tree(&digest(&node.digest), &into.join(&node.name), &ExportOptions::default())?;
         }
         Ok(())
     }
@@ -235,6 +235,8 @@ pub struct Call<'a> {
     pub log: &'a mut dyn Write,
     /// Whether it was asked to stop.
     pub cancel: &'a Cancel,
+    /// The store.
+    pub cas: &'a Arc<dyn Cas>,
 }
 
 type Program = dyn Fn(&mut Call<'_>) -> i32 + Send + Sync;
@@ -263,7 +265,7 @@ impl Executor for FakeExecutor {
         cancel: &Cancel,
     ) -> ServiceResult<Executed> {
         let tree = Tree::open(&self.cas, execution.input_root);
-        let mut call = Call { execution, tree, log, cancel };
+        let mut call = Call { execution, tree, log, cancel, cas: &self.cas };
         let exit_code = (self.program)(&mut call);
         let mut outputs = Vec::new();
         for path in &execution.command.output_paths {

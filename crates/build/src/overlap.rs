@@ -174,18 +174,22 @@ impl StagingSession {
         action: Overlaps,
     ) -> BuildResult<()> {
         let mut detail = format!("Detected file overlaps while staging elements into: {}\n", self.location);
+        let mut found = false;
         for (path, staged) in external {
             let path = self.below(path);
             let own = session.plan.graph.full_name(staged.element);
+            // What no artifact brought was an empty directory, which anything may replace.
             if let Some((other, location)) = staged_by(earlier, &path)? {
+                found = true;
                 let other = session.plan.graph.full_name(other);
                 let _ = writeln!(
                     detail,
                     "{path}: {own} overlaps files previously staged by {other} in: {location}"
                 );
-            } else {
-                let _ = writeln!(detail, "{path}: {own} overlaps a file that no artifact brought");
             }
+        }
+        if !found {
+            return Ok(());
         }
         match action {
             Overlaps::Error => {

@@ -1,0 +1,7 @@
+//! Building small projects over a store in memory, with an executor that plays the commands.
+
+mod assembling;
+mod failing;
+mod project;
+mod scheduling;
+mod staging;

@@ -1,0 +1,125 @@
+//! What is built, and when.
+
+use crate::project::{Spec, World, import, manual};
+use bourn_build::event::{Action, Decision};
+use bourn_build::run::BuildScope;
+use bourn_reapi::{ArtifactName, Assets};
+
+fn chain() -> Vec<Spec> {
+    vec![
+        import("base.bst", &["bin/sh*=shell"]),
+        manual("lib.bst", &["build:base.bst"], &["put /install/lib l"]),
+        manual("app.bst", &["build:base.bst", "lib.bst"], &["take lib", "put /install/app a"]),
+    ]
+}
+
+#[test]
+fn only_what_is_needed_is_built() {
+    let world = World::new(&chain());
+    world.build();
+    for name in ["base.bst", "lib.bst"] {
+        for key in [
+            &world.artifact(name).expect("an artifact").strong_key,
+            &world.artifact(name).expect("there").weak_key,
+        ] {
+            world.store.remove_artifact(&ArtifactName::new("demo", name, key)).expect("removed");
+        }
+    }
+    let again = world.build();
+    assert!(again.outcome.is_success());
+    assert_eq!(again.builds(), ["build base.bst done", "build lib.bst done"], "app.bst needs lib.bst to run");
+    assert_eq!(again.passed(Action::Build), ["app.bst"]);
+}
+
+#[test]
+fn scopes() {
+    let check = |scope: BuildScope, expected: &[&str]| {
+        let world = World::new(&chain());
+        let built = world.build_all(&[world.id("lib.bst")], scope);
+        let expected: Vec<String> = expected.iter().map(|name| format!("build {name} done")).collect();
+        assert_eq!(built.builds(), expected, "{scope:?}");
+    };
+    check(BuildScope::None, &["base.bst", "lib.bst"]);
+    check(BuildScope::Run, &["base.bst", "lib.bst"]);
+    check(BuildScope::Build, &["base.bst"]);
+    check(BuildScope::All, &["base.bst", "lib.bst"]);
+}
+
+#[test]
+fn a_lax_build_takes_what_was_built_upon_something_older() {
+    let mut world = World::new(&chain());
+    world.build();
+    world.options.strict = false;
+    let mut changed = chain();
+    changed[1] = manual("lib.bst", &["build:base.bst"], &["put /install/lib new"]);
+    world.replan(&changed);
+    let built = world.build();
+    assert_eq!(built.builds(), ["build lib.bst done"]);
+    assert!(built.outcome.is_success());
+    assert!(world.artifact("app.bst").is_none(), "not built upon the new library");
+    world.options.strict = true;
+    let built = world.build();
+    assert_eq!(built.builds(), ["build app.bst done"]);
+}
+
+#[test]
+fn strong_keys_of_lax_builds_say_what_was_really_used() {
+    let mut world = World::new(&chain());
+    world.build();
+    world.options.strict = false;
+    let mut changed = chain();
+    changed[0] = import("base.bst", &["bin/sh*=shell", "etc/new=1"]);
+    changed[2] = manual("app.bst", &["build:base.bst", "lib.bst"], &["take lib", "put /install/app b"]);
+    world.replan(&changed);
+    let built = world.build();
+    let mut builds = built.builds();
+    builds.sort();
+    assert_eq!(builds, ["build app.bst done", "build base.bst done"]);
+    let planned = world.plan.element(world.id("app.bst"));
+    let weak = &planned.weak_key.as_ref().expect("a key").0;
+    let artifact =
+        world.store.artifact(&ArtifactName::new("demo", "app.bst", weak)).expect("asked").expect("there");
+    assert_ne!(artifact.strong_key, artifact.strict_key);
+    assert_eq!(artifact.strict_key, planned.strict_key.as_ref().expect("a key").0);
+    let again = world.build();
+    assert_eq!(again.jobs(), Vec::<String>::new());
+}
+
+fn two_failures() -> Vec<Spec> {
+    vec![
+        import("base.bst", &["bin/sh*=shell"]),
+        manual("bad.bst", &["build:base.bst"], &["fail"]),
+        manual("good.bst", &["build:base.bst"], &["true"]),
+        manual("later.bst", &["build:good.bst"], &["true"]),
+    ]
+}
+
+#[test]
+fn quitting_and_terminating() {
+    for (decision, terminated) in [(Decision::Quit, false), (Decision::Terminate, true)] {
+        let mut world = World::new(&two_failures());
+        world.options.builders = 1;
+        world.heard.answers.lock().expect("not poisoned").push(decision);
+        let all = [world.id("bad.bst"), world.id("later.bst")];
+        let built = world.build_all(&all, BuildScope::All);
+        let builds = built.builds();
+        assert!(!builds.contains(&"build later.bst done".to_owned()), "{decision:?}: {builds:?}");
+        assert_eq!(built.outcome.terminated, terminated);
+        assert_eq!(built.outcome.failed.len(), 1);
+    }
+}
+
+#[test]
+fn many_elements() {
+    let names: Vec<&'static str> =
+        (0..200).map(|n| &*Box::leak(format!("e{n}.bst").into_boxed_str())).collect();
+    let mut specs = vec![import("base.bst", &["bin/sh*=shell"])];
+    specs.extend(names.iter().map(|&name| manual(name, &["build:base.bst"], &["put /install/x y"])));
+    let world = World::new(&specs);
+    let all: Vec<_> = names.iter().map(|name| world.id(name)).collect();
+    let built = world.build_all(&all, BuildScope::Run);
+    assert!(built.outcome.is_success());
+    assert_eq!(built.builds().len(), 201);
+    let again = world.build_all(&all, BuildScope::Run);
+    assert_eq!(again.jobs(), Vec::<String>::new());
+}
