@@ -5,6 +5,7 @@
 //! closure once, which is less work than hashing its result; nothing is kept per pair of elements.
 
 use bourn_project::{ElementGraph, ElementId};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The dependencies of every element as plain numbers, split by kind.
 #[derive(Debug, Default)]
@@ -25,6 +26,30 @@ impl Lists {
         let at = element as usize;
         let start = if at == 0 { 0 } else { self.ends[at - 1] as usize };
         &self.items[start..self.ends[at] as usize]
+    }
+
+    /// For every element, in whose lists it is.
+    fn reversed(&self) -> Lists {
+        let mut ends = vec![0; self.ends.len()];
+        for &item in &self.items {
+            ends[item as usize] += 1;
+        }
+        let mut end = 0;
+        for slot in &mut ends {
+            end += *slot;
+            *slot = end;
+        }
+        // Filled from the back, so that each list is ascending.
+        let mut items = vec![0; self.items.len()];
+        let mut next = ends.clone();
+        for element in (0..self.ends.len() as u32).rev() {
+            for &item in self.of(element) {
+                let at = &mut next[item as usize];
+                *at -= 1;
+                items[*at as usize] = element;
+            }
+        }
+        Lists { ends, items }
     }
 
     fn push(&mut self, items: impl Iterator<Item = u32>) {
@@ -132,6 +157,63 @@ impl Edges {
                     }
                 }
                 None => walk.order.push(ElementId(element)),
+            }
+        }
+    }
+}
+
+/// Calls `work` once for every element, on all cores: for an element as soon as it returned for all of its build
+/// closure.
+pub(crate) fn in_order(edges: &Edges, work: &(dyn Fn(ElementId) + Sync)) {
+    let order = &Order::new(edges, work);
+    rayon::scope(|scope| {
+        for element in 0..edges.len() as u32 {
+            if edges.build.of(element).is_empty() {
+                scope.spawn(move |scope| order.run(element, scope));
+            }
+        }
+    });
+}
+
+/// Who waits for whom.
+struct Order<'a> {
+    work: &'a (dyn Fn(ElementId) + Sync),
+    build_users: Lists,
+    runtime_users: Lists,
+    /// Of each element, how many of its build dependencies are not settled.
+    waiting: Vec<AtomicU32>,
+    /// Of each element, what keeps it from being settled: its own work, and each runtime dependency that is not.
+    unsettled: Vec<AtomicU32>,
+}
+
+impl<'a> Order<'a> {
+    fn new(edges: &Edges, work: &'a (dyn Fn(ElementId) + Sync)) -> Order<'a> {
+        let count = |lists: &Lists, more: u32| {
+            let of = |element| AtomicU32::new(lists.of(element).len() as u32 + more);
+            (0..edges.len() as u32).map(of).collect()
+        };
+        Order {
+            work,
+            build_users: edges.build.reversed(),
+            runtime_users: edges.runtime.reversed(),
+            waiting: count(&edges.build, 0),
+            unsettled: count(&edges.runtime, 1),
+        }
+    }
+
+    /// Does the work of one element and starts that of those that only waited for it.
+    fn run<'s>(&'s self, element: u32, scope: &rayon::Scope<'s>) {
+        (self.work)(ElementId(element));
+        let mut settled = vec![element];
+        while let Some(element) = settled.pop() {
+            if self.unsettled[element as usize].fetch_sub(1, Ordering::AcqRel) > 1 {
+                continue;
+            }
+            settled.extend(self.runtime_users.of(element));
+            for &user in self.build_users.of(element) {
+                if self.waiting[user as usize].fetch_sub(1, Ordering::AcqRel) == 1 {
+                    scope.spawn(move |scope| self.run(user, scope));
+                }
             }
         }
     }

@@ -26,10 +26,10 @@ pub fn text(out: &mut impl Out, text: &str) {
     let mut plain = 0;
     let bytes = text.as_bytes();
     let mut at = 0;
-    while at < bytes.len() {
-        if PLAIN[bytes[at] as usize] {
-            at += 1;
-            continue;
+    loop {
+        at += plain_length(&bytes[at..]);
+        if at == bytes.len() {
+            break;
         }
         out.put(&bytes[plain..at]);
         at += escape(out, text, at);
@@ -39,16 +39,29 @@ pub fn text(out: &mut impl Out, text: &str) {
     out.put(b"\"");
 }
 
-/// Which bytes stand for themselves.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = 0x20;
-    while byte < 0x80 {
-        plain[byte] = byte != b'"' as usize && byte != b'\\' as usize;
-        byte += 1;
+/// How many bytes at the start stand for themselves: ASCII but control characters, `"` and `\`.
+fn plain_length(bytes: &[u8]) -> usize {
+    let mut chunks = bytes.chunks_exact(8);
+    let mut length = 0;
+    for chunk in &mut chunks {
+        let special = special(u64::from_le_bytes(chunk.try_into().unwrap_or_default()));
+        if special != 0 {
+            return length + special.trailing_zeros() as usize / 8;
+        }
+        length += 8;
     }
-    plain
-};
+    let plain = |byte: &&u8| (0x20..0x80).contains(*byte) && **byte != b'"' && **byte != b'\\';
+    length + chunks.remainder().iter().take_while(plain).count()
+}
+
+/// The top bit of the first byte that does not stand for itself, and maybe of later ones.
+fn special(bytes: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = ONES << 7;
+    let below = |bytes: u64, limit: u64| bytes.wrapping_sub(ONES * limit) & !bytes & TOPS;
+    let equal = |byte: u8| below(bytes ^ (ONES * u64::from(byte)), 1);
+    (bytes & TOPS) | below(bytes, 0x20) | equal(b'"') | equal(b'\\')
+}
 
 /// Writes the character at `at` escaped; answers its length in bytes.
 fn escape(out: &mut impl Out, text: &str, at: usize) -> usize {
@@ -166,6 +179,7 @@ mod tests {
         check("\u{0}\u{1}\u{8}\t\n\u{b}\u{c}\r\u{e}\u{1f}", r#""\u0000\u0001\b\t\n\u000b\f\r\u000e\u001f""#);
         check("<&>'\u{7f}", "\"<&>'\u{7f}\"");
         check("\u{80}é\u{2028}\u{ffff}", r#""\u0080\u00e9\u2028\uffff""#);
+        check("0123456789 \" 0123456789 é 0123456\\", r#""0123456789 \" 0123456789 \u00e9 0123456\\""#);
         check("x😀y", r#""x\ud83d\ude00y""#);
         check(KeyValue::Null, "null");
         check(true, "true");

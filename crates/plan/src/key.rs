@@ -39,19 +39,20 @@
 //! (`source_protos/KIND/KEY`), the hash of the list `sources` that of all together
 //! (`elementsources/…/KEY`).
 //!
-//! Keys are computed in waves: an element is in the wave after the last one of its closure, and the elements of a
-//! wave are spread over all cores. The JSON of an element is never held as a whole; its long part, the list of
-//! dependencies, is fed to the hash as it is walked.
+//! An element's keys are computed as soon as those of its closure are, on whichever core is free. The JSON of an
+//! element is never held as a whole; its long part, the list of dependencies, is fed to the hash as it is walked.
 
-use crate::closure::{Edges, Walk};
+use crate::closure::{Edges, Walk, in_order};
 use crate::json::{self, Out};
 use crate::kind::Description;
+use crate::source::PlannedSource;
 use bourn_project::{Element, ElementGraph, ElementId, Project, SandboxConfig};
 use bourn_yaml::Node;
 use indexmap::IndexMap;
-use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
+use std::cell::RefCell;
 use std::fmt;
+use std::sync::OnceLock;
 
 /// The version of the scheme, bst's `BST_CORE_ARTIFACT_VERSION`.
 pub const ARTIFACT_VERSION: i64 = 11;
@@ -226,61 +227,61 @@ impl Out for Hasher {
     }
 }
 
-/// The list `sources` of an element: for each source its kind, its `directory:` and its unique key.
-pub(crate) fn sources_json<'a>(
-    sources: impl IntoIterator<Item = (&'a str, Option<&'a str>, &'a KeyValue)>,
-) -> Vec<u8> {
-    let mut out = Vec::new();
-    json::list(&mut out, sources, |out, (kind, directory, key)| {
-        out.put(b"{");
-        if let Some(directory) = directory.filter(|directory| !directory.is_empty()) {
-            out.put(b"\"directory\":");
-            json::text(out, directory);
-            out.put(b",");
-        }
-        out.put(b"\"key\":");
-        json::value(out, key);
-        out.put(b",\"name\":");
-        json::text(out, kind);
-        out.put(b"}");
-    });
-    out
-}
-
-/// The key of text that is JSON already.
-pub(crate) fn key_of_json(json: &[u8]) -> String {
-    hex(&Sha256::digest(json))
-}
-
 /// What is known of one element before its keys.
 pub(crate) struct Inputs<'a> {
     /// What its kind says.
     pub(crate) description: &'a Description,
-    /// The JSON of its list `sources`; `None` while a source has no ref.
-    pub(crate) sources: Option<Vec<u8>>,
+    /// Its sources.
+    pub(crate) sources: &'a [PlannedSource],
 }
 
-/// The weak and the strict key of an element, as far as they can be known.
+impl Inputs<'_> {
+    /// Writes the list `sources`: for each source its kind, its `directory:` and its unique key. `false`, and nothing
+    /// of use is written, when one of them has no ref.
+    fn write_sources(&self, out: &mut Vec<u8>) -> bool {
+        if self.sources.iter().any(|source| source.unique_key.is_none()) {
+            return false;
+        }
+        json::list(out, self.sources, |out, source| {
+            out.put(b"{");
+            if let Some(directory) = source.declaration.directory.as_deref().filter(|path| !path.is_empty()) {
+                out.put(b"\"directory\":");
+                json::text(out, directory);
+                out.put(b",");
+            }
+            out.put(b"\"key\":");
+            json::value(out, source.unique_key.as_ref().unwrap_or(&KeyValue::Null));
+            out.put(b",\"name\":");
+            json::text(out, &source.declaration.kind);
+            out.put(b"}");
+        });
+        true
+    }
+}
+
+/// The keys of an element, as far as they can be known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keys {
     pub(crate) weak: Option<String>,
     pub(crate) strict: Option<String>,
+    /// Of its sources together.
+    pub(crate) sources: Option<String>,
 }
 
 /// The members of the object after `dependencies`, up to `weak-cache-key`.
-fn write_own(out: &mut Vec<u8>, element: &Element, project: &Project, inputs: &Description, sources: &[u8]) {
+fn write_own(out: &mut Vec<u8>, element: &Element, project: &Project, description: &Description, sources: &[u8]) {
     out.put(b",\"element-base-key\":{\"build-root\":");
     match element.variables.get("build-root") {
         Some(path) => json::text(out, path),
         None => out.put(b"null"),
     }
     out.put(b"},\"element-plugin-key\":");
-    json::value(out, &inputs.unique_key);
+    json::value(out, &description.unique_key);
     out.put(b",\"element-plugin-name\":");
     json::text(out, &element.kind);
     out.put(b",\"element-plugin-version\":");
-    json::integer(out, inputs.artifact_version);
-    if inputs.runs_commands {
+    json::integer(out, description.artifact_version);
+    if description.runs_commands {
         out.put(b",\"environment\":");
         let cached = |name: &str| !element.environment_nocache.iter().any(|skipped| skipped == name);
         let environment = element.environment.iter().filter(|(name, _)| cached(name));
@@ -292,7 +293,7 @@ fn write_own(out: &mut Vec<u8>, element: &Element, project: &Project, inputs: &D
     json::list(out, &project.fatal_warnings, |out, warning| json::text(out, warning));
     out.put(b",\"public\":");
     json::node(out, &element.public);
-    if inputs.runs_commands {
+    if description.runs_commands {
         out.put(b",\"sandbox\":");
         write_sandbox(out, &element.sandbox);
     }
@@ -332,13 +333,18 @@ const HEAD: &[u8] = b"{\"core-artifact-version\":11,\"dependencies\":[";
 struct Desk {
     walk: Walk,
     hasher: Hasher,
+    sources: Vec<u8>,
     own: Vec<u8>,
 }
 
 impl Desk {
     fn new() -> Desk {
-        Desk { walk: Walk::default(), hasher: Hasher::new(), own: Vec::new() }
+        Desk { walk: Walk::default(), hasher: Hasher::new(), sources: Vec::new(), own: Vec::new() }
     }
+}
+
+thread_local! {
+    static DESK: RefCell<Desk> = RefCell::new(Desk::new());
 }
 
 /// Computes keys of elements of one graph.
@@ -364,60 +370,41 @@ impl<'a> Keyring<'a> {
 
     /// The keys of all elements.
     pub(crate) fn keys(&self, inputs: &[Inputs<'_>]) -> Vec<Keys> {
-        let mut keys = vec![Keys::default(); inputs.len()];
-        for wave in self.waves() {
-            let found: Vec<Keys> = wave
-                .par_iter()
-                .map_init(Desk::new, |desk, &id| self.element(id, inputs, &keys, desk))
-                .collect();
-            for (id, found) in wave.iter().zip(found) {
-                keys[id.0 as usize] = found;
-            }
-        }
-        keys
-    }
-
-    /// Elements grouped so that the build closure of each lies in earlier groups.
-    fn waves(&self) -> Vec<Vec<ElementId>> {
-        // Of each element, the wave it is in, and the last wave of it and all it needs to run.
-        let mut reach: Vec<u32> = Vec::with_capacity(self.edges.len());
-        let mut waves: Vec<Vec<ElementId>> = Vec::new();
-        for at in 0..self.edges.len() {
-            let id = ElementId(at as u32);
-            let last = |wave: Option<u32>| wave.map_or(0, |wave| wave + 1);
-            let wave = last(self.edges.direct_build(id).map(|dep| reach[dep.0 as usize]).max());
-            let runtime = self.edges.direct_runtime(id).map(|dep| reach[dep.0 as usize]).max();
-            reach.push(wave.max(runtime.unwrap_or(0)));
-            if waves.len() <= wave as usize {
-                waves.resize_with(wave as usize + 1, Vec::new);
-            }
-            waves[wave as usize].push(id);
-        }
-        waves
+        let keys: Vec<OnceLock<Keys>> = inputs.iter().map(|_| OnceLock::new()).collect();
+        in_order(self.edges, &|id| {
+            let found = DESK.with_borrow_mut(|desk| self.element(id, inputs, &keys, desk));
+            // Nobody else computes this one.
+            let _ = keys[id.0 as usize].set(found);
+        });
+        keys.into_iter().map(|keys| keys.into_inner().unwrap_or_default()).collect()
     }
 
     /// The keys of one element whose closure has its keys.
-    fn element(&self, id: ElementId, inputs: &[Inputs<'_>], keys: &[Keys], desk: &mut Desk) -> Keys {
-        let Inputs { description, sources } = &inputs[id.0 as usize];
-        let Some(sources) = sources else { return Keys::default() };
+    fn element(&self, id: ElementId, inputs: &[Inputs<'_>], keys: &[OnceLock<Keys>], desk: &mut Desk) -> Keys {
+        let inputs = &inputs[id.0 as usize];
+        let description = inputs.description;
+        desk.sources.clear();
+        if !inputs.write_sources(&mut desk.sources) {
+            return Keys::default();
+        }
+        desk.hasher.put(&desk.sources);
+        let sources = Some(desk.hasher.key());
         let element = self.graph.element(id);
         desk.own.clear();
-        write_own(&mut desk.own, element, self.graph.project(element.project), description, sources);
+        write_own(&mut desk.own, element, self.graph.project(element.project), description, &desk.sources);
         let closure = self.edges.build(id, &mut desk.walk);
-        let strict = |dep: &ElementId| {
-            description.strict_rebuild || element.dependencies.iter().any(|d| d.strict && d.element == *dep)
-        };
-        let any_strict = description.strict_rebuild || element.dependencies.iter().any(|d| d.strict);
-        let weak_of = |dep: &ElementId| match any_strict && strict(dep) {
-            true => Part::of(keys[dep.0 as usize].weak.as_deref()),
+        let direct: Vec<ElementId> =
+            element.dependencies.iter().filter(|dep| dep.strict).map(|dep| dep.element).collect();
+        let weak_of = |dep: &ElementId| match description.strict_rebuild || direct.contains(dep) {
+            true => Part::of(keys[dep.0 as usize].get().and_then(|keys| keys.weak.as_deref())),
             false => Part::Name,
         };
         let Some(weak) = self.key(&mut desk.hasher, closure, weak_of, &desk.own, None) else {
-            return Keys::default();
+            return Keys { sources, ..Keys::default() };
         };
-        let strict_of = |dep: &ElementId| Part::of(keys[dep.0 as usize].strict.as_deref());
+        let strict_of = |dep: &ElementId| Part::of(keys[dep.0 as usize].get().and_then(|keys| keys.strict.as_deref()));
         let strict = self.key(&mut desk.hasher, closure, strict_of, &desk.own, Some(&weak));
-        Keys { weak: Some(weak), strict }
+        Keys { weak: Some(weak), strict, sources }
     }
 
     /// The key of an element built upon `closure`, of each of which `part` says what enters.
@@ -467,10 +454,13 @@ impl<'a> Keyring<'a> {
         weak: &WeakKey,
         strong: impl Fn(ElementId) -> Option<&'k CacheKey>,
     ) -> Option<CacheKey> {
-        let sources = inputs.sources.as_ref()?;
         let element = self.graph.element(id);
         let mut desk = Desk::new();
-        write_own(&mut desk.own, element, self.graph.project(element.project), inputs.description, sources);
+        if !inputs.write_sources(&mut desk.sources) {
+            return None;
+        }
+        let project = self.graph.project(element.project);
+        write_own(&mut desk.own, element, project, inputs.description, &desk.sources);
         let closure = self.edges.build(id, &mut desk.walk);
         let part = |dep: &ElementId| Part::of(strong(*dep).map(|key| key.0.as_str()));
         self.key(&mut desk.hasher, closure, part, &desk.own, Some(&weak.0)).map(CacheKey)

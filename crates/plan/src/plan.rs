@@ -1,7 +1,7 @@
 //! The plan: every element with its assembly, its sources and its keys.
 
 use crate::closure::Edges;
-use crate::key::{self, CacheKey, Inputs, Keyring, StrictKey, WeakKey};
+use crate::key::{CacheKey, Inputs, Keyring, StrictKey, WeakKey};
 use crate::kind::{Description, ElementContext, KindTable};
 use crate::source::{LocalDigests, PlannedSource, SourceContext, SourceError, UrlTable, Warning, Warnings};
 use bourn_project::{Element, ElementGraph, ElementId, KindOrigin, SourceDeclaration};
@@ -64,19 +64,8 @@ impl Plan {
     ) -> Option<CacheKey> {
         let element = self.element(id);
         let weak = element.weak_key.as_ref()?;
-        let sources = element.sources_json()?;
-        let inputs = Inputs { description: &element.description, sources: Some(sources) };
+        let inputs = Inputs { description: &element.description, sources: &element.sources };
         Keyring::new(&self.graph, &self.edges).strong(id, &inputs, weak, strong)
-    }
-}
-
-impl PlannedElement {
-    fn sources_json(&self) -> Option<Vec<u8>> {
-        let parts: Option<Vec<_>> =
-            self.sources.iter().map(|source| Some((source, source.unique_key.as_ref()?))).collect();
-        Some(key::sources_json(parts?.into_iter().map(|(source, unique)| {
-            (&*source.declaration.kind, source.declaration.directory.as_deref(), unique)
-        })))
     }
 }
 
@@ -124,16 +113,14 @@ pub fn plan(
 /// Computes the weak and strict keys of all elements.
 fn set_keys(graph: &ElementGraph, edges: &Edges, elements: &mut [PlannedElement]) {
     let inputs: Vec<Inputs<'_>> = elements
-        .par_iter()
-        .map(|element| Inputs { description: &element.description, sources: element.sources_json() })
+        .iter()
+        .map(|element| Inputs { description: &element.description, sources: &element.sources })
         .collect();
-    let sources: Vec<Option<String>> =
-        inputs.par_iter().map(|inputs| inputs.sources.as_deref().map(key::key_of_json)).collect();
     let keys = Keyring::new(graph, edges).keys(&inputs);
-    for ((element, keys), sources) in elements.iter_mut().zip(keys).zip(sources) {
+    for (element, keys) in elements.iter_mut().zip(keys) {
         element.weak_key = keys.weak.map(WeakKey);
         element.strict_key = keys.strict.map(StrictKey);
-        element.sources_key = sources;
+        element.sources_key = keys.sources;
     }
 }
 
