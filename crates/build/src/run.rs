@@ -9,7 +9,7 @@ use crate::log::LogFile;
 use crate::order;
 use crate::queue::{Queue, Resource, Work};
 use crate::session::{Query, Session};
-use crate::state::{ArtifactState, Note, SourceState};
+use crate::state::{Note, SourceState};
 use bourn_project::ElementId;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,7 +71,7 @@ pub fn build(session: &Session<'_>, targets: &[ElementId], scope: BuildScope) ->
         BuildScope::Build => order::direct_build(session.plan, targets),
         BuildScope::All => elements.clone(),
     };
-    require(session, &required, scope != BuildScope::None)?;
+    session.require(&required, scope != BuildScope::None, Query::Build)?;
     let queues = [Work::Fetch { skip_cached: true, what: Fetch::Staged }, Work::Build];
     Ok(Scheduler::new(session, &queues, &elements, true).run(elements.clone(), &mut |_, _| Ok(())))
 }
@@ -97,28 +97,6 @@ pub fn track(
     save: &mut dyn FnMut(ElementId, Vec<Tracked>) -> BuildResult<()>,
 ) -> BuildResult<Outcome> {
     Ok(Scheduler::new(session, &[Work::Track], &[], false).run(elements.to_vec(), save))
-}
-
-/// Marks elements as required and finds out what else becomes so: wave by wave, the cache is asked for those only.
-fn require(session: &Session<'_>, required: &[ElementId], runtime: bool) -> BuildResult<()> {
-    session.states_mut().require(session.plan, required.iter().copied(), runtime);
-    loop {
-        let unknown: Vec<ElementId> = {
-            let states = session.states();
-            let ids = (0..session.plan.elements.len()).map(|at| ElementId(at as u32));
-            ids.filter(|&id| {
-                let state = states.get(id);
-                state.required
-                    && matches!(state.artifact, ArtifactState::Unknown)
-                    && session.planned(id).strict_key.is_some()
-            })
-            .collect()
-        };
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        session.query(&unknown, Query::Build)?;
-    }
 }
 
 /// A job that ended.

@@ -209,6 +209,32 @@ impl<'a> Session<'a> {
         Ok(answer)
     }
 
+    /// Marks elements as required, with what they need to run when `runtime` says so, and finds out what else becomes
+    /// required: wave by wave, the cache is asked for those only.
+    ///
+    /// # Errors
+    /// The cache cannot be read.
+    pub fn require(&self, ids: &[ElementId], runtime: bool, wanted: Query) -> BuildResult<()> {
+        self.states_mut().require(self.plan, ids.iter().copied(), runtime);
+        loop {
+            let unknown: Vec<ElementId> = {
+                let states = self.states();
+                let ids = (0..self.plan.elements.len()).map(|at| ElementId(at as u32));
+                ids.filter(|&id| {
+                    let state = states.get(id);
+                    state.required
+                        && matches!(state.artifact, ArtifactState::Unknown)
+                        && self.planned(id).strict_key.is_some()
+                })
+                .collect()
+            };
+            if unknown.is_empty() {
+                return Ok(());
+            }
+            self.query(&unknown, wanted)?;
+        }
+    }
+
     /// Whether the sources of an element are staged, or could be.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use crate::render;
 use crate::report::style::Painter;
 use crate::settings::environment::Environment;
+use bourn_build::error::BuildError;
 use bourn_reapi::services::{ErrorKind, ServiceError};
 use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files};
 use std::io::Write;
@@ -121,6 +122,19 @@ impl From<ServiceError> for Failure {
             _ => "cas",
         };
         Failure { hint: error.hint, detail: error.detail, ..Failure::new(domain, error.message) }
+    }
+}
+
+impl From<BuildError> for Failure {
+    fn from(error: BuildError) -> Failure {
+        let failure = *error.failure;
+        Failure {
+            detail: failure.detail,
+            hint: failure.hint,
+            reason: failure.reason,
+            terminated: error.cancelled,
+            ..Failure::new(failure.domain, failure.message)
+        }
     }
 }
 

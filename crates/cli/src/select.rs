@@ -1,5 +1,6 @@
 //! Which elements a command is about: targets and their dependencies, exceptions taken out, in bst's order.
 
+use crate::args::value::Selection;
 use bourn_project::{ElementGraph, ElementId};
 
 /// How far dependencies are followed.
@@ -13,6 +14,17 @@ pub(crate) enum Scope {
     Run,
     /// The element and everything below it.
     All,
+}
+
+impl From<Selection> for Scope {
+    fn from(selection: Selection) -> Scope {
+        match selection {
+            Selection::None => Scope::None,
+            Selection::Build => Scope::Build,
+            Selection::Run => Scope::Run,
+            Selection::All => Scope::All,
+        }
+    }
 }
 
 /// What a walk has seen: as the start of a build closure, and as a member of a runtime closure.
@@ -101,56 +113,6 @@ pub(crate) fn direct(graph: &ElementGraph, id: ElementId, scope: Scope) -> Vec<E
             build.chain(only_run).map(|dependency| dependency.element).collect()
         }
     }
-}
-
-/// Every element needed to build the targets, deepest first: the order in which a build takes them up.
-pub(crate) fn by_depth(graph: &ElementGraph, targets: &[ElementId]) -> Vec<ElementId> {
-    let order = first_visits(graph, targets);
-    let mut depth: Vec<u32> = vec![0; graph.elements.len()];
-    // Dependents stand behind their dependencies, so going backwards every depth is final when it is passed on.
-    for &id in order.iter().rev() {
-        let here = depth[id.0 as usize];
-        for dependency in &graph.element(id).dependencies {
-            let below = if dependency.kind.is_build() { here + 1 } else { here };
-            let place = &mut depth[dependency.element.0 as usize];
-            *place = below.max(*place);
-        }
-    }
-    let mut sorted = order;
-    sorted.sort_by_key(|id| std::cmp::Reverse(depth[id.0 as usize]));
-    sorted
-}
-
-/// Depth first, what an element needs to run before what it needs to be built.
-fn first_visits(graph: &ElementGraph, targets: &[ElementId]) -> Vec<ElementId> {
-    let below = |id| {
-        let mut dependencies = direct(graph, id, Scope::Run);
-        dependencies.extend(direct(graph, id, Scope::Build));
-        dependencies
-    };
-    let mut seen = vec![false; graph.elements.len()];
-    let mut order = Vec::new();
-    for &target in targets {
-        if std::mem::replace(&mut seen[target.0 as usize], true) {
-            continue;
-        }
-        let mut stack = vec![(target, below(target), 0)];
-        while let Some((id, dependencies, next)) = stack.last_mut() {
-            match dependencies.get(*next) {
-                Some(&dependency) => {
-                    *next += 1;
-                    if !std::mem::replace(&mut seen[dependency.0 as usize], true) {
-                        stack.push((dependency, below(dependency), 0));
-                    }
-                }
-                None => {
-                    order.push(*id);
-                    stack.pop();
-                }
-            }
-        }
-    }
-    order
 }
 
 /// Takes out of `selected` the excepted elements and whatever only they lead to. Where an excepted element is not

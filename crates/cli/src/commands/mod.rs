@@ -6,3 +6,4 @@ pub(crate) mod init;
 pub(crate) mod print;
 pub(crate) mod prompt;
 pub(crate) mod run;
+pub(crate) mod show;

@@ -4,9 +4,10 @@ use crate::args::command::{Arguments, Command};
 use crate::args::parse::Program;
 use crate::commands;
 use crate::exit::{self, Failure, Outcome};
+use crate::invocation::Invocation;
 use crate::report::style::Painter;
 use crate::settings::environment::Environment;
-use crate::settings::resolve::Terminal;
+use crate::settings::resolve::{Settings, Terminal};
 use bourn_yaml::Files;
 use std::process::ExitCode;
 
@@ -37,12 +38,22 @@ fn dispatch(
         Command::Help(options) => commands::help::run(options, program),
         Command::Init(options) => commands::init::run(options, general, terminal),
         Command::Completions(options) => commands::completions::run(options, program),
-        _ => {
-            let _settings =
-                crate::settings::resolve::Settings::load(program, general, environment.clone(), files)
-                    .map_err(|wrong| Failure::from(wrong).while_doing("Error loading user configuration"))?;
-            Err(Failure::app("This command does not work yet"))
+        command => {
+            let settings = Settings::load(program, general, environment.clone(), files)
+                .map_err(|wrong| Failure::from(wrong).while_doing("Error loading user configuration"))?;
+            with_settings(command, &settings, files)
         }
+    }
+}
+
+/// The commands that settings mean something for.
+fn with_settings(command: &Command, settings: &Settings, files: &Files) -> Outcome {
+    let run = |name, work: &dyn Fn(&Invocation<'_>) -> Outcome| {
+        Invocation::run(settings, files, name, |invocation| work(invocation))
+    };
+    match command {
+        Command::Show(options) => run(None, &|invocation| commands::show::run(invocation, options)),
+        _ => Err(Failure::app("This command does not work yet")),
     }
 }
 

@@ -42,7 +42,8 @@ pub(crate) enum Symbol {
     ArtifactCasDigest,
 }
 
-const SYMBOLS: [(&str, Symbol); 17] = [
+/// Every symbol with its name.
+pub(crate) const SYMBOLS: [(&str, Symbol); 17] = [
     ("name", Symbol::Name),
     ("kind", Symbol::Kind),
     ("description", Symbol::Description),

@@ -58,6 +58,12 @@ impl Printer<'_> {
         let key = || self.states.display_key(self.plan, id);
         let key_style = |strict: bool| Style::color(33).dim_if(!strict);
         let plain = |text: String| Ok((text, PLAIN));
+        if let Some(node) = self.node(id, symbol)? {
+            let text = bourn_yaml::dump(&node);
+            // Lists of names stand in a line, everything else ends with one.
+            let is_list = matches!(symbol, Symbol::Deps | Symbol::BuildDeps | Symbol::RuntimeDeps);
+            return plain(if is_list { text.trim_end_matches('\n').to_owned() } else { text });
+        }
         match symbol {
             Symbol::Name => Ok((graph.full_name(id), Style::color(34).bold())),
             Symbol::Kind => Ok((element.kind.to_string(), Style::color(36))),
@@ -78,13 +84,6 @@ impl Printer<'_> {
                 let (text, style) = state(self.plan, self.states, id);
                 Ok((text.to_owned(), style))
             }
-            Symbol::Config => plain(bourn_yaml::dump(&element.config)),
-            Symbol::Vars => plain(bourn_yaml::dump(&pairs(element.variables.iter()))),
-            Symbol::Env => {
-                let entries = element.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-                plain(bourn_yaml::dump(&pairs(entries)))
-            }
-            Symbol::Public => plain(bourn_yaml::dump(&element.public)),
             Symbol::Workspaced => {
                 let text = if self.workspace(id).is_some() { "(workspaced)" } else { "" };
                 Ok((text.to_owned(), Style::color(33)))
@@ -93,12 +92,30 @@ impl Printer<'_> {
                 Some(directory) => format!("Workspace: {}", directory.display()),
                 None => String::new(),
             }),
-            Symbol::Deps => plain(self.names(id, Scope::All)),
-            Symbol::BuildDeps => plain(self.names(id, Scope::Build)),
-            Symbol::RuntimeDeps => plain(self.names(id, Scope::Run)),
-            Symbol::SourceInfo => plain(bourn_yaml::dump(&self.source_info(id)?)),
             Symbol::ArtifactCasDigest => plain(self.digest(id)),
+            _ => plain(String::new()),
         }
+    }
+
+    /// What stands for a symbol that is more than a text.
+    ///
+    /// # Errors
+    /// What a source says of where it comes from.
+    pub(crate) fn node(&self, id: ElementId, symbol: Symbol) -> Result<Option<Node>, Failure> {
+        let element = self.plan.graph.element(id);
+        Ok(Some(match symbol {
+            Symbol::Config => element.config.clone(),
+            Symbol::Vars => pairs(element.variables.iter()),
+            Symbol::Env => {
+                pairs(element.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            }
+            Symbol::Public => element.public.clone(),
+            Symbol::Deps => self.names(id, Scope::All),
+            Symbol::BuildDeps => self.names(id, Scope::Build),
+            Symbol::RuntimeDeps => self.names(id, Scope::Run),
+            Symbol::SourceInfo => self.source_info(id)?,
+            _ => return Ok(None),
+        }))
     }
 
     /// The directory of an element's workspace.
@@ -106,17 +123,17 @@ impl Printer<'_> {
         self.workspaces?.directory(&self.plan.graph.full_name(id))
     }
 
-    fn names(&self, id: ElementId, scope: Scope) -> String {
+    fn names(&self, id: ElementId, scope: Scope) -> Node {
         let graph = &*self.plan.graph;
         let names = select::direct(graph, id, scope).into_iter().map(|id| Node::scalar(graph.full_name(id)));
-        bourn_yaml::dump(&Node::sequence(names.collect())).trim_end_matches('\n').to_owned()
+        Node::sequence(names.collect())
     }
 
     /// Where the sources of an element come from.
     ///
     /// # Errors
     /// Files that cannot be read; attributes the project does not declare.
-    pub(crate) fn source_info(&self, id: ElementId) -> Result<Node, Failure> {
+    fn source_info(&self, id: ElementId) -> Result<Node, Failure> {
         let element = self.plan.graph.element(id);
         let project = self.plan.graph.project(element.project);
         let context =
@@ -127,13 +144,16 @@ impl Printer<'_> {
                 continue;
             }
             match source.source.provenance(&context) {
-                Ok(Some(found)) => infos.extend(found.iter().map(|info| {
-                    mapping(info.entries.iter().map(|(name, value)| (name.as_str(), value)))
-                })),
+                Ok(Some(found)) => infos.extend(
+                    found
+                        .iter()
+                        .map(|info| mapping(info.entries.iter().map(|(name, value)| (name.as_str(), value)))),
+                ),
                 Ok(None) => self.no_info(id, &source.declaration.kind)?,
                 Err(error) => {
                     let failure = Failure::new("source", error.message);
-                    let failure = if error.reason.is_empty() { failure } else { failure.reason(error.reason) };
+                    let failure =
+                        if error.reason.is_empty() { failure } else { failure.reason(error.reason) };
                     return Err(Failure { detail: error.detail, hint: error.hint, ..failure });
                 }
             }

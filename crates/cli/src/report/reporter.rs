@@ -3,23 +3,34 @@
 use crate::exit::Failure as Stop;
 use crate::report::json;
 use crate::report::line::{self, Line, LineFormat};
+use crate::report::screen::{Screen, View};
 use crate::report::style::{Painter, without_colors};
 use crate::report::summary;
 use crate::report::tally::Tally;
 use crate::settings::resolve::{Display, Settings};
-use bourn_build::event::{Event, JobResult, Message, MessageKind, Subject};
+use bourn_build::event::{Event, JobId, JobResult, Message, MessageKind, Subject};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+
+/// How often the live region is drawn anew while nothing happens.
+const TICK: Duration = Duration::from_millis(200);
 
 /// Writes events as they come, and remembers what the summary needs.
 pub(crate) struct Reporter {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
     format: LineFormat,
     display: Display,
-    started: Instant,
+    /// Whether a live display leaves lines away that only say what is going on.
+    quiet: bool,
     debug: bool,
+    started: Instant,
     state: Mutex<State>,
 }
 
@@ -27,7 +38,11 @@ struct State {
     tally: Tally,
     /// Rendered failures by element.
     failures: BTreeMap<String, String>,
+    /// Log files of jobs.
+    logs: BTreeMap<JobId, PathBuf>,
     log_file: Option<File>,
+    screen: Option<Screen>,
+    ticking: bool,
 }
 
 impl Reporter {
@@ -47,20 +62,44 @@ impl Reporter {
                 Some(File::create(path).map_err(|error| Stop::io(&error, "creating the log file", path))?)
             }
         };
-        let state = Mutex::new(State { tally: Tally::default(), failures: BTreeMap::new(), log_file });
-        let debug = logging.debug;
-        Ok(Reporter { format, display: settings.display, started: Instant::now(), debug, state })
+        let live = settings.display == Display::Live;
+        let state = State {
+            tally: Tally::default(),
+            failures: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            log_file,
+            screen: live.then(Screen::default),
+            ticking: false,
+        };
+        let shared = Shared {
+            format,
+            display: settings.display,
+            quiet: live && !(logging.verbose && logging.verbose_is_explicit),
+            debug: logging.debug,
+            started: Instant::now(),
+            state: Mutex::new(state),
+        };
+        Ok(Reporter { shared: Arc::new(shared) })
     }
 
     /// Takes one event.
     pub(crate) fn event(&self, event: &Event) {
-        let mut state = self.lock();
+        let shared = &self.shared;
+        let mut state = shared.lock();
         state.tally.count(event);
-        if self.display == Display::Json {
-            write_stderr(&json::line(event, self.started.elapsed()));
+        if shared.display == Display::Json {
+            write_stderr(&json::line(event, shared.started.elapsed()));
         }
-        if let Some(text) = self.render(&mut state, event) {
-            self.write(&mut state, &text);
+        if let Event::JobStarted { job, log: Some(log), .. } = event {
+            state.logs.insert(*job, log.clone());
+        }
+        if let Some(screen) = &mut state.screen {
+            screen.note(event);
+        }
+        let text = shared.render(&mut state, event);
+        shared.write(&mut state, text.as_deref().unwrap_or_default(), shared.is_shown(event));
+        if state.screen.is_some() && !std::mem::replace(&mut state.ticking, true) {
+            tick(Arc::downgrade(shared));
         }
     }
 
@@ -72,14 +111,8 @@ impl Reporter {
         detail: Option<&str>,
         elapsed: Option<Duration>,
     ) {
-        let detail = detail.map(str::to_owned);
-        self.event(&Event::Message(Message {
-            subject: Subject::MAIN,
-            kind,
-            text: text.to_owned(),
-            detail,
-            elapsed,
-        }));
+        let (text, detail) = (text.to_owned(), detail.map(str::to_owned));
+        self.event(&Event::Message(Message { subject: Subject::MAIN, kind, text, detail, elapsed }));
     }
 
     /// Something worth knowing.
@@ -97,64 +130,153 @@ impl Reporter {
     /// # Errors
     /// Those of `work`.
     pub(crate) fn timed<T>(&self, activity: &str, work: impl FnOnce() -> Result<T, Stop>) -> Result<T, Stop> {
+        self.counted(activity, || Ok((work()?, None)))
+    }
+
+    /// The same for work that also says what it did, for the line at its end.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub(crate) fn counted<T>(
+        &self,
+        activity: &str,
+        work: impl FnOnce() -> Result<(T, Option<String>), Stop>,
+    ) -> Result<T, Stop> {
         self.message(MessageKind::Start, activity, None, None);
         let begin = Instant::now();
         let result = work();
-        let kind = if result.is_ok() { MessageKind::Success } else { MessageKind::Failure };
-        self.message(kind, activity, None, Some(begin.elapsed()));
-        result
+        let (kind, detail) = match &result {
+            Ok((_, detail)) => (MessageKind::Success, detail.as_deref()),
+            Err(_) => (MessageKind::Failure, None),
+        };
+        self.message(kind, activity, detail, Some(begin.elapsed()));
+        result.map(|(value, _)| value)
     }
 
     /// Time since the program began.
     pub(crate) fn elapsed(&self) -> Duration {
-        self.started.elapsed()
+        self.shared.started.elapsed()
     }
 
     /// The counts so far.
     pub(crate) fn tally(&self) -> Tally {
-        self.lock().tally.clone()
+        self.shared.lock().tally.clone()
+    }
+
+    /// The log file of a job.
+    pub(crate) fn log_of(&self, job: JobId) -> Option<PathBuf> {
+        self.shared.lock().logs.get(&job).cloned()
     }
 
     /// How lines are written.
     pub(crate) fn format(&self) -> &LineFormat {
-        &self.format
+        &self.shared.format
+    }
+
+    /// Whether the heading of a session is wanted.
+    pub(crate) fn wants_heading(&self) -> bool {
+        !self.shared.quiet && self.shared.display != Display::Json
     }
 
     /// Writes text that is no message: the heading of a session.
     pub(crate) fn print(&self, text: &str) {
-        if self.display != Display::Json {
-            self.write(&mut self.lock(), text);
-        }
+        let mut state = self.shared.lock();
+        self.shared.write(&mut state, text, self.shared.display != Display::Json);
+    }
+
+    /// Runs something that uses the terminal itself: a question, a shell, results on standard output.
+    pub(crate) fn aside<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.shared.pause(true);
+        let result = work();
+        self.shared.pause(false);
+        result
+    }
+
+    /// Takes the live region away for good.
+    pub(crate) fn finish(&self) {
+        self.shared.pause(true);
     }
 
     /// Writes the summary of a session over `total` elements.
     pub(crate) fn summary(&self, total: usize) {
-        if self.display == Display::Json {
+        if self.shared.display == Display::Json {
             return;
         }
-        let mut state = self.lock();
+        let mut state = self.shared.lock();
         let failures: Vec<(String, String)> = state
             .failures
             .iter()
             .filter(|(element, _)| state.tally.has_failed(element))
             .map(|(element, text)| (element.clone(), text.clone()))
             .collect();
-        let text = summary::render(&state.tally, &failures, total, self.format.painter);
-        write_stderr("\n");
-        self.write(&mut state, &text);
+        let text = summary::render(&state.tally, &failures, total, self.shared.format.painter);
+        self.shared.write(&mut state, &format!("\n{text}"), true);
     }
+}
 
+/// Draws the live region again and again, as long as there is a reporter.
+fn tick(shared: Weak<Shared>) {
+    // Without the thread the region is still drawn with every event.
+    let _ = std::thread::Builder::new().name("display".into()).spawn(move || {
+        loop {
+            std::thread::sleep(TICK);
+            let Some(shared) = shared.upgrade() else { return };
+            let mut state = shared.lock();
+            shared.write(&mut state, "", true);
+        }
+    });
+}
+
+impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self, state: &mut State, text: &str) {
-        if self.display != Display::Json {
-            write_stderr(text);
+    fn pause(&self, paused: bool) {
+        let mut state = self.lock();
+        let mut out = String::new();
+        if let Some(screen) = &mut state.screen {
+            screen.pause(&mut out, paused);
         }
+        write_stderr(&out);
+    }
+
+    /// Writes text above the live region if `shown`, and into the log file in any case.
+    fn write(&self, state: &mut State, text: &str, shown: bool) {
         if let Some(file) = &mut state.log_file {
             // A log file on a full disk must not stop what is being logged.
             let _ = file.write_all(without_colors(text).as_bytes());
+        }
+        let shown = if shown { text } else { "" };
+        let Some(screen) = &mut state.screen else {
+            if self.display != Display::Json {
+                write_stderr(shown);
+            }
+            return;
+        };
+        let mut out = String::new();
+        screen.erase(&mut out);
+        out.push_str(shown);
+        let (columns, rows) = size();
+        let painter = self.format.painter;
+        let elapsed = self.started.elapsed();
+        screen.draw(&mut out, &View { tally: &state.tally, elapsed, left: None, columns, rows, painter });
+        write_stderr(&out);
+    }
+
+    /// Whether the line of an event belongs on the screen: a quiet display shows what went wrong and what was found.
+    fn is_shown(&self, event: &Event) -> bool {
+        if !self.quiet {
+            return true;
+        }
+        match event {
+            Event::Message(message) => match message.kind {
+                MessageKind::Warn | MessageKind::Error | MessageKind::Bug => true,
+                MessageKind::Info => message.subject.element.is_none(),
+                _ => false,
+            },
+            Event::JobFinished { result, .. } => matches!(result, JobResult::Failed(_)),
+            _ => false,
         }
     }
 
@@ -221,7 +343,19 @@ fn line_of<'a>(subject: &'a Subject, kind: MessageKind, text: &'a str) -> Line<'
     Line { kind, action: subject.action, element, text, detail: None, elapsed: None, job_log: None }
 }
 
+/// Columns and rows of the terminal.
+fn size() -> (usize, usize) {
+    match rustix::termios::tcgetwinsize(std::io::stderr()) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => {
+            (usize::from(size.ws_col), usize::from(size.ws_row))
+        }
+        _ => (80, 24),
+    }
+}
+
 /// Writes to standard error. When that is closed there is nobody to tell.
 pub(crate) fn write_stderr(text: &str) {
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    if !text.is_empty() {
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
 }

@@ -3,5 +3,6 @@
 pub(crate) mod environment;
 pub(crate) mod remote;
 pub(crate) mod resolve;
+pub(crate) mod servers;
 pub(crate) mod size;
 pub(crate) mod user;

@@ -4,25 +4,13 @@ use crate::args::value::{CacheBuildtrees, OnError, Selection};
 use crate::settings::environment::Environment;
 use crate::settings::remote::{RemoteExecution, RemoteReader, RemoteSpec, Role};
 use crate::settings::size;
+use bourn_sources::UrlPolicy;
 use bourn_yaml::{Diagnostic, Diagnostics, Files, Node};
 use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const DEFAULTS: &str = include_str!("defaults.yaml");
-
-/// Which places sources may be downloaded from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UriPolicy {
-    /// Everywhere.
-    All,
-    /// What aliases say.
-    Aliases,
-    /// Mirrors.
-    Mirrors,
-    /// Mirrors that the user's own configuration names.
-    User,
-}
 
 /// Artifact or source servers, and whether those of projects are left out.
 #[derive(Clone, Debug, Default)]
@@ -83,9 +71,9 @@ pub(crate) struct UserConfig {
     /// `build.dependencies`.
     pub(crate) dependencies: Selection,
     /// `fetch.source`.
-    pub(crate) fetch_source: UriPolicy,
+    pub(crate) fetch_source: UrlPolicy,
     /// `track.source`.
-    pub(crate) track_source: UriPolicy,
+    pub(crate) track_source: UrlPolicy,
     /// `projects`, by name.
     pub(crate) projects: IndexMap<String, Node>,
 }
@@ -380,13 +368,13 @@ fn dependencies(build: &Node) -> Result<Selection, Diagnostic> {
     }
 }
 
-fn policy(node: &Node) -> Result<UriPolicy, Diagnostic> {
+fn policy(node: &Node) -> Result<UrlPolicy, Diagnostic> {
     node.validate_keys(&["source"])?;
     let names = [
-        ("all", UriPolicy::All),
-        ("aliases", UriPolicy::Aliases),
-        ("mirrors", UriPolicy::Mirrors),
-        ("user", UriPolicy::User),
+        ("all", UrlPolicy::All),
+        ("aliases", UrlPolicy::Aliases),
+        ("mirrors", UrlPolicy::Mirrors),
+        ("user", UrlPolicy::User),
     ];
     node.get_enum("source", &names)
 }
@@ -440,7 +428,7 @@ mod tests {
         assert!(config.logging.verbose && !config.logging.verbose_is_explicit);
         assert_eq!(config.logging.message_format, "[%{elapsed}][%{key}][%{element}] %{action} %{message}");
         assert_eq!(config.dependencies, Selection::Run);
-        assert_eq!((config.fetch_source, config.track_source), (UriPolicy::All, UriPolicy::Aliases));
+        assert_eq!((config.fetch_source, config.track_source), (UrlPolicy::All, UrlPolicy::Aliases));
     }
 
     #[test]

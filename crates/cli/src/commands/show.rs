@@ -1,0 +1,91 @@
+//! `bourn show`: elements and their state.
+
+use crate::args::command::Show;
+use crate::args::value::Order;
+use crate::commands::print;
+use crate::exit::{Failure, Outcome};
+use crate::invocation::Invocation;
+use crate::report::element::{ElementFormat, SYMBOLS, Symbol};
+use crate::report::pipeline::Printer;
+use crate::select::Scope;
+use crate::watch::Watch;
+use crate::world::World;
+use bourn_build::session::Query;
+use bourn_project::ElementId;
+use serde_json::{Map, Value};
+
+/// Symbols that only the cache can tell.
+const STATE: [Symbol; 2] = [Symbol::State, Symbol::ArtifactCasDigest];
+/// Symbols that the cache decides upon in a non-strict plan.
+const KEYS: [Symbol; 3] = [Symbol::Key, Symbol::FullKey, Symbol::Description];
+
+/// Prints the elements.
+pub(crate) fn run(invocation: &Invocation<'_>, options: &Show) -> Outcome {
+    let json = options.format.as_deref() == Some("json");
+    let format = match options.format.as_deref().filter(|format| !format.is_empty()) {
+        Some(format) => format,
+        None => &invocation.settings.user.logging.element_format,
+    };
+    let format = ElementFormat::parse(format).map_err(Failure::app)?;
+    let Some(targets) = invocation.elements(&options.elements)? else { return print::result("\n") };
+    let world = World::load(invocation, &targets, &options.except)?;
+    let mut elements = world.select(Scope::from(options.deps));
+    if options.order == Order::Alpha {
+        elements.sort_by(|a, b| world.graph().element(*a).name.cmp(&world.graph().element(*b).name));
+    }
+    let watch = Watch::new(invocation);
+    let session = world.session(invocation, &watch);
+    let keys_wanted = !world.options.strict && format.uses(&KEYS);
+    if json || keys_wanted || format.uses(&STATE) {
+        invocation.query(&session, &elements, Scope::from(options.deps) != Scope::None, Query::Artifacts)?;
+    }
+    let states = session.states();
+    let printer = world.printer(invocation, &states);
+    let mut out = match json {
+        true => as_json(&printer, &elements)?,
+        false => printer.render(&elements, &format)?,
+    };
+    out.push('\n');
+    invocation.reporter.aside(|| print::result(&out))
+}
+
+/// Every element with all that can be said of it, as a list of objects whose members are the symbols.
+fn as_json(printer: &Printer<'_>, elements: &[ElementId]) -> Result<String, Failure> {
+    let mut list = Vec::new();
+    for &id in elements {
+        let mut object = Map::new();
+        for (name, symbol) in SYMBOLS {
+            let value = match symbol {
+                Symbol::ArtifactCasDigest if printer.states.get(id).artifact.cached().is_none() => continue,
+                Symbol::Workspaced => Value::Bool(printer.workspace(id).is_some()),
+                Symbol::WorkspaceDirs => match printer.workspace(id) {
+                    Some(directory) => Value::String(directory.to_string_lossy().into_owned()),
+                    None => continue,
+                },
+                symbol => match printer.node(id, symbol)? {
+                    Some(node) => from_yaml(&node),
+                    None => Value::String(printer.value(id, symbol)?.0),
+                },
+            };
+            object.insert(name.to_owned(), value);
+        }
+        list.push(Value::Object(object));
+    }
+    serde_json::to_string_pretty(&list).map_err(|error| Failure::app(error.to_string()))
+}
+
+/// A node as JSON; all scalars are text.
+fn from_yaml(node: &bourn_yaml::Node) -> Value {
+    if let Some(entries) = node.entries() {
+        return entries
+            .iter()
+            .map(|(name, value)| (name.to_string(), from_yaml(value)))
+            .collect::<Map<_, _>>()
+            .into();
+    }
+    match (node.items(), node.text()) {
+        (Some(items), _) => items.iter().map(from_yaml).collect::<Vec<_>>().into(),
+        (_, Some(text)) => text.into(),
+        _ => Value::Null,
+    }
+}

@@ -1,0 +1,186 @@
+//! A run of one command: its settings, where it writes, the project it is about, and how it ends.
+
+use crate::exit::{Failure, Outcome};
+use crate::location::{self, Location};
+use crate::report::reporter::Reporter;
+use crate::settings::resolve::Settings;
+use crate::targets::{self, Known, Targets};
+use crate::workspaces::Workspaces;
+use bourn_build::event::MessageKind;
+use bourn_build::run::Outcome as Ran;
+use bourn_build::session::{Query, Session};
+use bourn_project::ElementId;
+use bourn_reapi::ArtifactName;
+use bourn_yaml::Files;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+/// What every command is given.
+pub(crate) struct Invocation<'a> {
+    /// What holds.
+    pub(crate) settings: &'a Settings,
+    /// Every file that is read.
+    pub(crate) files: &'a Files,
+    /// Where it writes.
+    pub(crate) reporter: Reporter,
+    /// Where the project is.
+    pub(crate) location: Location,
+    /// How many elements the summary counts, once jobs were started.
+    started: OnceLock<usize>,
+}
+
+impl<'a> Invocation<'a> {
+    /// Runs `command` and frames it: `name` is what the lines at the beginning and end call it.
+    ///
+    /// # Errors
+    /// Those of the command.
+    pub(crate) fn run(
+        settings: &'a Settings,
+        files: &'a Files,
+        name: Option<&str>,
+        command: impl FnOnce(&Invocation<'a>) -> Outcome,
+    ) -> Outcome {
+        let reporter = Reporter::new(settings)?;
+        if let Some(name) = name {
+            reporter.message(MessageKind::Start, name, None, None);
+        }
+        let here = settings.directory.as_deref().unwrap_or(Path::new("."));
+        let location =
+            location::find(here, files).map_err(|failure| failure.while_doing("Error loading project"))?;
+        let invocation = Invocation { settings, files, reporter, location, started: OnceLock::new() };
+        let result = command(&invocation);
+        if let Some(name) = name {
+            invocation.close(name, &result);
+        }
+        result.map_err(|failure| invocation.with_task(failure))
+    }
+
+    /// The directory of the project.
+    ///
+    /// # Errors
+    /// There is none; `purpose` says what it was needed for.
+    pub(crate) fn project(&self, purpose: &str) -> Result<&Path, Failure> {
+        self.location.project.as_deref().ok_or_else(|| {
+            Failure::stream(purpose)
+                .reason("project-not-loaded")
+                .detail("No project.conf or active workspace was located")
+        })
+    }
+
+    /// The open workspaces of the project.
+    ///
+    /// # Errors
+    /// There is no project; the list cannot be read.
+    pub(crate) fn workspaces(&self) -> Result<Workspaces, Failure> {
+        Workspaces::load(self.project("Unable to locate workspaces")?, self.files)
+    }
+
+    /// The directory that paths on the command line are relative to.
+    ///
+    /// # Errors
+    /// It was removed.
+    pub(crate) fn absolute(&self, path: &str) -> Result<PathBuf, Failure> {
+        std::path::absolute(path)
+            .map(|path| crate::settings::environment::normalize(&path))
+            .map_err(|error| Failure::io(&error, "finding", Path::new(path)))
+    }
+
+    /// The elements that words name; those of the project where there are none, or of the workspace this is run in.
+    /// `None` when patterns match nothing, so that there is nothing to do.
+    ///
+    /// # Errors
+    /// Words that name no elements.
+    pub(crate) fn elements(&self, words: &[String]) -> Result<Option<Vec<String>>, Failure> {
+        if words.is_empty() {
+            self.project("Unable to determine default targets")?;
+            return Ok(Some(self.location.workspace_element.iter().cloned().collect()));
+        }
+        let targets = self.classify(words, false, &|| Ok(Vec::new()))?;
+        Ok(Some(targets.elements).filter(|elements| !elements.is_empty()))
+    }
+
+    /// What words name; warns of patterns that match nothing.
+    ///
+    /// # Errors
+    /// Words that name nothing.
+    pub(crate) fn classify(
+        &self,
+        words: &[String],
+        artifacts_allowed: bool,
+        artifacts: &dyn Fn() -> Result<Vec<ArtifactName>, Failure>,
+    ) -> Result<Targets, Failure> {
+        let element_path = self.element_path()?;
+        let known = Known { element_path: element_path.as_deref(), artifacts, artifacts_allowed };
+        let targets = targets::classify(words, &known)?;
+        for sentence in &targets.unmatched {
+            self.reporter.warn(sentence);
+        }
+        Ok(targets)
+    }
+
+    /// The directory of elements, if there is a project.
+    fn element_path(&self) -> Result<Option<PathBuf>, Failure> {
+        let Some(project) = &self.location.project else { return Ok(None) };
+        let conf = self.files.read(&project.join(location::PROJECT_FILE), location::PROJECT_FILE, None)?;
+        let conf = bourn_yaml::parse(self.files, conf)?;
+        Ok(Some(project.join(conf.opt_str("element-path")?.unwrap_or_default())))
+    }
+
+    /// Finds out what the cache holds of elements (with what they need to run if `runtime`) and of what they are built
+    /// upon.
+    ///
+    /// # Errors
+    /// The cache cannot be read.
+    pub(crate) fn query(
+        &self,
+        session: &Session<'_>,
+        ids: &[ElementId],
+        runtime: bool,
+        wanted: Query,
+    ) -> Result<(), Failure> {
+        self.reporter.counted("Query cache", || {
+            let begin = Instant::now();
+            session.require(ids, runtime, wanted)?;
+            let all = session.plan.elements.len();
+            let count = self.worth_counting(begin).then(|| format!("{all} of {all} subtasks processed"));
+            Ok(((), count))
+        })
+    }
+
+    /// Notes that jobs were started, on a project of `total` elements below the targets.
+    pub(crate) fn set_started(&self, total: usize) {
+        let _ = self.started.set(total);
+    }
+
+    fn close(&self, name: &str, result: &Outcome) {
+        let elapsed = Some(self.reporter.elapsed());
+        match result {
+            Ok(_) => self.reporter.message(MessageKind::Success, name, None, elapsed),
+            Err(failure) if failure.terminated => {
+                self.reporter.message(MessageKind::Warn, &format!("{name} Terminated"), None, elapsed);
+            }
+            Err(_) => self.reporter.message(MessageKind::Failure, name, None, elapsed),
+        }
+        if let Some(total) = self.started.get() {
+            self.reporter.summary(*total);
+        }
+    }
+
+    /// Adds to a failure why the last job failed.
+    fn with_task(&self, failure: Failure) -> Failure {
+        let task = self.reporter.tally().last_failure;
+        Failure { task: task.map(|task| (task.domain.to_owned(), task.reason)), ..failure }
+    }
+}
+
+/// What a run of jobs means for the command. Why jobs failed was said already.
+///
+/// # Errors
+/// A job failed, or the run was stopped.
+pub(crate) fn conclude(ran: &Ran) -> Result<(), Failure> {
+    if ran.is_success() {
+        return Ok(());
+    }
+    Err(Failure { terminated: ran.failed.is_empty() && ran.terminated, ..Failure::stream("") })
+}

@@ -1,0 +1,120 @@
+//! Projects reached through junctions: their sources are fetched like those of any element, and laid out once under
+//! the key that the loader gives them.
+//!
+//! `CACHEDIR/bourn/junctions/KEY` appears whole or not at all; a directory that is there is complete.
+
+use crate::exit::Failure;
+use crate::invocation::conclude;
+use crate::settings::resolve::Settings;
+use crate::watch::Watch;
+use crate::world::Loader;
+use bourn_build::control::Control;
+use bourn_build::fetch::Fetch;
+use bourn_build::session::Session;
+use bourn_plan::{KindTable, Plan};
+use bourn_project::{Element, ElementGraph, ElementId, JunctionNeed, KindOrigin, SandboxConfig};
+use bourn_reapi::services::ExportOptions;
+use bourn_yaml::{Mapping, Node, Provenance};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the project of that key is, if it was staged before.
+pub(crate) fn staged(settings: &Settings, key: &str) -> Option<PathBuf> {
+    let directory = place(settings, key);
+    directory.is_dir().then_some(directory)
+}
+
+fn place(settings: &Settings, key: &str) -> PathBuf {
+    settings.own_directory().join("junctions").join(key)
+}
+
+/// Fetches the sources of a junction and lays them out. The directory.
+///
+/// # Errors
+/// The junction has no ref; its sources cannot be fetched; the cache cannot be written.
+pub(crate) fn stage(loader: &Loader<'_>, need: &JunctionNeed) -> Result<PathBuf, Failure> {
+    let invocation = loader.invocation;
+    let graph = Arc::new(graph_of(need));
+    let plan = bourn_plan::plan(graph.clone(), loader.kinds as &dyn KindTable, loader.local)?;
+    check_refs(&plan, need)?;
+    let options = loader.options(&graph)?;
+    let control = Control::new(loader.services.executor.clone());
+    let watch = Watch::new(invocation);
+    let session = Session::new(&plan, invocation.files, loader.services, &options, &watch, &control);
+    let outcome = bourn_build::run::fetch(&session, &[JUNCTION], Fetch::Staged)?;
+    conclude(&outcome)?;
+    let staged = session.states().get(JUNCTION).sources.staged();
+    let digest = staged.ok_or_else(|| Failure::stream(format!("Junction {} was not staged", need.name)))?;
+    publish(loader, &digest, &place(invocation.settings, &need.key))
+}
+
+/// The one element of the graph that a junction is fetched with.
+const JUNCTION: ElementId = ElementId(0);
+
+/// A graph that holds nothing but the junction element.
+fn graph_of(need: &JunctionNeed) -> ElementGraph {
+    let at = need.sources.first().map_or(Provenance::SYNTHETIC, |source| source.at);
+    let sandbox = SandboxConfig {
+        build_os: String::new(),
+        build_arch: String::new(),
+        build_uid: None,
+        build_gid: None,
+        remote_apis_socket: None,
+        remote_apis_socket_update: false,
+    };
+    let junction = Element {
+        project: need.project,
+        name: need.element.as_str().into(),
+        kind: "junction".into(),
+        origin: KindOrigin::Core,
+        description: None,
+        dependencies: Vec::new(),
+        sources: need.sources.clone(),
+        variables: Default::default(),
+        environment: Default::default(),
+        environment_nocache: Vec::new().into(),
+        config: Node::mapping(Mapping::new()),
+        public: Node::mapping(Mapping::new()),
+        sandbox: Arc::new(sandbox),
+        at,
+    };
+    ElementGraph {
+        projects: need.projects.to_vec(),
+        elements: vec![junction],
+        targets: vec![JUNCTION],
+        ..ElementGraph::default()
+    }
+}
+
+fn check_refs(plan: &Plan, need: &JunctionNeed) -> Result<(), Failure> {
+    let missing = plan.element(JUNCTION).sources.iter().find(|source| !source.source.is_resolved());
+    let Some(source) = missing else { return Ok(()) };
+    let text = format!("Subproject has no ref for junction: {}", need.name);
+    let diagnostic = bourn_yaml::Diagnostic::load("subproject-inconsistent", text)
+        .at(source.declaration.at)
+        .hint(format!("track it first: source track {}", need.name));
+    Err(diagnostic.into())
+}
+
+/// Exports the tree beside its place and moves it there. Another process may have been faster.
+fn publish(loader: &Loader<'_>, digest: &bourn_reapi::Digest, place: &Path) -> Result<PathBuf, Failure> {
+    let parent = place.parent().unwrap_or(place);
+    let fail = |error: std::io::Error| Failure::io(&error, "staging the junction in", place);
+    std::fs::create_dir_all(parent).map_err(fail)?;
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = parent.join(format!(".{name}.{}", std::process::id()));
+    remove(&temporary).map_err(fail)?;
+    loader.services.cas.export_tree(digest, &temporary, &ExportOptions::default())?;
+    match std::fs::rename(&temporary, place) {
+        Err(_) if place.is_dir() => remove(&temporary).map_err(fail)?,
+        renamed => renamed.map_err(fail)?,
+    }
+    Ok(place.to_path_buf())
+}
+
+fn remove(directory: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

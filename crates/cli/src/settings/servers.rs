@@ -1,0 +1,152 @@
+//! Which artifact and source servers each project uses.
+//!
+//! What the command line names comes first, else what the user's configuration says of the project, else what it says
+//! in general; then follow the servers that the project itself and the projects above it recommend, unless one of the
+//! former says that they are not wanted.
+
+use crate::args::command::Remotes;
+use crate::exit::Failure;
+use crate::settings::remote::{RemoteReader, RemoteSpec, Role};
+use crate::settings::resolve::Settings;
+use crate::settings::user::{CacheServers, project_servers};
+use bourn_project::{ElementGraph, Project, ProjectId};
+use bourn_yaml::{Files, Node};
+use indexmap::IndexMap;
+use std::path::Path;
+
+/// Servers by name of project.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Servers {
+    /// For artifacts.
+    pub(crate) artifacts: IndexMap<String, Vec<RemoteSpec>>,
+    /// For sources.
+    pub(crate) sources: IndexMap<String, Vec<RemoteSpec>>,
+}
+
+/// Which servers a command speaks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contact {
+    /// None: the local cache is enough.
+    Nobody,
+    /// Artifact servers.
+    Artifacts,
+    /// Source servers.
+    Sources,
+    /// Both.
+    Both,
+}
+
+impl Servers {
+    /// Finds the servers of every project of a graph.
+    ///
+    /// # Errors
+    /// Declarations that cannot be read.
+    pub(crate) fn resolve(
+        settings: &Settings,
+        files: &Files,
+        graph: &ElementGraph,
+        remotes: &Remotes,
+        contact: Contact,
+    ) -> Result<Servers, Failure> {
+        let mut servers = Servers::default();
+        let user = &settings.user;
+        for (at, project) in graph.projects.iter().enumerate() {
+            let id = ProjectId(at as u32);
+            if matches!(contact, Contact::Artifacts | Contact::Both) {
+                let asked = Asked {
+                    key: "artifacts",
+                    named: &remotes.artifacts,
+                    ignore: remotes.ignore_project_artifacts,
+                    general: &user.artifacts,
+                    declared: |project| project.artifact_caches.as_ref(),
+                };
+                servers.artifacts.insert(project.name.clone(), asked.servers(settings, files, graph, id)?);
+            }
+            if matches!(contact, Contact::Sources | Contact::Both) {
+                let asked = Asked {
+                    key: "source-caches",
+                    named: &remotes.sources,
+                    ignore: remotes.ignore_project_sources,
+                    general: &user.source_caches,
+                    declared: |project| project.source_caches.as_ref(),
+                };
+                servers.sources.insert(project.name.clone(), asked.servers(settings, files, graph, id)?);
+            }
+        }
+        Ok(servers)
+    }
+
+    /// Whether there are artifact servers, of whatever project, that answer (`push` false) or take uploads.
+    pub(crate) fn has_artifacts(&self, push: bool) -> bool {
+        self.artifacts.values().flatten().any(|server| !push || server.push)
+    }
+
+    /// The same of source servers.
+    pub(crate) fn has_sources(&self, push: bool) -> bool {
+        self.sources.values().flatten().any(|server| !push || server.push)
+    }
+}
+
+/// One kind of servers, and what the user said about it.
+struct Asked<'a> {
+    key: &'static str,
+    named: &'a [RemoteSpec],
+    ignore: bool,
+    general: &'a CacheServers,
+    declared: fn(&Project) -> Option<&Node>,
+}
+
+impl Asked<'_> {
+    fn servers(
+        &self,
+        settings: &Settings,
+        files: &Files,
+        graph: &ElementGraph,
+        id: ProjectId,
+    ) -> Result<Vec<RemoteSpec>, Failure> {
+        if self.ignore && !self.named.is_empty() {
+            return Ok(self.named.to_vec());
+        }
+        let reader = RemoteReader { files, environment: &settings.environment, base: None };
+        let special = match settings.user.project(&graph.project(id).name) {
+            Some(node) => project_servers(&reader, node, self.key)?,
+            None => CacheServers::default(),
+        };
+        let chosen = [self.named, &special.servers, &self.general.servers];
+        let mut servers = chosen.into_iter().find(|list| !list.is_empty()).unwrap_or_default().to_vec();
+        if self.ignore || special.override_projects || self.general.override_projects {
+            return Ok(servers);
+        }
+        let mut recommended = Vec::new();
+        let mut next = Some(id);
+        while let Some(id) = next {
+            let project = graph.project(id);
+            let mut own = self.recommended(settings, files, project)?;
+            own.append(&mut recommended);
+            recommended = own;
+            next = project.parent;
+        }
+        for server in recommended {
+            if !servers.contains(&server) {
+                servers.push(server);
+            }
+        }
+        Ok(servers)
+    }
+
+    fn recommended(
+        &self,
+        settings: &Settings,
+        files: &Files,
+        project: &Project,
+    ) -> Result<Vec<RemoteSpec>, Failure> {
+        let Some(node) = (self.declared)(project) else { return Ok(Vec::new()) };
+        let base: &Path = &project.directory;
+        let reader = RemoteReader { files, environment: &settings.environment, base: Some(base) };
+        let nodes = match node.items() {
+            Some(items) => items,
+            None => std::slice::from_ref(node),
+        };
+        Ok(nodes.iter().map(|node| reader.spec(node, Role::Cache)).collect::<Result<_, _>>()?)
+    }
+}

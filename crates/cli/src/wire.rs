@@ -1,0 +1,159 @@
+//! Which implementation stands behind every trait: decided here and nowhere else, from top to bottom.
+
+use crate::exit::Failure;
+use crate::settings::resolve::Settings;
+use bourn_cas::Store;
+use bourn_elements::table as elements;
+use bourn_plan::{ElementKind, KindTable, SourceKind, UrlTable};
+use bourn_project::{KindOrigin, KindTraits, Kinds, Project};
+use bourn_reapi::services::{Cancel, Executed, Execution, ServiceResult};
+use bourn_reapi::{Cas, Executor, ServiceError, Services};
+use bourn_sandbox::LocalExecutor;
+use bourn_sources::{LocalTrees, Netrc, UrlSettings};
+use bourn_yaml::Diagnostics;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// The kinds built into the program.
+pub(crate) struct BuiltIn {
+    urls: UrlSettings,
+}
+
+impl BuiltIn {
+    /// With what the user's configuration says about downloads.
+    ///
+    /// # Errors
+    /// A `.netrc` that cannot be read.
+    pub(crate) fn new(settings: &Settings) -> Result<BuiltIn, Failure> {
+        let netrc = netrc(&settings.environment.home().join(".netrc"))?;
+        let urls =
+            UrlSettings { fetch: settings.user.fetch_source, track: settings.user.track_source, netrc };
+        Ok(BuiltIn { urls })
+    }
+}
+
+/// The user's credentials for downloads, if there are any.
+fn netrc(path: &Path) -> Result<Netrc, Failure> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Netrc::default()),
+        Err(error) => return Err(Failure::io(&error, "reading", path)),
+    };
+    Netrc::parse(&text).map_err(|error| {
+        let text = format!("{}, line {}: {}", path.display(), error.line, error.message);
+        Failure::new("load", text).reason("invalid-data")
+    })
+}
+
+/// What the loader asks.
+impl Kinds for BuiltIn {
+    fn element_defaults(&self, kind: &str, origin: &KindOrigin) -> Option<String> {
+        elements::defaults(kind, origin).map(str::to_owned)
+    }
+
+    fn source_known(&self, kind: &str, origin: &KindOrigin) -> bool {
+        bourn_sources::find(kind, origin).is_some()
+    }
+
+    fn source_ref_keys(&self, kind: &str, origin: &KindOrigin) -> &'static [&'static str] {
+        bourn_sources::find(kind, origin).map_or(&["ref"], SourceKind::ref_keys)
+    }
+
+    fn source_mirror_known(&self, kind: &str, origin: &KindOrigin) -> bool {
+        bourn_sources::mirrors::known(kind, origin)
+    }
+
+    fn recognise_element(&self, kind: &str, code: &[u8]) -> Option<(String, String)> {
+        let (package, version) = bourn_elements::recognised::recognise(kind, code)?;
+        Some((package.name().to_owned(), version.to_owned()))
+    }
+
+    fn element_traits(&self, kind: &str, origin: &KindOrigin) -> Option<KindTraits> {
+        elements::traits(kind, origin)
+    }
+
+    fn package_versions(&self, package: &str) -> Vec<String> {
+        elements::package_versions(package).iter().map(ToString::to_string).collect()
+    }
+}
+
+/// What the plan asks.
+impl KindTable for BuiltIn {
+    fn element(&self, kind: &str, origin: &KindOrigin) -> Option<&dyn ElementKind> {
+        elements::element(kind, origin).map(|kind| kind as &dyn ElementKind)
+    }
+
+    fn source(&self, kind: &str, origin: &KindOrigin) -> Option<&dyn SourceKind> {
+        bourn_sources::find(kind, origin).map(|kind| kind as &dyn SourceKind)
+    }
+
+    fn urls(&self, projects: &[Project]) -> Result<Vec<Arc<dyn UrlTable>>, Diagnostics> {
+        bourn_sources::url_tables(projects, &self.urls)
+    }
+}
+
+/// Digests of local files, remembered between runs.
+pub(crate) fn local_trees(settings: &Settings) -> LocalTrees {
+    LocalTrees::new(Some(&settings.own_directory()))
+}
+
+/// The local cache.
+///
+/// # Errors
+/// It cannot be created.
+pub(crate) fn store(settings: &Settings) -> Result<Arc<Store>, Failure> {
+    Ok(Arc::new(Store::open(&settings.user.cachedir)?))
+}
+
+/// The services of a build.
+///
+/// # Errors
+/// The cache cannot be created.
+pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
+    let store = store(settings)?;
+    let executor = LateExecutor {
+        cas: store.clone(),
+        build_directory: settings.build_directory(),
+        started: OnceLock::new(),
+    };
+    Ok(Services { cas: store.clone(), action_cache: None, assets: store, executor: Arc::new(executor) })
+}
+
+/// The sandbox of this machine, prepared when the first command is run: most commands run none.
+struct LateExecutor {
+    cas: Arc<dyn Cas>,
+    build_directory: PathBuf,
+    started: OnceLock<Result<LocalExecutor, Arc<ServiceError>>>,
+}
+
+impl LateExecutor {
+    fn executor(&self) -> ServiceResult<&LocalExecutor> {
+        let started = self
+            .started
+            .get_or_init(|| LocalExecutor::new(self.cas.clone(), &self.build_directory).map_err(Arc::new));
+        started.as_ref().map_err(|error| ServiceError {
+            kind: error.kind,
+            message: error.message.clone(),
+            hint: error.hint.clone(),
+            detail: error.detail.clone(),
+        })
+    }
+}
+
+impl Executor for LateExecutor {
+    fn execute(
+        &self,
+        execution: &Execution,
+        log: &mut dyn Write,
+        cancel: &Cancel,
+    ) -> ServiceResult<Executed> {
+        self.executor()?.execute(execution, log, cancel)
+    }
+
+    fn suspend(&self, stop: bool) {
+        if let Some(Ok(executor)) = self.started.get() {
+            executor.suspend(stop);
+        }
+    }
+}

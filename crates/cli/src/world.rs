@@ -1,0 +1,269 @@
+//! The project of a command, loaded and planned, with the services at hand.
+
+use crate::exit::Failure;
+use crate::invocation::Invocation;
+use crate::junctions;
+use crate::report::pipeline::Printer;
+use crate::report::style::Painter;
+use crate::select::{self, Scope};
+use crate::watch::Watch;
+use crate::wire::{self, BuiltIn};
+use crate::workspaces::Workspaces;
+use bourn_build::control::Control;
+use bourn_build::event::MessageKind;
+use bourn_build::log::LogOptions;
+use bourn_build::options::{CacheBuildTrees, Machine, Options, Workspace};
+use bourn_build::session::Session;
+use bourn_build::state::States;
+use bourn_plan::Plan;
+use bourn_project::load::Workspace as LoadedWorkspace;
+use bourn_project::{ElementGraph, ElementId, LoadOptions, Loaded};
+use bourn_reapi::Services;
+use bourn_sources::LocalTrees;
+use bourn_yaml::Provenance;
+use indexmap::IndexMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Work that took longer says how much it was.
+const WORTH_COUNTING: Duration = Duration::from_secs(3);
+
+/// What is known before anything runs.
+pub(crate) struct World {
+    /// Elements, keys, sources.
+    pub(crate) plan: Plan,
+    /// Open workspaces.
+    pub(crate) workspaces: Workspaces,
+    /// Digests of local files.
+    pub(crate) local: LocalTrees,
+    /// Who stores and runs.
+    pub(crate) services: Services,
+    /// How things are to be done.
+    pub(crate) options: Options,
+    /// Stops and suspends what runs.
+    pub(crate) control: Control,
+}
+
+impl World {
+    /// Loads and plans the elements named by `targets` (the project's own if there are none) and by `except`.
+    ///
+    /// # Errors
+    /// There is no project; what is wrong with its files.
+    pub(crate) fn load(
+        invocation: &Invocation<'_>,
+        targets: &[String],
+        except: &[String],
+    ) -> Result<World, Failure> {
+        let directory = invocation.project("Unable to load elements")?.to_path_buf();
+        let workspaces = invocation.workspaces()?;
+        let kinds = BuiltIn::new(invocation.settings)?;
+        let local = wire::local_trees(invocation.settings);
+        let services = wire::services(invocation.settings)?;
+        let loader = Loader {
+            invocation,
+            directory: &directory,
+            workspaces: &workspaces,
+            kinds: &kinds,
+            local: &local,
+            services: &services,
+        };
+        let graph = invocation.reporter.counted("Loading elements", || {
+            let begin = Instant::now();
+            let graph = loader.load(targets, except)?;
+            let count = invocation
+                .worth_counting(begin)
+                .then(|| format!("{} subtasks processed", graph.elements.len()));
+            Ok((Arc::new(graph), count))
+        })?;
+        let plan = invocation.reporter.counted("Resolving elements", || {
+            let begin = Instant::now();
+            let plan = bourn_plan::plan(graph, &kinds, &local)?;
+            let all = plan.elements.len();
+            let count =
+                invocation.worth_counting(begin).then(|| format!("{all} of {all} subtasks processed"));
+            Ok((plan, count))
+        })?;
+        loader.warn(&plan);
+        let options = loader.options(&plan.graph)?;
+        let control = Control::new(services.executor.clone());
+        Ok(World { plan, workspaces, local, services, options, control })
+    }
+
+    /// A session to carry the plan out.
+    pub(crate) fn session<'s>(&'s self, invocation: &'s Invocation<'_>, watch: &'s Watch<'_>) -> Session<'s> {
+        Session::new(&self.plan, invocation.files, &self.services, &self.options, watch, &self.control)
+    }
+
+    /// What prints its elements.
+    pub(crate) fn printer<'s>(&'s self, invocation: &'s Invocation<'_>, states: &'s States) -> Printer<'s> {
+        let settings = invocation.settings;
+        Printer {
+            plan: &self.plan,
+            states,
+            workspaces: Some(&self.workspaces),
+            local: &self.local,
+            source_directory: &settings.user.sourcedir,
+            reporter: &invocation.reporter,
+            painter: Painter { colors: settings.terminal.colors },
+            key_length: settings.user.logging.key_length,
+        }
+    }
+
+    /// The graph.
+    pub(crate) fn graph(&self) -> &ElementGraph {
+        &self.plan.graph
+    }
+
+    /// The elements in a scope of the targets, without the excepted ones.
+    pub(crate) fn select(&self, scope: Scope) -> Vec<ElementId> {
+        let graph = self.graph();
+        let selected = select::closure(graph, &graph.targets, scope);
+        select::except(graph, &graph.targets, selected, &graph.excepted)
+    }
+}
+
+impl Invocation<'_> {
+    /// Whether work that began then says how much it was. Always while bst's own tests look.
+    pub(crate) fn worth_counting(&self, begin: Instant) -> bool {
+        begin.elapsed() > WORTH_COUNTING || self.settings.environment.has("BST_TEST_SUITE")
+    }
+}
+
+/// What loading needs.
+pub(crate) struct Loader<'a> {
+    /// The command.
+    pub(crate) invocation: &'a Invocation<'a>,
+    /// Directory of the project.
+    pub(crate) directory: &'a Path,
+    /// Open workspaces.
+    pub(crate) workspaces: &'a Workspaces,
+    /// The kinds known.
+    pub(crate) kinds: &'a BuiltIn,
+    /// Digests of local files.
+    pub(crate) local: &'a LocalTrees,
+    /// Who stores.
+    pub(crate) services: &'a Services,
+}
+
+impl Loader<'_> {
+    /// Loads; stages junctions that are missing and loads again, until nothing is.
+    fn load(&self, targets: &[String], except: &[String]) -> Result<ElementGraph, Failure> {
+        let settings = self.invocation.settings;
+        let locate = |need: &bourn_project::JunctionNeed| junctions::staged(settings, &need.key);
+        let machine = rustix::system::uname();
+        let mut options = LoadOptions {
+            directory: self.directory.to_path_buf(),
+            targets: targets.to_vec(),
+            except: except.to_vec(),
+            options: settings.options.clone(),
+            default_mirror: settings.default_mirror.clone(),
+            project_overrides: settings.user.projects.clone(),
+            max_jobs: settings.max_jobs(),
+            host_arch: machine.machine().to_string_lossy().into_owned(),
+            host_os: machine.sysname().to_string_lossy().into_owned(),
+            kinds: self.kinds,
+            junctions: IndexMap::new(),
+            locate: Some(&locate),
+            workspaces: self.loaded_workspaces(),
+        };
+        loop {
+            let needs = match bourn_project::load(self.invocation.files, &options)? {
+                Loaded::Graph(graph) => return Ok(graph),
+                Loaded::NeedsJunctions(needs) => needs,
+            };
+            for need in needs {
+                if options.junctions.contains_key(&need.key) {
+                    let text = format!("The project of junction {} was staged and is not there", need.name);
+                    return Err(Failure::new("load", text).reason("invalid-junction"));
+                }
+                let directory = junctions::stage(self, &need)?;
+                options.junctions.insert(need.key, directory);
+            }
+        }
+    }
+
+    fn loaded_workspaces(&self) -> IndexMap<String, LoadedWorkspace> {
+        let open = self.workspaces.iter().filter_map(|(element, workspace)| {
+            let directory = self.workspaces.directory(element)?;
+            let last_build = workspace.last_build.clone().unwrap_or_default();
+            Some((element.to_owned(), LoadedWorkspace { directory, last_build }))
+        });
+        open.collect()
+    }
+
+    fn warn(&self, plan: &Plan) {
+        let (reporter, files) = (&self.invocation.reporter, self.invocation.files);
+        let place = |at: Option<Provenance>| match at.and_then(|at| files.position(at)) {
+            Some(place) => format!("{place}: "),
+            None => String::new(),
+        };
+        for warning in &plan.graph.warnings {
+            let text = format!("{}{}", place(warning.at), warning.message);
+            reporter.message(MessageKind::Warn, &text, warning.detail.as_deref(), None);
+        }
+        for warning in &plan.warnings {
+            let token = warning.token.map(|token| format!("[{token}]: ")).unwrap_or_default();
+            let text = format!("{token}{}{}", place(Some(warning.at)), warning.message);
+            reporter.message(MessageKind::Warn, &text, warning.detail.as_deref(), None);
+        }
+    }
+
+    /// How things are to be done in this project.
+    ///
+    /// # Errors
+    /// What the configuration says of the project cannot be read; directories cannot be created.
+    pub(crate) fn options(&self, graph: &ElementGraph) -> Result<Options, Failure> {
+        let settings = self.invocation.settings;
+        let user = &settings.user;
+        let project = graph.projects.first().map_or("", |project| project.name.as_str());
+        let temporary_directory = settings.tmp_directory();
+        create(&temporary_directory)?;
+        let workspaces = self.workspaces.iter().filter_map(|(element, open)| {
+            let path = self.workspaces.directory(element)?;
+            Some((element.to_owned(), Workspace { path, last_build: open.last_build.clone() }))
+        });
+        let count = |number: i32| usize::try_from(number).unwrap_or(0).max(1);
+        Ok(Options {
+            strict: settings.strict_for(project)?,
+            retry_failed: user.retry_failed,
+            cache_build_trees: match user.cache_buildtrees {
+                crate::args::value::CacheBuildtrees::Always => CacheBuildTrees::Always,
+                crate::args::value::CacheBuildtrees::Auto => CacheBuildTrees::Auto,
+                crate::args::value::CacheBuildtrees::Never => CacheBuildTrees::Never,
+            },
+            pull_build_trees: user.pull_buildtrees,
+            builders: count(user.builders),
+            fetchers: count(user.fetchers),
+            pushers: count(user.pushers),
+            network_retries: u32::try_from(user.network_retries).unwrap_or(0),
+            source_directory: user.sourcedir.clone(),
+            temporary_directory,
+            log: LogOptions {
+                directory: user.logdir.clone(),
+                key_length: user.logging.key_length,
+                time_zone: jiff::tz::TimeZone::system(),
+            },
+            workspaces: workspaces.collect(),
+            machine: machine(),
+        })
+    }
+}
+
+fn create(directory: &PathBuf) -> Result<(), Failure> {
+    std::fs::create_dir_all(directory).map_err(|error| Failure::io(&error, "creating", directory))
+}
+
+/// This machine as bst names it.
+fn machine() -> Machine {
+    let found = rustix::system::uname();
+    let os = found.sysname().to_string_lossy().to_ascii_lowercase();
+    let own = found.machine().to_string_lossy().into_owned();
+    let own = own.replace('_', "-");
+    let smaller = match own.as_str() {
+        "x86-64" => Some("x86-32"),
+        "aarch64" => Some("aarch32"),
+        _ => None,
+    };
+    Machine { os, architectures: std::iter::once(own).chain(smaller.map(str::to_owned)).collect() }
+}
