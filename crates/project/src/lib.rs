@@ -4,9 +4,29 @@
 //! answers [`Loaded::NeedsJunctions`]; the caller brings them and loads again. Everything in the graph is
 //! project-qualified and immutable.
 
+mod compose;
+mod condition;
+mod conf;
+mod conflict;
+mod dependency;
+mod element;
+mod expression;
 pub mod graph;
+mod include;
+mod junction;
 pub mod kinds;
 pub mod load;
+pub mod machine;
+mod name;
+mod option;
+mod order;
+mod plugin;
+mod read;
+mod refs;
+mod requirement;
+pub mod selection;
+mod session;
+mod sort;
 pub mod variable;
 
 pub use graph::{

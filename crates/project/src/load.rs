@@ -1,11 +1,32 @@
 //! The one way in.
 
-use crate::graph::{ElementGraph, Project, ProjectId, SourceDeclaration};
-use crate::kinds::Kinds;
-use bourn_yaml::{Diagnostics, Files, Node};
+use crate::compose::{Composed, KindBase};
+use crate::conf::DEFAULTS;
+use crate::element::Found;
+use crate::graph::{
+    Dependency, DependencyKind, Element, ElementGraph, ElementId, Project, ProjectId, SourceDeclaration,
+};
+use crate::junction::deprecated;
+use crate::kinds::{KindOrigin, KindTraits, Kinds};
+use crate::option::elements_below;
+use crate::order::{Step, walk};
+use crate::plugin::PluginType;
+use crate::read::Ahead;
+use crate::selection::staging_order;
+use crate::session::{Attempt, ElementIndex, ProjectIndex, Session, Stop};
+use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files, Mapping, Node, Text, parse};
+use foldhash::HashMap;
 use indexmap::IndexMap;
-use std::path::PathBuf;
+use rayon::Scope;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// The values that every project.conf is composed onto.
+const DEFAULT_VALUES: &str = include_str!("defaults.yaml");
+
+/// Stack of the thread that follows junctions, in bytes; only what is used is taken.
+const STACK: usize = 64 << 20;
 
 /// What to load and how.
 pub struct LoadOptions<'a> {
@@ -76,8 +97,321 @@ pub enum Loaded {
 /// Loads a project and the elements reached from the targets.
 ///
 /// # Errors
-/// Everything that is wrong with the files, as far as it is independent.
+/// Everything that is wrong with the files, as far as it is independent; what bst would say comes first.
 pub fn load(files: &Files, options: &LoadOptions<'_>) -> Result<Loaded, Diagnostics> {
-    let _ = (files, options);
-    todo!()
+    let run = || {
+        let ahead = Ahead::new(files);
+        rayon::in_place_scope(|scope| run(files, options, &ahead, scope))
+    };
+    std::thread::scope(|threads| {
+        // Junctions that lead into each other take a frame each; a hundred of them need more than a thread has.
+        let worker = std::thread::Builder::new().stack_size(STACK).spawn_scoped(threads, run);
+        match worker {
+            Ok(worker) => worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => run(),
+        }
+    })
+}
+
+fn run<'c, 's>(
+    files: &'c Files,
+    options: &'c LoadOptions<'c>,
+    ahead: &'s Ahead<'s>,
+    scope: &'c Scope<'s>,
+) -> Result<Loaded, Diagnostics> {
+    let file = files.add(Path::new(DEFAULTS), DEFAULTS, None, DEFAULT_VALUES.into());
+    let defaults = parse(files, file)?;
+    let mut session = Session::new(files, options, ahead, scope, defaults);
+    match session.load() {
+        Ok(graph) => Ok(Loaded::Graph(graph)),
+        Err(stop) => {
+            session.report(stop);
+            if session.errors.is_empty() {
+                Ok(Loaded::NeedsJunctions(session.needs))
+            } else {
+                Err(Diagnostics(session.errors))
+            }
+        }
+    }
+}
+
+impl Session<'_, '_> {
+    fn load(&mut self) -> Attempt<ElementGraph> {
+        self.open_project(self.options.directory.clone(), None, None, None)?;
+        let (targets, excepted) = self.load_targets()?;
+        let all: Vec<ElementIndex> = targets.iter().chain(&excepted).copied().collect();
+        self.settle()?;
+        let circles = self.circles(&all);
+        self.report(circles.into());
+        self.settle()?;
+        self.sort_dependencies(&all);
+        let composed = self.compose_all(&all)?;
+        self.check_conflicts()?;
+        let mut project = 0;
+        while project < self.projects.len() {
+            let completed = self.complete(project);
+            completed.unwrap_or_else(|stop| self.report(stop));
+            project += 1;
+        }
+        self.settle()?;
+        Ok(self.graph(&targets, &excepted, composed))
+    }
+
+    /// Stops if something is wrong or missing by now.
+    fn settle(&self) -> Attempt<()> {
+        if self.errors.is_empty() && self.needs.is_empty() { Ok(()) } else { Err(Stop::Known) }
+    }
+
+    fn load_targets(&mut self) -> Attempt<(Vec<ElementIndex>, Vec<ElementIndex>)> {
+        let mut targets = self.options.targets.clone();
+        if targets.is_empty() {
+            targets = self.projects[0].default_targets.clone();
+        }
+        if targets.is_empty() {
+            targets = elements_below(&self.projects[0].place.directory).iter().map(ToString::to_string).collect();
+        }
+        let options = self.options;
+        Ok((self.load_named(&targets), self.load_named(&options.except)))
+    }
+
+    fn load_named(&mut self, names: &[String]) -> Vec<ElementIndex> {
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            match self.load_target(name) {
+                Ok(element) => found.push(element),
+                Err(stop) => self.report(stop),
+            }
+        }
+        found
+    }
+
+    /// Composes all elements below some.
+    fn compose_all(&mut self, targets: &[ElementIndex]) -> Attempt<Vec<Option<Composed>>> {
+        let mut steps = Vec::new();
+        walk(&self.elements, targets, &mut |step| steps.push(step));
+        let entered: Vec<ElementIndex> =
+            steps.iter().filter_map(|step| if let Step::Enter(element) = step { Some(*element) } else { None }).collect();
+        let mut wrong: HashMap<ElementIndex, Stop> = HashMap::default();
+        let mut bases: IndexMap<(ProjectIndex, Text), KindOrigin> = IndexMap::new();
+        for element in &entered {
+            if let Err(stop) = self.element_origins(*element, &mut bases) {
+                wrong.insert(*element, stop);
+            }
+        }
+        let shared: &Session<'_, '_> = self;
+        let bases: Bases = bases
+            .into_iter()
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .map(|((project, kind), origin)| {
+                let first_pass = matches!(kind.as_str(), "junction" | "link");
+                let base = shared.kind_base(project, &kind, &origin, first_pass);
+                ((project, kind), base)
+            })
+            .collect::<Vec<_>>()
+            .into_iter()
+            .collect();
+        let results: Vec<(ElementIndex, Result<Composed, Vec<Diagnostic>>)> = entered
+            .into_par_iter()
+            .filter(|element| !wrong.contains_key(element))
+            .map(|element| {
+                let found = &shared.elements[element];
+                let composed = match bases.get(&(found.project, found.kind.clone())) {
+                    Some(Ok(base)) => shared.compose_element(element, base),
+                    Some(Err(wrong)) => Err(wrong.0.clone()),
+                    None => Err(Vec::new()),
+                };
+                (element, composed)
+            })
+            .collect();
+        let mut composed: Vec<Option<Composed>> = Vec::new();
+        composed.resize_with(self.elements.len(), || None);
+        for (element, result) in results {
+            match result {
+                Ok(one) => composed[element] = Some(one),
+                Err(several) => drop(wrong.insert(element, several.into())),
+            }
+        }
+        for step in steps {
+            match step {
+                Step::Enter(element) => {
+                    if let Some(stop) = wrong.remove(&element) {
+                        self.report(stop);
+                    }
+                    if let Some(one) = &mut composed[element] {
+                        self.warnings.append(&mut one.redundant);
+                    }
+                }
+                Step::After(element, link) => self.check_dependency(element, link, &bases),
+                Step::Leave(element) => self.check_forbidden(element, &bases),
+            }
+        }
+        self.settle()?;
+        Ok(composed)
+    }
+
+    /// Finds where the kinds of an element and its sources come from.
+    fn element_origins(
+        &mut self,
+        element: ElementIndex,
+        bases: &mut IndexMap<(ProjectIndex, Text), KindOrigin>,
+    ) -> Attempt<()> {
+        let found = &self.elements[element];
+        let (project, kind, at) = (found.project, found.kind.clone(), found.at);
+        let at = found.node.get("kind").map_or(at, |node| node.at);
+        let origin = self.origin(project, PluginType::Element, &kind, at)?;
+        let why = self.options.kinds.element_traits(&kind, &origin).and_then(|traits| traits.deprecated);
+        if let Some(why) = why
+            && !self.projects[project].origins.allows_deprecated(PluginType::Element, &kind)
+        {
+            self.warnings.push(deprecated(&kind, why, at));
+        }
+        bases.entry((project, kind)).or_insert(origin);
+        self.source_origins(element)
+    }
+
+    /// Checks that a dependency has no configuration that its element's kind cannot take.
+    fn check_dependency(&mut self, element: ElementIndex, link: usize, bases: &Bases) {
+        let found = &self.elements[element];
+        let Some(config) = found.dependencies.get(link).and_then(|link| link.declared.config.first()) else { return };
+        let Some(traits) = traits(found, bases).filter(|traits| !traits.takes_dependency_config) else { return };
+        let _ = traits;
+        let message =
+            format!("Custom dependency configuration is not supported by element plugin '{}'", found.kind);
+        self.report(Diagnostic::load("invalid-dependency-config", message).at(config.at).into());
+    }
+
+    /// Checks that an element has nothing that its kind forbids.
+    fn check_forbidden(&mut self, element: ElementIndex, bases: &Bases) {
+        let found = &self.elements[element];
+        let Some(traits) = traits(found, bases) else { return };
+        let links = &found.dependencies;
+        let first = |test: fn(DependencyKind) -> bool| {
+            links.iter().find(|link| test(link.declared.kind)).map(|link| link.declared.at)
+        };
+        let (build, runtime) = (first(DependencyKind::is_build), first(DependencyKind::is_runtime));
+        let sources = found.node.get("sources").and_then(|sources| sources.items()?.first()).map(|source| source.at);
+        let (no_build, no_runtime) = (traits.forbids_build_dependencies, traits.forbids_runtime_dependencies);
+        let (what, code, at) = match (build, runtime, sources) {
+            (Some(at), _, _) | (None, Some(at), _) if no_build && no_runtime => {
+                ("Dependencies", "element-forbidden-depends", at)
+            }
+            (_, Some(at), _) if no_runtime => ("Runtime dependencies", "element-forbidden-rdepends", at),
+            (Some(at), _, _) if no_build => ("Build dependencies", "element-forbidden-bdepends", at),
+            (_, _, Some(at)) if traits.forbids_sources => ("Sources", "element-forbidden-sources", at),
+            _ => return,
+        };
+        let message = format!("{}: {what} are forbidden for '{}' elements", self.full_name(element), found.kind);
+        self.report(Diagnostic::new(Domain::Element, code, message).at(at).into());
+    }
+
+    /// The finished graph.
+    fn graph(
+        &mut self,
+        targets: &[ElementIndex],
+        excepted: &[ElementIndex],
+        mut composed: Vec<Option<Composed>>,
+    ) -> ElementGraph {
+        let all: Vec<ElementIndex> = targets.iter().chain(excepted).copied().collect();
+        let order = staging_order(self.elements.len(), &all, &|element, kind| {
+            let links = &self.elements[element].dependencies;
+            links.iter().filter(|link| kind(link.declared.kind)).map(|link| link.element).collect()
+        });
+        let mut ids = vec![ElementId(u32::MAX); self.elements.len()];
+        for (at, element) in order.iter().enumerate() {
+            ids[*element] = ElementId(at as u32);
+        }
+        let mut elements = Vec::with_capacity(order.len());
+        for element in order {
+            if let Some(composed) = composed[element].take() {
+                elements.push(self.element(element, composed, &ids));
+            }
+        }
+        let id = |element: &ElementIndex| ids[*element];
+        ElementGraph {
+            projects: (0..self.projects.len()).map(|project| self.view(project, false)).collect(),
+            elements,
+            targets: targets.iter().map(id).collect(),
+            excepted: excepted.iter().map(id).collect(),
+            warnings: std::mem::take(&mut self.warnings),
+        }
+    }
+
+    fn element(&mut self, element: ElementIndex, composed: Composed, ids: &[ElementId]) -> Element {
+        let links = std::mem::take(&mut self.elements[element].dependencies);
+        let mut config = composed.dependency_config.into_iter();
+        let mut dependencies = Vec::with_capacity(links.len());
+        for link in links {
+            dependencies.push(Dependency {
+                element: ids[link.element],
+                kind: link.declared.kind,
+                strict: link.declared.strict,
+                config: config.next().unwrap_or_default(),
+                path: self.intern(&link.declared.path()),
+                at: link.declared.at,
+            });
+        }
+        let (name, kind) = (self.elements[element].name.clone(), self.elements[element].kind.clone());
+        let (name, kind) = (self.intern(&name), self.intern(&kind));
+        let found = &mut self.elements[element];
+        let description = found.description.take();
+        let (project, at) = (found.project, found.at);
+        let origin = self.known_origin(project, PluginType::Element, &kind).cloned().unwrap_or(KindOrigin::Core);
+        Element {
+            project: ProjectId(project as u32),
+            name,
+            kind,
+            origin,
+            description,
+            dependencies,
+            sources: composed.sources,
+            variables: composed.variables,
+            environment: composed.environment,
+            environment_nocache: composed.environment_nocache,
+            config: composed.config,
+            public: composed.public,
+            sandbox: composed.sandbox,
+            at,
+        }
+    }
+
+    /// A project as others see it, or as its junctions do.
+    pub(crate) fn view(&self, project: ProjectIndex, first_pass: bool) -> Project {
+        let open = &self.projects[project];
+        let pass = if first_pass { self.first(project) } else { self.second(project) };
+        let sections = open.sections.as_ref().filter(|_| !first_pass);
+        let mut fatal_warnings = open.fatal_warnings.clone();
+        fatal_warnings.sort();
+        Project {
+            name: open.name.clone(),
+            junction: open.junction.as_ref().map(|junction| junction.full_name.clone()),
+            directory: open.directory.clone(),
+            element_path: open.element_path.clone(),
+            ref_storage: open.ref_storage,
+            fatal_warnings,
+            aliases: pass.aliases.clone(),
+            mirrors: pass.mirrors.clone(),
+            user_mirrors: pass.user_mirrors,
+            default_mirror: pass.default_mirror.clone(),
+            disallow_subproject_uris: open.disallow_uris,
+            mirror_origins: pass.mirror_origins.clone(),
+            options: pass.options.printable(),
+            shell: sections.map_or_else(|| Node::mapping(Mapping::new()), |sections| sections.shell.clone()),
+            artifact_caches: sections.and_then(|sections| sections.artifacts.clone()),
+            source_caches: sections.and_then(|sections| sections.source_caches.clone()),
+            default_targets: open.default_targets.clone(),
+            provenance_attributes: sections.map(|s| s.provenance_attributes.clone()).unwrap_or_default(),
+            variables: pass.project_variables.variables(),
+            alias_mapping: open.junction.as_ref().map(|junction| junction.aliases.clone()).unwrap_or_default(),
+            alias_identity: open.junction.as_ref().is_some_and(|junction| junction.identity),
+            parent: open.parent.map(|parent| ProjectId(parent as u32)),
+            first_pass: (!first_pass).then(|| Arc::new(self.view(project, true))),
+        }
+    }
+}
+
+type Bases = HashMap<(ProjectIndex, Text), Result<KindBase, Diagnostics>>;
+
+fn traits<'b>(found: &Found, bases: &'b Bases) -> Option<&'b KindTraits> {
+    bases.get(&(found.project, found.kind.clone()))?.as_ref().ok()?.traits.as_ref()
 }

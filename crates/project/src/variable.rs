@@ -141,13 +141,8 @@ impl Template {
     /// The template of a mapping of texts.
     ///
     /// # Errors
-    /// `invalid-data` for a value that is no text, or a `notparallel` that is no truth value.
-    pub(crate) fn new(mut node: Node) -> Result<Template, Diagnostic> {
-        if node.opt_bool("notparallel")? == Some(true)
-            && let Some(entries) = node.entries_mut()
-        {
-            entries.assign("max-jobs", Node::scalar("1"));
-        }
+    /// `invalid-data` for a value that is no text.
+    pub(crate) fn new(node: Node) -> Result<Template, Diagnostic> {
         let entries = node.as_mapping()?;
         let mut table = Table::default();
         let mut texts = Vec::with_capacity(entries.len());
@@ -171,6 +166,25 @@ impl Template {
         template.table = Arc::new(table);
         template.settle();
         Ok(template)
+    }
+
+    /// The template of variables that stand alone, no element's: there `notparallel` decides at once.
+    ///
+    /// # Errors
+    /// As [`Template::new`], and `invalid-data` for a `notparallel` that is no truth value.
+    pub(crate) fn alone(mut node: Node) -> Result<Template, Diagnostic> {
+        if node.opt_bool("notparallel")? == Some(true)
+            && let Some(entries) = node.entries_mut()
+        {
+            entries.assign("max-jobs", Node::scalar("1"));
+        }
+        Template::new(node)
+    }
+
+    /// The template without variables.
+    pub(crate) fn empty() -> Template {
+        let (texts, dependents, open) = (Vec::new(), Vec::new(), Vec::new());
+        Template { node: Node::mapping(Mapping::new()), texts, table: Arc::default(), dependents, open }
     }
 
     /// Resolves all that can be resolved without an element.

@@ -1,0 +1,232 @@
+//! The order of dependencies: circles found, lists sorted.
+
+use crate::dependency::Declared;
+use crate::element::Found;
+use crate::graph::DependencyKind;
+use crate::session::{ElementIndex, Session};
+use crate::sort::sort;
+use bourn_yaml::{Diagnostic, Provenance};
+use std::cmp::Ordering;
+
+/// How many elements are looked at at once when it is found out what depends on what. Bounds the memory for it.
+const BLOCK: usize = 8192;
+
+/// What is met on a walk over elements.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    /// An element, before its dependencies.
+    Enter(ElementIndex),
+    /// An element, after all below its dependency of that number.
+    After(ElementIndex, usize),
+    /// An element, after all its dependencies.
+    Leave(ElementIndex),
+}
+
+/// Walks over the elements that some depend on, each once, in the order in which bst makes them.
+pub(crate) fn walk(elements: &[Found], from: &[ElementIndex], visit: &mut dyn FnMut(Step)) {
+    let mut seen = vec![false; elements.len()];
+    for target in from {
+        if std::mem::replace(&mut seen[*target], true) {
+            continue;
+        }
+        visit(Step::Enter(*target));
+        let mut stack = vec![(*target, 0)];
+        while let Some((element, next)) = stack.last_mut() {
+            let element = *element;
+            let Some(link) = elements[element].dependencies.get(*next) else {
+                visit(Step::Leave(element));
+                stack.pop();
+                if let Some((above, next)) = stack.last() {
+                    visit(Step::After(*above, next - 1));
+                }
+                continue;
+            };
+            *next += 1;
+            if std::mem::replace(&mut seen[link.element], true) {
+                visit(Step::After(element, *next - 1));
+            } else {
+                visit(Step::Enter(link.element));
+                stack.push((link.element, 0));
+            }
+        }
+    }
+}
+
+impl Session<'_, '_> {
+    /// Finds circles of dependencies; the first is the one that bst finds.
+    pub(crate) fn circles(&self, targets: &[ElementIndex]) -> Vec<Diagnostic> {
+        let mut wrong = Vec::new();
+        let mut done = vec![false; self.elements.len()];
+        let mut open = vec![false; self.elements.len()];
+        for target in targets {
+            if done[*target] {
+                continue;
+            }
+            open[*target] = true;
+            let mut path = vec![(*target, 0)];
+            while let Some((element, next)) = path.last_mut() {
+                let (element, at) = (*element, *next);
+                *next += 1;
+                match self.elements[element].dependencies.get(at) {
+                    None => {
+                        open[element] = false;
+                        done[element] = true;
+                        path.pop();
+                    }
+                    Some(link) if open[link.element] => {
+                        let start = path.iter().position(|(on_path, _)| *on_path == link.element).unwrap_or(0);
+                        wrong.push(self.circle(&path[start..]));
+                        // One circle is enough of elements that go round in several.
+                        path.drain(..).for_each(|(element, _)| {
+                            open[element] = false;
+                            done[element] = true;
+                        });
+                    }
+                    Some(link) if !done[link.element] => {
+                        open[link.element] = true;
+                        path.push((link.element, 0));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        wrong
+    }
+
+    fn circle(&self, path: &[(ElementIndex, usize)]) -> Diagnostic {
+        let names: Vec<String> = path.iter().map(|(element, _)| self.full_name(*element)).collect();
+        let first = names.first().cloned().unwrap_or_default();
+        let message = format!(
+            "Circular dependency detected at element: {first}\nDependency chain: {} -> {first}",
+            names.join(" -> ")
+        );
+        let mut wrong = Diagnostic::load("circular-dependency", message);
+        for ((element, next), name) in path.iter().zip(&names) {
+            if let Some(link) = self.elements[*element].dependencies.get(next - 1) {
+                let at: Provenance = link.declared.at;
+                wrong = wrong.note(at.file.map(|_| at), format!("{name} depends on {}", link.declared.path()));
+            }
+        }
+        wrong
+    }
+
+    /// Sorts the dependencies of all elements below some: what others in the list depend on comes first.
+    pub(crate) fn sort_dependencies(&mut self, targets: &[ElementIndex]) {
+        let mut order = Vec::new();
+        walk(&self.elements, targets, &mut |step| {
+            if let Step::Leave(element) = step {
+                order.push(element);
+            }
+        });
+        let mut rank = vec![0u32; self.elements.len()];
+        for (at, element) in order.iter().enumerate() {
+            rank[*element] = at as u32;
+        }
+        let below = self.below(&order, &rank);
+        for (element, below) in order.into_iter().zip(below) {
+            let links = &self.elements[element].dependencies;
+            if links.len() < 2 {
+                continue;
+            }
+            let mut places: Vec<usize> = (0..links.len()).collect();
+            sort(&mut places, &mut |a, b| self.compare(element, a, b, &below) == Ordering::Less);
+            let links = std::mem::take(&mut self.elements[element].dependencies);
+            let mut links: Vec<Option<_>> = links.into_iter().map(Some).collect();
+            self.elements[element].dependencies = places.into_iter().filter_map(|place| links[place].take()).collect();
+        }
+    }
+
+    /// For each element which of its dependencies depend on which others of them.
+    fn below(&self, order: &[ElementIndex], rank: &[u32]) -> Vec<Matrix> {
+        let mut matrices: Vec<Matrix> =
+            order.iter().map(|element| Matrix::new(self.elements[*element].dependencies.len())).collect();
+        let mut start = 0;
+        while start < order.len() {
+            let end = (start + BLOCK).min(order.len());
+            let words = (end - start).div_ceil(64);
+            // For each element, which of the block it reaches; earlier ones reach nothing of it.
+            let mut reach = vec![0u64; words * (order.len() - start)];
+            for (at, element) in order.iter().enumerate().skip(start) {
+                let (known, own) = reach.split_at_mut(words * (at - start));
+                for link in &self.elements[*element].dependencies {
+                    let below = rank[link.element] as usize;
+                    if below < start {
+                        continue;
+                    }
+                    if below < end {
+                        own[(below - start) / 64] |= 1 << ((below - start) % 64);
+                    }
+                    let from = &known[words * (below - start)..][..words];
+                    own.iter_mut().zip(from).for_each(|(own, from)| *own |= from);
+                }
+                let links = &self.elements[*element].dependencies;
+                if links.len() < 2 {
+                    continue;
+                }
+                for (b, lower) in links.iter().enumerate() {
+                    let lower = rank[lower.element] as usize;
+                    if lower < start || lower >= end {
+                        continue;
+                    }
+                    for (a, upper) in links.iter().enumerate() {
+                        let upper = rank[upper.element] as usize;
+                        if upper > lower && known[words * (upper - start) + (lower - start) / 64] >> ((lower - start) % 64) & 1 == 1 {
+                            matrices[at].set(a, b);
+                        }
+                    }
+                }
+            }
+            start = end;
+        }
+        matrices
+    }
+
+    /// Which of two dependencies of an element comes first. This is no total order.
+    fn compare(&self, element: ElementIndex, a: usize, b: usize, below: &Matrix) -> Ordering {
+        if below.get(a, b) {
+            return Ordering::Greater;
+        }
+        if below.get(b, a) {
+            return Ordering::Less;
+        }
+        let links = &self.elements[element].dependencies;
+        let runtime_only = |declared: &Declared| declared.kind == DependencyKind::Runtime;
+        let (link_a, link_b) = (&links[a], &links[b]);
+        match (runtime_only(&link_a.declared), runtime_only(&link_b.declared)) {
+            (true, false) => return Ordering::Greater,
+            (false, true) => return Ordering::Less,
+            _ => {}
+        }
+        let (a, b) = (&self.elements[link_a.element], &self.elements[link_b.element]);
+        let junction = |found: &Found| self.projects[found.project].junction.clone();
+        a.name.cmp(&b.name).then_with(|| match (junction(a), junction(b)) {
+            (Some(a), Some(b)) => a.name.cmp(&b.name),
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => Ordering::Equal,
+        })
+    }
+}
+
+/// A square of bits.
+struct Matrix {
+    size: usize,
+    bits: Vec<u64>,
+}
+
+impl Matrix {
+    fn new(size: usize) -> Matrix {
+        let bits = if size < 2 { Vec::new() } else { vec![0; (size * size).div_ceil(64)] };
+        Matrix { size, bits }
+    }
+
+    fn set(&mut self, a: usize, b: usize) {
+        let at = a * self.size + b;
+        self.bits[at / 64] |= 1 << (at % 64);
+    }
+
+    fn get(&self, a: usize, b: usize) -> bool {
+        let at = a * self.size + b;
+        self.bits[at / 64] >> (at % 64) & 1 == 1
+    }
+}
