@@ -87,7 +87,9 @@ fn print(files: &Files, wrong: &Diagnostics) {
 fn main() -> Result<ExitCode, Box<dyn Error>> {
     let kinds = Directory(PathBuf::from(variable("KINDS")?));
     let targets = match std::env::var_os("TARGETS") {
-        Some(file) => std::fs::read_to_string(Path::new(&file))?.split_whitespace().map(str::to_owned).collect(),
+        Some(file) => {
+            std::fs::read_to_string(Path::new(&file))?.split_whitespace().map(str::to_owned).collect()
+        }
         None => std::env::args().skip(1).collect(),
     };
     let set = std::env::var("OPTIONS").unwrap_or_default();

@@ -9,7 +9,8 @@ use crate::refs;
 use crate::session::{Attempt, ElementIndex, ProjectIndex, Session};
 use crate::variable::{Resolved, Template, Variables, expand_node, references_below};
 use bourn_yaml::{
-    Diagnostic, Diagnostics, Domain, Mapping, Node, Provenance, Text, Value, assert_fully_composited, compose, parse,
+    Diagnostic, Diagnostics, Domain, Mapping, Node, Provenance, Text, Value, assert_fully_composited,
+    compose, parse,
 };
 use indexmap::IndexMap;
 use std::path::Path;
@@ -148,7 +149,9 @@ impl Session<'_, '_> {
             let path = directory.join(&display);
             return match crate::read::read(self.files, &path, &display, None) {
                 Ok(parsed) => Ok(parsed.node),
-                Err(wrong) if wrong.0.first().is_some_and(|first| first.code == "missing-file") => Ok(no_entries()),
+                Err(wrong) if wrong.0.first().is_some_and(|first| first.code == "missing-file") => {
+                    Ok(no_entries())
+                }
                 Err(wrong) => Err(wrong),
             };
         }
@@ -164,7 +167,9 @@ impl Session<'_, '_> {
         let origin = self.origin(project, PluginType::Element, &kind, at)?;
         let base = self.kind_base(project, &kind, &origin, true)?;
         self.source_origins(element)?;
-        for source in self.elements[element].node.get("sources").and_then(Node::items).unwrap_or_default().to_vec() {
+        for source in
+            self.elements[element].node.get("sources").and_then(Node::items).unwrap_or_default().to_vec()
+        {
             if self.projects[project].sections.is_none()
                 && let Some(provenance) = source.opt_mapping("provenance")?
             {
@@ -178,7 +183,11 @@ impl Session<'_, '_> {
     ///
     /// # Errors
     /// All that is wrong with it, as far as it is independent, in the order in which bst would find it.
-    pub(crate) fn compose_element(&self, element: ElementIndex, base: &KindBase) -> Result<Composed, Vec<Diagnostic>> {
+    pub(crate) fn compose_element(
+        &self,
+        element: ElementIndex,
+        base: &KindBase,
+    ) -> Result<Composed, Vec<Diagnostic>> {
         let found = &self.elements[element];
         let node = &found.node;
         let over = base.over(node, &found.name).map_err(|wrong| vec![wrong])?;
@@ -335,7 +344,8 @@ impl Session<'_, '_> {
         let inline: Vec<Node> = keys.iter().filter_map(|key| entries.remove(key)).collect();
         if stored.is_none() {
             if let Some(first) = inline.first() {
-                let message = "Ignoring redundant source reference: refs of this project are kept in project.refs";
+                let message =
+                    "Ignoring redundant source reference: refs of this project are kept in project.refs";
                 redundant.push(Diagnostic::load("redundant-ref", message).at(first.at));
             }
             stored = file(project)?;
@@ -388,7 +398,9 @@ impl KindBase {
         compose(&mut environment, &mapping_or_empty(defaults, "environment")?)?;
         let environment = Section::new(environment, &variables);
         let mut nocache = sections.map_or_else(Vec::new, |sections| sections.environment_nocache.clone());
-        nocache.extend(defaults.opt_str_list("environment-nocache")?.unwrap_or_default().into_iter().map(Text::new));
+        nocache.extend(
+            defaults.opt_str_list("environment-nocache")?.unwrap_or_default().into_iter().map(Text::new),
+        );
         nocache.sort();
         nocache.dedup();
         let splits = Section::new(entry_of(defaults, &["public", "bst", "split-rules"])?, &variables);
@@ -415,7 +427,8 @@ impl KindBase {
     /// The variables in which an element differs from its base.
     fn over(&self, node: &Node, name: &Text) -> Result<Over, Diagnostic> {
         let mut over = self.own_variables(node)?;
-        let own = |name: &str| over.iter().find(|(own, ..)| own == name).map(|(_, text, at)| (text.clone(), *at));
+        let own =
+            |name: &str| over.iter().find(|(own, ..)| own == name).map(|(_, text, at)| (text.clone(), *at));
         let place = "notparallel";
         let not_parallel = own(place).or_else(|| {
             let node = self.variables.node.get(place)?;
@@ -492,7 +505,8 @@ fn sandbox_config(node: &Node, session: &Session<'_, '_>) -> Result<Arc<SandboxC
     };
     let arch = node.opt_scalar("build-arch")?.filter(|arch| arch.text().is_some_and(|text| !text.is_empty()));
     let host = &session.options.host_arch;
-    let (name, at) = arch.map_or((host.as_str(), Provenance::SYNTHETIC), |arch| (arch.text().unwrap_or_default(), arch.at));
+    let (name, at) = arch
+        .map_or((host.as_str(), Provenance::SYNTHETIC), |arch| (arch.text().unwrap_or_default(), arch.at));
     let build_arch = machine::canonical_arch(name).ok_or_else(|| {
         Diagnostic::load("unknown-architecture", format!("Unknown architecture: {name}"))
             .at(at)
@@ -520,7 +534,8 @@ fn user_id(node: &Node, key: &str) -> Result<Option<u32>, Diagnostic> {
     let Some(number) = node.opt_int(key)? else { return Ok(None) };
     let id = u32::try_from(number).map_err(|_| {
         let at = node.get(key).map_or(node.at, |node| node.at);
-        Diagnostic::load("invalid-data", format!("Value of '{key}' is not a user or group id: {number}")).at(at)
+        Diagnostic::load("invalid-data", format!("Value of '{key}' is not a user or group id: {number}"))
+            .at(at)
     })?;
     Ok(Some(id))
 }
@@ -605,7 +620,9 @@ impl Work<'_> {
     fn sandbox(&self, node: &Node, session: &Session<'_, '_>) -> Result<Arc<SandboxConfig>, Diagnostic> {
         let own = own(node, "sandbox")?;
         match &self.base.sandbox_config {
-            Some(shared) if own.is_none() && self.base.sandbox.shared(self.resolved).is_some() => Ok(shared.clone()),
+            Some(shared) if own.is_none() && self.base.sandbox.shared(self.resolved).is_some() => {
+                Ok(shared.clone())
+            }
             _ => sandbox_config(&self.composed(&self.base.sandbox, own)?, session),
         }
     }

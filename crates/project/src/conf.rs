@@ -197,7 +197,8 @@ impl Session<'_, '_> {
     ) -> Attempt<ProjectIndex> {
         self.check_depth(parent, asked)?;
         let name = junction.as_ref().map(|junction| junction.name.as_str());
-        let conf = crate::read::read(self.files, &directory.join(CONF), CONF, name).map_err(missing_conf)?.node;
+        let conf =
+            crate::read::read(self.files, &directory.join(CONF), CONF, name).map_err(missing_conf)?.node;
         let mut composed = self.defaults.clone();
         compose(&mut composed, &conf)?;
         check_version(&composed)?;
@@ -315,14 +316,17 @@ impl Session<'_, '_> {
             let text = storage.text().unwrap_or_default();
             let message = format!("Invalid value '{text}' specified for ref-storage");
             let near = bourn_yaml::nearest::to(text, choices.map(|(text, _)| text));
-            let hint = near.map_or("write `inline` or `project.refs`".to_owned(), |near| format!("did you mean `{near}`?"));
+            let hint = near.map_or("write `inline` or `project.refs`".to_owned(), |near| {
+                format!("did you mean `{near}`?")
+            });
             return Err(Diagnostic::load("invalid-data", message).at(storage.at).hint(hint).into());
         };
         self.projects[project].ref_storage = *found;
         if *found == RefStorage::ProjectRefs {
             let options = self.first(project);
             let path = self.projects[project].directory.join("junction.refs");
-            self.projects[project].junction_refs = refs::read(self.files, &path, "junction.refs", &options.options)?;
+            self.projects[project].junction_refs =
+                refs::read(self.files, &path, "junction.refs", &options.options)?;
         }
         Ok(())
     }
@@ -418,7 +422,11 @@ impl Session<'_, '_> {
     }
 
     /// Checks the attributes of a source's provenance against those of the project.
-    pub(crate) fn check_provenance(&self, project: ProjectIndex, provenance: &Node) -> Result<(), Diagnostic> {
+    pub(crate) fn check_provenance(
+        &self,
+        project: ProjectIndex,
+        provenance: &Node,
+    ) -> Result<(), Diagnostic> {
         match &self.projects[project].sections {
             Some(sections) => check_attributes(sections, provenance),
             None => Ok(()),
@@ -441,7 +449,12 @@ impl Session<'_, '_> {
         let overrides = self.options.project_overrides.get(&self.projects[project].name).cloned();
         let default_mirror = match (project, &self.options.default_mirror) {
             (0, Some(mirror)) => Some(mirror.clone()),
-            _ => overrides.as_ref().map(|o| o.opt_str("default-mirror")).transpose()?.flatten().map(str::to_owned),
+            _ => overrides
+                .as_ref()
+                .map(|o| o.opt_str("default-mirror"))
+                .transpose()?
+                .flatten()
+                .map(str::to_owned),
         };
         let mut aliases = mapping_or_empty(&config, "aliases")?;
         let user_mirrors = overrides.as_ref().map(|o| o.opt_sequence("mirrors")).transpose()?.flatten();
@@ -505,7 +518,8 @@ impl Session<'_, '_> {
 
     fn project_variables(&self, project: ProjectIndex, variables: &Node) -> Result<Template, Diagnostic> {
         let mut variables = variables.clone();
-        let roots = [("project-root", &self.projects[project].root), ("toplevel-root", &self.projects[0].root)];
+        let roots =
+            [("project-root", &self.projects[project].root), ("toplevel-root", &self.projects[0].root)];
         if let Some(entries) = variables.entries_mut() {
             for (name, root) in roots {
                 entries.assign(name, Node::scalar(root.to_string_lossy()));
@@ -682,7 +696,9 @@ fn file_uri(path: &Path) -> String {
     let mut uri = "file://".to_owned();
     for byte in path.as_os_str().as_bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' | b'/' => uri.push(*byte as char),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' | b'~' | b'/' => {
+                uri.push(*byte as char)
+            }
             _ => uri.push_str(&format!("%{byte:02X}")),
         }
     }

@@ -70,7 +70,8 @@ impl Session<'_, '_> {
     fn ancestors(&self, project: ProjectIndex) -> Vec<ProjectIndex> {
         let mut seen = HashSet::default();
         let mut found = Vec::new();
-        let starts = self.projects[project].parent.into_iter().chain(self.projects[project].other_parents.clone());
+        let starts =
+            self.projects[project].parent.into_iter().chain(self.projects[project].other_parents.clone());
         for start in starts {
             let mut next = Some(start);
             while let Some(above) = next.filter(|above| seen.insert(*above)) {
@@ -83,8 +84,10 @@ impl Session<'_, '_> {
 
     fn conflict(&self, name: &str, instances: &[ProjectIndex], marks: &[Marks]) -> Diagnostic {
         let mut detail = String::new();
-        let mut wrong =
-            Diagnostic::load("conflicting-junction", format!("Project '{name}' was loaded in multiple contexts"));
+        let mut wrong = Diagnostic::load(
+            "conflicting-junction",
+            format!("Project '{name}' was loaded in multiple contexts"),
+        );
         for (instance, marks) in instances.iter().zip(marks) {
             detail += &format!("{}\n", self.describe(*instance));
             for above in &marks.duplicates {

@@ -154,7 +154,11 @@ fn split(name: &str, junction: Option<&str>, at: Provenance) -> Result<(Option<T
 
 type Attributes = (DependencyKind, bool, Vec<Node>);
 
-fn attributes(item: &Node, entries: &Mapping, list: Option<DependencyKind>) -> Result<Attributes, Diagnostic> {
+fn attributes(
+    item: &Node,
+    entries: &Mapping,
+    list: Option<DependencyKind>,
+) -> Result<Attributes, Diagnostic> {
     let kind = match list {
         Some(kind) => {
             item.validate_keys(&["filename", "junction", "strict", "config"])?;

@@ -2,7 +2,6 @@
 
 use crate::condition;
 use crate::dependency::{self, Declared};
-use crate::graph::DependencyKind;
 use crate::include::Including;
 use crate::name::{check_element, is_normal, neighbour, normalise};
 use crate::session::{Attempt, ElementIndex, ProjectIndex, Session, Stop};
@@ -114,7 +113,8 @@ impl Session<'_, '_> {
     /// Loads a target with all that it depends on.
     pub(crate) fn load_target(&mut self, target: &str) -> Attempt<ElementIndex> {
         if target.starts_with('/') {
-            let message = format!("Target '{target}' was not specified as a relative path to the element directory");
+            let message =
+                format!("Target '{target}' was not specified as a relative path to the element directory");
             return Err(Diagnostic::load("invalid-data", message).into());
         }
         let (project, name) = self.parse_name(0, target, None, Reach::Open)?.ok_or(Stop::Known)?;
@@ -215,7 +215,9 @@ impl Session<'_, '_> {
             }
             trail.push((project, name, at));
             let text = target.text().unwrap_or_default();
-            let Some((owner, next)) = self.parse_name(from, text, Some(target.at), reach)? else { return Ok(None) };
+            let Some((owner, next)) = self.parse_name(from, text, Some(target.at), reach)? else {
+                return Ok(None);
+            };
             (project, name, at) = (owner, next.into(), Some(target.at));
         }
     }
@@ -309,7 +311,8 @@ impl Session<'_, '_> {
             return Err(wrong.at(self.elements[element].at).into());
         }
         if let Some(first) = self.take_dependencies(element).first() {
-            let message = format!("{}: Dependencies are forbidden for 'link' elements", self.full_name(element));
+            let message =
+                format!("{}: Dependencies are forbidden for 'link' elements", self.full_name(element));
             return Err(Diagnostic::load("link-forbidden-dependencies", message).at(first.at).into());
         }
         Ok(target)
@@ -321,7 +324,8 @@ impl Session<'_, '_> {
         let mut current = project;
         loop {
             self.remember_link(current, &path, &target);
-            let (Some(parent), Some(junction)) = (self.projects[current].parent, &self.projects[current].junction)
+            let (Some(parent), Some(junction)) =
+                (self.projects[current].parent, &self.projects[current].junction)
             else {
                 return;
             };
@@ -349,7 +353,9 @@ impl Session<'_, '_> {
     /// A path with the first link that it begins with replaced by its target.
     pub(crate) fn expand_link(&self, project: ProjectIndex, path: &str) -> String {
         let links = &self.projects[project].links;
-        let found = links.iter().find_map(|(link, target)| Some(format!("{target}{}", path.strip_prefix(link.as_str())?)));
+        let found = links
+            .iter()
+            .find_map(|(link, target)| Some(format!("{target}{}", path.strip_prefix(link.as_str())?)));
         found.unwrap_or_else(|| path.to_owned())
     }
 
@@ -371,7 +377,10 @@ impl Session<'_, '_> {
                 junction.name
             ),
             None => {
-                format!("Could not find element '{name}' in elements directory '{}'", open.place.directory.display())
+                format!(
+                    "Could not find element '{name}' in elements directory '{}'",
+                    open.place.directory.display()
+                )
             }
         };
         let missing = Diagnostic::load("missing-file", message).at(at.unwrap_or(Provenance::SYNTHETIC));
@@ -398,9 +407,4 @@ fn going_round(
         wrong = wrong.note(*at, format!("'{step}' is named here"));
     }
     wrong
-}
-
-/// Whether a dependency of one kind is also one of the other.
-pub(crate) fn is_runtime_only(kind: DependencyKind) -> bool {
-    kind == DependencyKind::Runtime
 }

@@ -35,12 +35,23 @@ struct Work<'i> {
 
 impl Session<'_, '_> {
     /// Applies conditionals, if asked to, and includes of a node of a project.
-    pub(crate) fn process_includes(&mut self, project: ProjectIndex, node: &mut Node, how: &Including) -> Attempt<()> {
+    pub(crate) fn process_includes(
+        &mut self,
+        project: ProjectIndex,
+        node: &mut Node,
+        how: &Including,
+    ) -> Attempt<()> {
         let mut work = Work { owner: project, how, open: Vec::new() };
         self.process_file(&mut work, project, node, how.options)
     }
 
-    fn process_file(&mut self, work: &mut Work<'_>, project: ProjectIndex, node: &mut Node, options: bool) -> Attempt<()> {
+    fn process_file(
+        &mut self,
+        work: &mut Work<'_>,
+        project: ProjectIndex,
+        node: &mut Node,
+        options: bool,
+    ) -> Attempt<()> {
         if options {
             condition::process(node, &self.second(project).options, &[])?;
         }
@@ -51,7 +62,13 @@ impl Session<'_, '_> {
     }
 
     /// The node with its includes in place; `None` if it has none, so that content stays shared.
-    fn included(&mut self, work: &mut Work<'_>, project: ProjectIndex, node: &Node, options: bool) -> Attempt<Option<Node>> {
+    fn included(
+        &mut self,
+        work: &mut Work<'_>,
+        project: ProjectIndex,
+        node: &Node,
+        options: bool,
+    ) -> Attempt<Option<Node>> {
         match &node.value {
             Value::Null | Value::Scalar(_) => Ok(None),
             Value::Sequence(items) => {

@@ -42,7 +42,9 @@ impl Junction {
                 let message = format!(
                     "Attempt to override subproject junction '{key}' with the overriding junction '{text}' itself"
                 );
-                return Err(Diagnostic::new(Domain::Element, "override-junction-with-self", message).at(target.at));
+                return Err(
+                    Diagnostic::new(Domain::Element, "override-junction-with-self", message).at(target.at)
+                );
             }
             overrides.insert(key.to_string(), target.clone());
         }
@@ -51,7 +53,8 @@ impl Junction {
         for key in mapping.as_mapping()?.keys() {
             aliases.insert(key.to_string(), mapping.get_str(key)?.to_owned());
         }
-        let identity = config.opt_enum("map-aliases", &[("none", false), ("identity", true)])?.unwrap_or(false);
+        let identity =
+            config.opt_enum("map-aliases", &[("none", false), ("identity", true)])?.unwrap_or(false);
         Ok(Junction { name: name.clone(), full_name, path, options, overrides, aliases, identity })
     }
 }
@@ -78,7 +81,8 @@ impl Session<'_, '_> {
         let searches = reach == Reach::Open;
         if searches && let Some(first) = self.projects[project].searching.get(path) {
             let message = format!("Circular reference while searching for '{path}'");
-            let mut wrong = Diagnostic::load("circular-reference", message).at(at.unwrap_or(Provenance::SYNTHETIC));
+            let mut wrong =
+                Diagnostic::load("circular-reference", message).at(at.unwrap_or(Provenance::SYNTHETIC));
             if Some(*first) != at {
                 wrong = wrong.note(first.file.map(|_| *first), "the search began here");
             }
@@ -143,7 +147,9 @@ impl Session<'_, '_> {
         let Some(element) = self.projects[project].elements.get(name).copied() else { return Ok(None) };
         if let Some(target) = self.elements[element].link.clone() {
             let text = target.text().unwrap_or_default();
-            let Some((owner, name)) = self.parse_name(project, text, Some(target.at), reach)? else { return Ok(None) };
+            let Some((owner, name)) = self.parse_name(project, text, Some(target.at), reach)? else {
+                return Ok(None);
+            };
             return self.follow(owner, &name, Some(target.at), reach);
         }
         if reach == Reach::Opened {
@@ -181,7 +187,9 @@ impl Session<'_, '_> {
         let missing = Diagnostic::load("invalid-junction", self.no_conf(&junction));
         let directory = if junction.path.is_empty() { tree } else { tree.join(&junction.path) };
         match self.open_project(directory, Some(Arc::new(junction)), Some(project), at) {
-            Err(Stop::Wrong(wrong)) if wrong.first().is_some_and(|first| first.code == "missing-project-conf") => {
+            Err(Stop::Wrong(wrong))
+                if wrong.first().is_some_and(|first| first.code == "missing-project-conf") =>
+            {
                 Err(missing.at(at.unwrap_or(self.elements[element].at)).into())
             }
             other => other,
@@ -190,8 +198,9 @@ impl Session<'_, '_> {
 
     fn no_conf(&self, junction: &Junction) -> String {
         let name = &junction.name;
-        let mut message =
-            format!("Could not find the project.conf file in the project referred to by junction element '{name}'.");
+        let mut message = format!(
+            "Could not find the project.conf file in the project referred to by junction element '{name}'."
+        );
         if !junction.path.is_empty() {
             let path = &junction.path;
             message += &format!(" Was expecting it at path '{path}' in the junction's source.");
@@ -269,7 +278,13 @@ impl Session<'_, '_> {
         }
     }
 
-    fn note_deprecated_source(&mut self, project: ProjectIndex, kind: &str, origin: &KindOrigin, at: Provenance) {
+    fn note_deprecated_source(
+        &mut self,
+        project: ProjectIndex,
+        kind: &str,
+        origin: &KindOrigin,
+        at: Provenance,
+    ) {
         if let Some(why) = self.options.kinds.source_deprecated(kind, origin)
             && !self.projects[project].origins.allows_deprecated(PluginType::Source, kind)
         {
@@ -342,7 +357,12 @@ impl Session<'_, '_> {
     }
 
     /// If a path leads to a link in a project that is open, the path that the link leads to.
-    fn follow_link(&mut self, project: ProjectIndex, path: &str, at: Provenance) -> Attempt<Option<(String, Provenance)>> {
+    fn follow_link(
+        &mut self,
+        project: ProjectIndex,
+        path: &str,
+        at: Provenance,
+    ) -> Attempt<Option<(String, Provenance)>> {
         let (owner, junction, name) = match path.rsplit_once(':') {
             None => (project, None, path),
             Some((junction, name)) => match self.follow(project, junction, Some(at), Reach::Opened)? {
@@ -355,7 +375,9 @@ impl Session<'_, '_> {
             Some(element) => Some(element),
             None => self.read_element(owner, name, Some(at), true)?,
         };
-        let Some(target) = element.and_then(|element| self.elements[element].link.clone()) else { return Ok(None) };
+        let Some(target) = element.and_then(|element| self.elements[element].link.clone()) else {
+            return Ok(None);
+        };
         let text = target.text().unwrap_or_default();
         let next = junction.map_or_else(|| text.to_owned(), |junction| format!("{junction}:{text}"));
         Ok(Some((next, target.at)))
@@ -364,5 +386,7 @@ impl Session<'_, '_> {
 
 /// The word about a kind that should not be used any more.
 pub(crate) fn deprecated(kind: &str, why: String, at: Provenance) -> Diagnostic {
-    Diagnostic::new(Domain::Plugin, "deprecated-plugin", format!("Using deprecated plugin '{kind}'")).at(at).detail(why)
+    Diagnostic::new(Domain::Plugin, "deprecated-plugin", format!("Using deprecated plugin '{kind}'"))
+        .at(at)
+        .detail(why)
 }

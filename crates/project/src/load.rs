@@ -54,10 +54,13 @@ pub struct LoadOptions<'a> {
     pub junctions: IndexMap<String, PathBuf>,
     /// Looks up where a junction was staged before, for those not in `junctions`: given the chance, a load whose
     /// junctions are all on disk succeeds at once. It must not fetch.
-    pub locate: Option<&'a (dyn Fn(&JunctionNeed) -> Option<PathBuf> + Sync)>,
+    pub locate: Option<&'a Locate<'a>>,
     /// Open workspaces: element full name to what is kept of it.
     pub workspaces: IndexMap<String, Workspace>,
 }
+
+/// Looks up where the sources of a junction were staged.
+pub type Locate<'a> = dyn Fn(&JunctionNeed) -> Option<PathBuf> + Sync + 'a;
 
 /// An open workspace, as far as it enters the element.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,7 +171,8 @@ impl Session<'_, '_> {
             targets = self.projects[0].default_targets.clone();
         }
         if targets.is_empty() {
-            targets = elements_below(&self.projects[0].place.directory).iter().map(ToString::to_string).collect();
+            targets =
+                elements_below(&self.projects[0].place.directory).iter().map(ToString::to_string).collect();
         }
         let options = self.options;
         Ok((self.load_named(&targets), self.load_named(&options.except)))
@@ -189,8 +193,10 @@ impl Session<'_, '_> {
     fn compose_all(&mut self, targets: &[ElementIndex]) -> Attempt<Vec<Option<Composed>>> {
         let mut steps = Vec::new();
         walk(&self.elements, targets, &mut |step| steps.push(step));
-        let entered: Vec<ElementIndex> =
-            steps.iter().filter_map(|step| if let Step::Enter(element) = step { Some(*element) } else { None }).collect();
+        let entered: Vec<ElementIndex> = steps
+            .iter()
+            .filter_map(|step| if let Step::Enter(element) = step { Some(*element) } else { None })
+            .collect();
         let mut wrong: HashMap<ElementIndex, Stop> = HashMap::default();
         let mut bases: IndexMap<(ProjectIndex, Text), KindOrigin> = IndexMap::new();
         for element in &entered {
@@ -273,8 +279,12 @@ impl Session<'_, '_> {
     /// Checks that a dependency has no configuration that its element's kind cannot take.
     fn check_dependency(&mut self, element: ElementIndex, link: usize, bases: &Bases) {
         let found = &self.elements[element];
-        let Some(config) = found.dependencies.get(link).and_then(|link| link.declared.config.first()) else { return };
-        let Some(traits) = traits(found, bases).filter(|traits| !traits.takes_dependency_config) else { return };
+        let Some(config) = found.dependencies.get(link).and_then(|link| link.declared.config.first()) else {
+            return;
+        };
+        let Some(traits) = traits(found, bases).filter(|traits| !traits.takes_dependency_config) else {
+            return;
+        };
         let _ = traits;
         let message =
             format!("Custom dependency configuration is not supported by element plugin '{}'", found.kind);
@@ -290,7 +300,8 @@ impl Session<'_, '_> {
             links.iter().find(|link| test(link.declared.kind)).map(|link| link.declared.at)
         };
         let (build, runtime) = (first(DependencyKind::is_build), first(DependencyKind::is_runtime));
-        let sources = found.node.get("sources").and_then(|sources| sources.items()?.first()).map(|source| source.at);
+        let sources =
+            found.node.get("sources").and_then(|sources| sources.items()?.first()).map(|source| source.at);
         let (no_build, no_runtime) = (traits.forbids_build_dependencies, traits.forbids_runtime_dependencies);
         let (what, code, at) = match (build, runtime, sources) {
             (Some(at), _, _) | (None, Some(at), _) if no_build && no_runtime => {
@@ -301,7 +312,8 @@ impl Session<'_, '_> {
             (_, _, Some(at)) if traits.forbids_sources => ("Sources", "element-forbidden-sources", at),
             _ => return,
         };
-        let message = format!("{}: {what} are forbidden for '{}' elements", self.full_name(element), found.kind);
+        let message =
+            format!("{}: {what} are forbidden for '{}' elements", self.full_name(element), found.kind);
         self.report(Diagnostic::new(Domain::Element, code, message).at(at).into());
     }
 
@@ -356,7 +368,8 @@ impl Session<'_, '_> {
         let found = &mut self.elements[element];
         let description = found.description.take();
         let (project, at) = (found.project, found.at);
-        let origin = self.known_origin(project, PluginType::Element, &kind).cloned().unwrap_or(KindOrigin::Core);
+        let origin =
+            self.known_origin(project, PluginType::Element, &kind).cloned().unwrap_or(KindOrigin::Core);
         Element {
             project: ProjectId(project as u32),
             name,
@@ -402,7 +415,11 @@ impl Session<'_, '_> {
             default_targets: open.default_targets.clone(),
             provenance_attributes: sections.map(|s| s.provenance_attributes.clone()).unwrap_or_default(),
             variables: pass.project_variables.variables(),
-            alias_mapping: open.junction.as_ref().map(|junction| junction.aliases.clone()).unwrap_or_default(),
+            alias_mapping: open
+                .junction
+                .as_ref()
+                .map(|junction| junction.aliases.clone())
+                .unwrap_or_default(),
             alias_identity: open.junction.as_ref().is_some_and(|junction| junction.identity),
             parent: open.parent.map(|parent| ProjectId(parent as u32)),
             first_pass: (!first_pass).then(|| Arc::new(self.view(project, true))),

@@ -28,7 +28,12 @@ pub(crate) fn check_element(name: &str, at: Option<Provenance>) -> Result<(), Di
 ///
 /// # Errors
 /// `invalid-symbol-name`.
-pub(crate) fn check_symbol(name: &str, purpose: &str, at: Provenance, dashes: bool) -> Result<(), Diagnostic> {
+pub(crate) fn check_symbol(
+    name: &str,
+    purpose: &str,
+    at: Provenance,
+    dashes: bool,
+) -> Result<(), Diagnostic> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || (dashes && c == '-');
     if !name.is_empty() && name.chars().all(fits) && !name.starts_with(|c: char| c.is_ascii_digit()) {
         return Ok(());
@@ -76,7 +81,12 @@ pub(crate) enum Leads {
 ///
 /// # Errors
 /// `proj-path-invalid`, `proj-path-invalid-kind`, `missing-file`.
-pub(crate) fn check_path(text: &str, at: Provenance, root: &Path, leads: Leads) -> Result<PathBuf, Diagnostic> {
+pub(crate) fn check_path(
+    text: &str,
+    at: Provenance,
+    root: &Path,
+    leads: Leads,
+) -> Result<PathBuf, Diagnostic> {
     let wrong = |code, message: String| Err(Diagnostic::load(code, message).at(at));
     let path = Path::new(text);
     let full = root.join(path);
@@ -85,10 +95,14 @@ pub(crate) fn check_path(text: &str, at: Provenance, root: &Path, leads: Leads) 
         return wrong("proj-path-invalid-kind", message);
     }
     if path.components().next() == Some(Component::ParentDir) {
-        return wrong("proj-path-invalid", format!("Specified path '{text}' first component must not be '..'"));
+        return wrong(
+            "proj-path-invalid",
+            format!("Specified path '{text}' first component must not be '..'"),
+        );
     }
     let Ok(resolved) = full.canonicalize() else {
-        let missing = Diagnostic::load("missing-file", format!("Specified path '{text}' does not exist")).at(at);
+        let missing =
+            Diagnostic::load("missing-file", format!("Specified path '{text}' does not exist")).at(at);
         return Err(missing.did_you_mean(neighbour(&full).as_deref()));
     };
     if !resolved.starts_with(root) {
@@ -106,9 +120,10 @@ pub(crate) fn check_path(text: &str, at: Provenance, root: &Path, leads: Leads) 
         Ok(_) if leads == Leads::Directory => {
             wrong("proj-path-invalid-kind", format!("Specified path '{text}' is not a directory"))
         }
-        Ok(_) => {
-            wrong("proj-path-invalid-kind", format!("Specified path '{text}' points to an unsupported file kind"))
-        }
+        Ok(_) => wrong(
+            "proj-path-invalid-kind",
+            format!("Specified path '{text}' points to an unsupported file kind"),
+        ),
         Err(error) => wrong("unreadable-file", format!("Could not look at '{text}': {error}")),
     }
 }

@@ -97,7 +97,11 @@ impl Options {
     ///
     /// # Errors
     /// `invalid-data`.
-    pub(crate) fn set(&mut self, values: &[(String, String)], ignore_unknown: bool) -> Result<(), Diagnostic> {
+    pub(crate) fn set(
+        &mut self,
+        values: &[(String, String)],
+        ignore_unknown: bool,
+    ) -> Result<(), Diagnostic> {
         for (name, value) in values {
             match self.declared.get_mut(name.as_str()) {
                 Some(option) => option.set(name, value)?,
@@ -245,8 +249,10 @@ impl Declared {
         let mut found = None;
         for (at, value) in self.values.iter().enumerate() {
             let canonical = machine::canonical_arch(value).ok_or_else(|| {
-                let place = node.get("values").and_then(|values| values.items()?.get(at)).map_or(node.at, |v| v.at);
-                let message = format!("Invalid value for arch option '{name}': Unknown architecture: {value}");
+                let place =
+                    node.get("values").and_then(|values| values.items()?.get(at)).map_or(node.at, |v| v.at);
+                let message =
+                    format!("Invalid value for arch option '{name}': Unknown architecture: {value}");
                 let near = machine::nearest_arch(value);
                 Diagnostic::load("invalid-data", message).at(place).did_you_mean(near)
             })?;
@@ -266,7 +272,8 @@ impl Declared {
                 let mut flags = Vec::with_capacity(items.len());
                 for item in items {
                     let message = "List item is not of the expected type 'scalar'";
-                    let text = item.text().ok_or_else(|| Diagnostic::load("invalid-data", message).at(item.at))?;
+                    let text =
+                        item.text().ok_or_else(|| Diagnostic::load("invalid-data", message).at(item.at))?;
                     flags.push(Text::new(text));
                 }
                 flags.sort();

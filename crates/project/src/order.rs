@@ -74,7 +74,8 @@ impl Session<'_, '_> {
                         path.pop();
                     }
                     Some(link) if open[link.element] => {
-                        let start = path.iter().position(|(on_path, _)| *on_path == link.element).unwrap_or(0);
+                        let start =
+                            path.iter().position(|(on_path, _)| *on_path == link.element).unwrap_or(0);
                         wrong.push(self.circle(&path[start..]));
                         // One circle is enough of elements that go round in several.
                         path.drain(..).for_each(|(element, _)| {
@@ -104,7 +105,8 @@ impl Session<'_, '_> {
         for ((element, next), name) in path.iter().zip(&names) {
             if let Some(link) = self.elements[*element].dependencies.get(next - 1) {
                 let at: Provenance = link.declared.at;
-                wrong = wrong.note(at.file.map(|_| at), format!("{name} depends on {}", link.declared.path()));
+                wrong =
+                    wrong.note(at.file.map(|_| at), format!("{name} depends on {}", link.declared.path()));
             }
         }
         wrong
@@ -132,7 +134,8 @@ impl Session<'_, '_> {
             sort(&mut places, &mut |a, b| self.compare(element, a, b, &below) == Ordering::Less);
             let links = std::mem::take(&mut self.elements[element].dependencies);
             let mut links: Vec<Option<_>> = links.into_iter().map(Some).collect();
-            self.elements[element].dependencies = places.into_iter().filter_map(|place| links[place].take()).collect();
+            self.elements[element].dependencies =
+                places.into_iter().filter_map(|place| links[place].take()).collect();
         }
     }
 
@@ -170,7 +173,11 @@ impl Session<'_, '_> {
                     }
                     for (a, upper) in links.iter().enumerate() {
                         let upper = rank[upper.element] as usize;
-                        if upper > lower && known[words * (upper - start) + (lower - start) / 64] >> ((lower - start) % 64) & 1 == 1 {
+                        if upper > lower
+                            && known[words * (upper - start) + (lower - start) / 64] >> ((lower - start) % 64)
+                                & 1
+                                == 1
+                        {
                             matrices[at].set(a, b);
                         }
                     }

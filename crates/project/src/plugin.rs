@@ -111,7 +111,9 @@ impl Origins {
             Some((other, _)) if other != origin => {
                 let message = format!("More than one {plugin} plugin registered as kind '{kind}'");
                 let first = self.list[other].at;
-                Err(plugin_error("duplicate-plugin", message).at(item.at).note(Some(first), "also from this origin"))
+                Err(plugin_error("duplicate-plugin", message)
+                    .at(item.at)
+                    .note(Some(first), "also from this origin"))
             }
             _ => Ok(()),
         }
@@ -176,11 +178,22 @@ impl Session<'_, '_> {
     }
 
     /// The origin that was found for a kind before.
-    pub(crate) fn known_origin(&self, project: ProjectIndex, plugin: PluginType, kind: &str) -> Option<&KindOrigin> {
+    pub(crate) fn known_origin(
+        &self,
+        project: ProjectIndex,
+        plugin: PluginType,
+        kind: &str,
+    ) -> Option<&KindOrigin> {
         self.projects[project].found[plugin as usize].get(kind)?.as_ref()
     }
 
-    fn built_in(&self, project: ProjectIndex, plugin: PluginType, kind: &str, at: Provenance) -> Attempt<KindOrigin> {
+    fn built_in(
+        &self,
+        project: ProjectIndex,
+        plugin: PluginType,
+        kind: &str,
+        at: Provenance,
+    ) -> Attempt<KindOrigin> {
         if matches!(kind, "junction" | "link") && plugin == PluginType::Element
             || self.is_known(plugin, kind, &KindOrigin::Core)
         {
@@ -191,7 +204,10 @@ impl Session<'_, '_> {
         let near = bourn_yaml::nearest::to(kind, declared);
         let hint = match near {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("name it under `plugins:` of project.conf, in `{}` of its origin", LISTS[plugin as usize].0),
+            None => format!(
+                "name it under `plugins:` of project.conf, in `{}` of its origin",
+                LISTS[plugin as usize].0
+            ),
         };
         Err(plugin_error("plugin-not-found", message).at(at).hint(hint).into())
     }
@@ -206,13 +222,19 @@ impl Session<'_, '_> {
     }
 
     /// What `plugins:` says of a kind, `None` if nothing.
-    fn declared_origin(&mut self, project: ProjectIndex, plugin: PluginType, kind: &str) -> Attempt<Option<KindOrigin>> {
+    fn declared_origin(
+        &mut self,
+        project: ProjectIndex,
+        plugin: PluginType,
+        kind: &str,
+    ) -> Attempt<Option<KindOrigin>> {
         let Some(origin) = self.projects[project].origins.of(plugin, kind) else { return Ok(None) };
         match &origin.place {
             OriginPlace::Local(path) => {
                 let directory = self.projects[project].directory.join(path);
                 if !directory.join(format!("{kind}.py")).is_file() {
-                    let message = format!("Failed to load {plugin} plugin '{kind}': there is no {kind}.py in {path}");
+                    let message =
+                        format!("Failed to load {plugin} plugin '{kind}': there is no {kind}.py in {path}");
                     return Err(plugin_error("", message).at(origin.at).into());
                 }
                 let package = self.package_of(&directory, project);
@@ -304,7 +326,8 @@ impl Session<'_, '_> {
         }
         let root = &self.projects[project].directory;
         let above = directory.ancestors().take_while(|path| path.starts_with(root));
-        let found = above.map(Path::to_owned).collect::<Vec<PathBuf>>().iter().find_map(|path| package_at(path));
+        let found =
+            above.map(Path::to_owned).collect::<Vec<PathBuf>>().iter().find_map(|path| package_at(path));
         self.packages.insert(directory.to_owned(), found.clone());
         found
     }
@@ -345,7 +368,8 @@ fn version_in_sources(directory: &Path) -> Option<String> {
                 let found = text.lines().find_map(|line| {
                     let (key, value) = line.split_once(['=', ':'])?;
                     let key = key.trim().trim_matches('"');
-                    matches!(key, "__version__" | "version").then(|| value.trim().trim_matches([',', '"', '\'']))
+                    matches!(key, "__version__" | "version")
+                        .then(|| value.trim().trim_matches([',', '"', '\'']))
                 });
                 if let Some(found) = found.filter(|found| found.starts_with(|c: char| c.is_ascii_digit())) {
                     return Some(found.to_owned());

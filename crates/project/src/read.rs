@@ -23,7 +23,12 @@ pub(crate) struct Parsed {
 ///
 /// # Errors
 /// What reading and parsing say.
-pub(crate) fn read(files: &Files, path: &Path, display: &str, junction: Option<&str>) -> Result<Parsed, Diagnostics> {
+pub(crate) fn read(
+    files: &Files,
+    path: &Path,
+    display: &str,
+    junction: Option<&str>,
+) -> Result<Parsed, Diagnostics> {
     let file = files.read(path, display, junction)?;
     let node = parse(files, file)?;
     let entry = files.get(file);

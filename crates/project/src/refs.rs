@@ -10,7 +10,12 @@ use std::path::Path;
 ///
 /// # Errors
 /// What is wrong with it.
-pub(crate) fn read(files: &Files, path: &Path, display: &str, options: &Options) -> Result<Option<Node>, Diagnostics> {
+pub(crate) fn read(
+    files: &Files,
+    path: &Path,
+    display: &str,
+    options: &Options,
+) -> Result<Option<Node>, Diagnostics> {
     let mut node = match read_file(files, path, display, None) {
         Ok(parsed) => parsed.node,
         Err(wrong) if wrong.0.first().is_some_and(|first| first.code == "missing-file") => return Ok(None),

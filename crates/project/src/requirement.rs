@@ -60,7 +60,8 @@ impl Requirement {
         };
         let mut clauses = Vec::new();
         for clause in specifier.split(',').map(str::trim).filter(|clause| !clause.is_empty()) {
-            let found = OPERATORS.iter().find_map(|(sign, operator)| Some((*operator, clause.strip_prefix(sign)?)));
+            let found =
+                OPERATORS.iter().find_map(|(sign, operator)| Some((*operator, clause.strip_prefix(sign)?)));
             let (operator, version) = found.ok_or_else(|| format!("`{clause}` is no demand on a version"))?;
             let version = version.trim();
             let plain = version.strip_suffix(".*").unwrap_or(version);
@@ -106,8 +107,12 @@ fn admits(operator: Operator, wanted: &str, text: &str, version: &Version) -> bo
         Operator::NotEqual => !equal,
         Operator::AtMost => order.is_le(),
         Operator::AtLeast => order.is_ge(),
-        Operator::Below => order.is_lt() && (bound.is_early() || !version.is_early() || !version.same_release(&bound)),
-        Operator::Above => order.is_gt() && (bound.post.is_some() || version.post.is_none() || !version.same_release(&bound)),
+        Operator::Below => {
+            order.is_lt() && (bound.is_early() || !version.is_early() || !version.same_release(&bound))
+        }
+        Operator::Above => {
+            order.is_gt() && (bound.post.is_some() || version.post.is_none() || !version.same_release(&bound))
+        }
         Operator::Compatible => {
             let prefix = &bound.release[..bound.release.len().saturating_sub(1)];
             order.is_ge() && version.starts_with(prefix, bound.epoch)
@@ -140,9 +145,12 @@ impl Version {
         let release = text[..end].trim_end_matches('.');
         let mut rest = &text[release.len()..];
         let release = release.split('.').map(|part| part.parse().ok()).collect::<Option<Vec<u64>>>()?;
-        let mut version = Version { epoch, release, pre: None, post: None, dev: None, local: local.to_owned() };
+        let mut version =
+            Version { epoch, release, pre: None, post: None, dev: None, local: local.to_owned() };
         while !rest.is_empty() {
-            if let Some(number) = rest.strip_prefix('-').filter(|r| r.starts_with(|c: char| c.is_ascii_digit())) {
+            if let Some(number) =
+                rest.strip_prefix('-').filter(|r| r.starts_with(|c: char| c.is_ascii_digit()))
+            {
                 version.post = Some(number.parse().ok()?);
                 return Some(version);
             }
@@ -189,15 +197,13 @@ impl Version {
         self.epoch == epoch && prefix.iter().enumerate().all(|(at, wanted)| part(at) == *wanted)
     }
 
-    /// What decides the order, most important first: a development version comes first, then those before the
-    /// release, the release, those after it.
-    fn key(&self) -> (u64, &[u64], (u8, u8, u64), Option<u64>, (bool, u64), &str) {
-        let pre = match (self.pre, self.post, self.dev) {
+    /// A development version comes first, then those before the release, the release, those after it.
+    fn stage(&self) -> (u8, u8, u64) {
+        match (self.pre, self.post, self.dev) {
             (Some((letter, number)), _, _) => (1, letter, number),
             (None, None, Some(_)) => (0, 0, 0),
             _ => (2, 0, 0),
-        };
-        (self.epoch, self.trimmed(), pre, self.post, (self.dev.is_none(), self.dev.unwrap_or(0)), &self.local)
+        }
     }
 }
 
@@ -209,7 +215,13 @@ impl PartialOrd for Version {
 
 impl Ord for Version {
     fn cmp(&self, other: &Version) -> Ordering {
-        self.key().cmp(&other.key())
+        let last = |version: &Version| (version.dev.is_none(), version.dev.unwrap_or(0));
+        (self.epoch.cmp(&other.epoch))
+            .then_with(|| self.trimmed().cmp(other.trimmed()))
+            .then_with(|| self.stage().cmp(&other.stage()))
+            .then_with(|| self.post.cmp(&other.post))
+            .then_with(|| last(self).cmp(&last(other)))
+            .then_with(|| self.local.cmp(&other.local))
     }
 }
 

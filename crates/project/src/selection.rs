@@ -17,95 +17,27 @@ pub enum Selection {
 
 /// The elements selected, in staging order.
 pub fn select(graph: &ElementGraph, targets: &[ElementId], selection: Selection) -> Vec<ElementId> {
-    let below = |element: usize, test: fn(DependencyKind) -> bool| -> Vec<usize> {
-        let dependencies = &graph.elements[element].dependencies;
-        dependencies.iter().filter(|d| test(d.kind)).map(|d| d.element.0 as usize).collect()
-    };
-    let targets: Vec<usize> = targets.iter().map(|id| id.0 as usize).collect();
     let total = graph.elements.len();
+    let targets: Vec<usize> = targets.iter().map(|id| id.0 as usize).collect();
+    let runtime = |element: usize| below(graph, element, DependencyKind::is_runtime);
     let found = match selection {
         Selection::None => targets,
-        Selection::All => staging_order(total, &targets, &below),
-        Selection::Run => {
-            let mut run = RunOrder::new(total, &below);
-            targets.iter().for_each(|target| run.visit(*target));
-            run.order
-        }
+        Selection::All => staging_order(total, &targets, &|element, test| below(graph, element, test)),
+        Selection::Run => walk(total, &targets, &runtime),
         Selection::Build => {
-            let mut run = RunOrder::new(total, &below);
             let mut built = vec![false; total];
+            let mut needed = Walk { below: &runtime, seen: vec![false; total], order: Vec::new() };
             for target in targets {
                 if !std::mem::replace(&mut built[target], true) {
-                    below(target, DependencyKind::is_build).into_iter().for_each(|element| run.visit(element));
+                    below(graph, target, DependencyKind::is_build)
+                        .into_iter()
+                        .for_each(|dep| needed.visit(dep));
                 }
             }
-            run.order
+            needed.order
         }
     };
     found.into_iter().map(|element| ElementId(element as u32)).collect()
-}
-
-/// The dependencies of a kind, by element.
-type Below<'b> = dyn Fn(usize, fn(DependencyKind) -> bool) -> Vec<usize> + 'b;
-
-/// Everything below some elements, and they: those needed for building first, then those for running, each with what
-/// is below it.
-pub(crate) fn staging_order(total: usize, targets: &[usize], below: &Below<'_>) -> Vec<usize> {
-    let mut seen = vec![false; total];
-    let mut order = Vec::new();
-    let all = |element: usize| {
-        let mut all = below(element, DependencyKind::is_build);
-        all.extend(below(element, DependencyKind::is_runtime));
-        all.into_iter()
-    };
-    for target in targets {
-        if std::mem::replace(&mut seen[*target], true) {
-            continue;
-        }
-        let mut stack = vec![(*target, all(*target))];
-        while let Some((element, rest)) = stack.last_mut() {
-            match rest.next() {
-                Some(next) if !std::mem::replace(&mut seen[next], true) => stack.push((next, all(next))),
-                Some(_) => {}
-                None => {
-                    order.push(*element);
-                    stack.pop();
-                }
-            }
-        }
-    }
-    order
-}
-
-/// What some elements need to run, and they.
-struct RunOrder<'b> {
-    below: &'b Below<'b>,
-    seen: Vec<bool>,
-    order: Vec<usize>,
-}
-
-impl<'b> RunOrder<'b> {
-    fn new(total: usize, below: &'b Below<'b>) -> RunOrder<'b> {
-        RunOrder { below, seen: vec![false; total], order: Vec::new() }
-    }
-
-    fn visit(&mut self, element: usize) {
-        if std::mem::replace(&mut self.seen[element], true) {
-            return;
-        }
-        let runtime = |element: usize| (self.below)(element, DependencyKind::is_runtime).into_iter();
-        let mut stack = vec![(element, runtime(element))];
-        while let Some((element, rest)) = stack.last_mut() {
-            match rest.next() {
-                Some(next) if !std::mem::replace(&mut self.seen[next], true) => stack.push((next, runtime(next))),
-                Some(_) => {}
-                None => {
-                    self.order.push(*element);
-                    stack.pop();
-                }
-            }
-        }
-    }
 }
 
 /// What remains of some elements when others are left out (`--except`), together with all that only they need.
@@ -154,10 +86,9 @@ pub fn except(
 /// The elements of a build plan, those at the greatest depth first: depth grows with each build dependency between
 /// an element and the targets.
 pub fn plan_order(graph: &ElementGraph, targets: &[ElementId]) -> Vec<ElementId> {
-    let total = graph.elements.len();
-    let mut depth: Vec<u32> = vec![0; total];
     let wanted = select(graph, targets, Selection::All);
-    // Dependents come after their dependencies in the graph, so that going backwards settles each element at once.
+    let mut depth: Vec<u32> = vec![0; graph.elements.len()];
+    // Dependents come after their dependencies, so that going backwards settles each element at once.
     for id in wanted.iter().rev() {
         for dependency in &graph.element(*id).dependencies {
             let more = depth[id.0 as usize] + u32::from(dependency.kind.is_build());
@@ -165,7 +96,67 @@ pub fn plan_order(graph: &ElementGraph, targets: &[ElementId]) -> Vec<ElementId>
             *below = (*below).max(more);
         }
     }
-    let mut order: Vec<ElementId> = wanted;
+    // Among those of one depth, what is needed for running is met first.
+    let targets: Vec<usize> = targets.iter().map(|id| id.0 as usize).collect();
+    let met = walk(graph.elements.len(), &targets, &|element| {
+        let mut all = below(graph, element, DependencyKind::is_runtime);
+        all.extend(below(graph, element, DependencyKind::is_build));
+        all
+    });
+    let mut order: Vec<ElementId> = met.into_iter().map(|element| ElementId(element as u32)).collect();
     order.sort_by_key(|id| std::cmp::Reverse(depth[id.0 as usize]));
     order
+}
+
+fn below(graph: &ElementGraph, element: usize, test: fn(DependencyKind) -> bool) -> Vec<usize> {
+    let dependencies = graph.elements[element].dependencies.iter();
+    dependencies.filter(|dependency| test(dependency.kind)).map(|d| d.element.0 as usize).collect()
+}
+
+/// Everything below some elements, and they: those needed for building first, then those for running, each after
+/// what is below it. `below` gives the dependencies of a sort.
+pub(crate) fn staging_order(
+    total: usize,
+    targets: &[usize],
+    below: &dyn Fn(usize, fn(DependencyKind) -> bool) -> Vec<usize>,
+) -> Vec<usize> {
+    walk(total, targets, &|element| {
+        let mut all = below(element, DependencyKind::is_build);
+        all.extend(below(element, DependencyKind::is_runtime));
+        all
+    })
+}
+
+/// Everything below some elements, each once and after what is below it.
+fn walk(total: usize, targets: &[usize], below: &dyn Fn(usize) -> Vec<usize>) -> Vec<usize> {
+    let mut walk = Walk { below, seen: vec![false; total], order: Vec::new() };
+    targets.iter().for_each(|target| walk.visit(*target));
+    walk.order
+}
+
+struct Walk<'b> {
+    below: &'b dyn Fn(usize) -> Vec<usize>,
+    seen: Vec<bool>,
+    order: Vec<usize>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, element: usize) {
+        if std::mem::replace(&mut self.seen[element], true) {
+            return;
+        }
+        let mut stack = vec![(element, (self.below)(element).into_iter())];
+        while let Some((element, rest)) = stack.last_mut() {
+            match rest.next() {
+                Some(next) if !std::mem::replace(&mut self.seen[next], true) => {
+                    stack.push((next, (self.below)(next).into_iter()));
+                }
+                Some(_) => {}
+                None => {
+                    self.order.push(*element);
+                    stack.pop();
+                }
+            }
+        }
+    }
 }

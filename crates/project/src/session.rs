@@ -91,7 +91,10 @@ impl<'c, 's> Session<'c, 's> {
     pub(crate) fn report(&mut self, stop: Stop) {
         let Stop::Wrong(wrong) = stop else { return };
         for new in wrong {
-            let known = self.errors.iter().any(|old| old.at == new.at && old.code == new.code && old.message == new.message);
+            let known = self
+                .errors
+                .iter()
+                .any(|old| old.at == new.at && old.code == new.code && old.message == new.message);
             if !known {
                 self.errors.push(new);
             }
@@ -109,7 +112,12 @@ impl<'c, 's> Session<'c, 's> {
     }
 
     /// Reads a file of a project that is no element.
-    pub(crate) fn read(&self, project: Option<ProjectIndex>, path: &Path, display: &str) -> Result<Parsed, Diagnostics> {
+    pub(crate) fn read(
+        &self,
+        project: Option<ProjectIndex>,
+        path: &Path,
+        display: &str,
+    ) -> Result<Parsed, Diagnostics> {
         let junction = project.and_then(|project| self.projects[project].junction.as_ref());
         read(self.files, path, display, junction.map(|junction| junction.name.as_str()))
     }

@@ -256,7 +256,8 @@ impl<T: Copy> Sorter<'_, T> {
                 if b.len() == 1 {
                     break 'merge;
                 }
-                let from_b = b.len() - search_left(self.less, self.items[a - 1], |at| b[at], b.len(), b.len() - 1);
+                let from_b =
+                    b.len() - search_left(self.less, self.items[a - 1], |at| b[at], b.len(), b.len() - 1);
                 for _ in 0..from_b {
                     to -= 1;
                     self.items[to] = b[b.len() - 1];

@@ -442,9 +442,8 @@ pub(crate) fn expand<'t>(text: &'t str, variables: &Variables) -> Result<String,
 
 /// Expands every text below a node; `Err` is the first node whose text names a variable without value.
 pub(crate) fn expand_node(node: &mut Node, variables: &Variables) -> Result<(), Node> {
-    match expanded(node, variables)? {
-        Some(new) => *node = new,
-        None => {}
+    if let Some(new) = expanded(node, variables)? {
+        *node = new;
     }
     Ok(())
 }

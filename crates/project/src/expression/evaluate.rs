@@ -198,7 +198,8 @@ fn no_attribute(of: &Value, attribute: &str) -> Value {
 }
 
 fn item(of: Value, index: Value) -> Evaluated {
-    let missing = |of: &Value| Value::Undefined(format!("a value of type '{}' has no item {index}", of.type_name()));
+    let missing =
+        |of: &Value| Value::Undefined(format!("a value of type '{}' has no item {index}", of.type_name()));
     match (&of, index.whole()) {
         (Value::Undefined(why), _) => Err(why.clone()),
         (Value::Dict(entries), _) => Ok(lookup(entries, &index)?.cloned().unwrap_or_else(|| missing(&of))),

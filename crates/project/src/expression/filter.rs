@@ -70,9 +70,13 @@ pub(super) fn apply(of: &Value, filter: &str, arguments: &[Value]) -> Evaluated 
             (None, Some(number)) => Ok(Value::Float(number.abs())),
             _ => Err(format!("a value of type '{}' has no size", of.type_name())),
         },
-        ("sum", []) => of.items()?.iter().try_fold(0i64, |sum, item| {
-            item.whole().and_then(|n| sum.checked_add(n)).ok_or("only whole numbers add up".to_owned())
-        }).map(Value::Int),
+        ("sum", []) => of
+            .items()?
+            .iter()
+            .try_fold(0i64, |sum, item| {
+                item.whole().and_then(|n| sum.checked_add(n)).ok_or("only whole numbers add up".to_owned())
+            })
+            .map(Value::Int),
         _ => Err(format!("No filter named '{filter}'.")),
     }
 }
@@ -125,8 +129,12 @@ pub(super) fn test(of: &Value, test: &str, arguments: &[Value]) -> Result<bool, 
         ("odd", []) => remainder(of, 2)? == 1,
         ("even", []) => remainder(of, 2)? == 0,
         ("divisibleby", [by]) => remainder(of, by.whole().ok_or("expected a whole number")?)? == 0,
-        ("lower", []) => of.to_string().to_lowercase() == of.to_string() && of.to_string().to_uppercase() != of.to_string(),
-        ("upper", []) => of.to_string().to_uppercase() == of.to_string() && of.to_string().to_lowercase() != of.to_string(),
+        ("lower", []) => {
+            of.to_string().to_lowercase() == of.to_string() && of.to_string().to_uppercase() != of.to_string()
+        }
+        ("upper", []) => {
+            of.to_string().to_uppercase() == of.to_string() && of.to_string().to_lowercase() != of.to_string()
+        }
         ("in", [container]) => container.contains(of)?,
         ("eq" | "equalto", [other]) => holds("==", of, other)?,
         ("ne", [other]) => holds("!=", of, other)?,

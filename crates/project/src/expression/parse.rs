@@ -180,7 +180,9 @@ impl Parser {
             let sign = match self.take_one_of(&["==", "!=", ">=", "<=", ">", "<"]) {
                 Some(sign) => sign,
                 None if self.take_name("in") => "in",
-                None if self.is_name("not") && self.tokens.get(self.at + 1) == Some(&Token::Name("in".into())) => {
+                None if self.is_name("not")
+                    && self.tokens.get(self.at + 1) == Some(&Token::Name("in".into())) =>
+                {
                     self.at += 2;
                     "not in"
                 }
