@@ -58,6 +58,15 @@ impl BuildScope {
             _ => order::deepest_first(session.plan, targets),
         }
     }
+
+    /// The elements that the run cannot do without from the start; what they lead to becomes required on the way.
+    pub fn required(self, session: &Session<'_>, targets: &[ElementId]) -> Vec<ElementId> {
+        match self {
+            BuildScope::None | BuildScope::Run => targets.to_vec(),
+            BuildScope::Build => order::direct_build(session.plan, targets),
+            BuildScope::All => self.plan(session, targets),
+        }
+    }
 }
 
 /// Builds elements: whatever is required is pulled, or fetched and built.
@@ -66,12 +75,7 @@ impl BuildScope {
 /// The cache cannot be asked. Failures of jobs are no errors but part of the outcome.
 pub fn build(session: &Session<'_>, targets: &[ElementId], scope: BuildScope) -> BuildResult<Outcome> {
     let elements = scope.plan(session, targets);
-    let required = match scope {
-        BuildScope::None | BuildScope::Run => targets.to_vec(),
-        BuildScope::Build => order::direct_build(session.plan, targets),
-        BuildScope::All => elements.clone(),
-    };
-    session.require(&required, scope != BuildScope::None, Query::Build)?;
+    session.require(&scope.required(session, targets), scope != BuildScope::None, Query::Build)?;
     let queues = [Work::Fetch { skip_cached: true, what: Fetch::Staged }, Work::Build];
     Ok(Scheduler::new(session, &queues, &elements, true).run(elements.clone(), &mut |_, _| Ok(())))
 }

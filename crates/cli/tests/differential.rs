@@ -35,7 +35,8 @@ impl Both {
     fn with_shell(self) -> Both {
         let bin = self.bourn.project().join("files/base/bin");
         std::fs::create_dir_all(&bin).expect("a directory");
-        std::fs::copy("/bin/busybox", bin.join("busybox")).expect("busybox-static, which `cargo xtask test` installs");
+        std::fs::copy("/bin/busybox", bin.join("busybox"))
+            .expect("busybox-static, which `cargo xtask test` installs");
         for name in ["sh", "echo", "mkdir", "cat", "true", "false", "find", "sort", "stat", "touch"] {
             std::os::unix::fs::symlink("busybox", bin.join(name)).expect("a link");
         }

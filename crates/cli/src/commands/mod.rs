@@ -1,6 +1,8 @@
 //! One file per command. Each takes its options and a session, and answers with an exit status.
 
+pub(crate) mod build;
 pub(crate) mod completions;
+pub(crate) mod fetch;
 pub(crate) mod help;
 pub(crate) mod init;
 pub(crate) mod print;

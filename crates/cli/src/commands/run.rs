@@ -2,6 +2,7 @@
 
 use crate::args::command::{Arguments, Command};
 use crate::args::parse::Program;
+use crate::args::source::SourceCommand;
 use crate::commands;
 use crate::exit::{self, Failure, Outcome};
 use crate::invocation::Invocation;
@@ -52,6 +53,12 @@ fn with_settings(command: &Command, settings: &Settings, files: &Files) -> Outco
         Invocation::run(settings, files, name, |invocation| work(invocation))
     };
     match command {
+        Command::Build(options) => {
+            run(Some("Build"), &|invocation| commands::build::run(invocation, options))
+        }
+        Command::Source(SourceCommand::Fetch(options)) => {
+            run(Some("Fetch"), &|invocation| commands::fetch::run(invocation, options))
+        }
         Command::Show(options) => run(None, &|invocation| commands::show::run(invocation, options)),
         _ => Err(Failure::app("This command does not work yet")),
     }

@@ -8,6 +8,7 @@ use crate::report::style::{CONTENT, FORMAT, Painter};
 use crate::report::summary::push_values;
 use crate::settings::remote::RemoteSpec;
 use crate::settings::resolve::Settings;
+use crate::settings::servers::Servers;
 use bourn_project::{ElementId, KindOrigin, Project, ProjectId};
 use indexmap::IndexMap;
 
@@ -19,12 +20,12 @@ pub(crate) struct Heading<'a> {
     pub(crate) strict: bool,
     /// The elements.
     pub(crate) printer: &'a Printer<'a>,
+    /// The targets.
+    pub(crate) targets: &'a [ElementId],
     /// All elements below the targets, in the order they are listed.
     pub(crate) elements: &'a [ElementId],
-    /// Artifact servers by name of project.
-    pub(crate) artifact_servers: &'a IndexMap<String, Vec<RemoteSpec>>,
-    /// Source servers by name of project.
-    pub(crate) source_servers: &'a IndexMap<String, Vec<RemoteSpec>>,
+    /// Servers of every project.
+    pub(crate) servers: &'a Servers,
 }
 
 impl Heading<'_> {
@@ -67,7 +68,7 @@ impl Heading<'_> {
             let text = format!("{} ({})", project.name, project.directory.display());
             values.push(("Project".to_owned(), text));
         }
-        let targets: Vec<&str> = graph.targets.iter().map(|id| &*graph.element(*id).name).collect();
+        let targets: Vec<&str> = self.targets.iter().map(|id| &*graph.element(*id).name).collect();
         values.push(("Targets".to_owned(), targets.join(", ")));
         values
     }
@@ -125,8 +126,8 @@ impl Heading<'_> {
         let (elements, sources) = self.kinds(id);
         self.push_section(out, "Element Plugins", &elements);
         self.push_section(out, "Source Plugins", &sources);
-        self.push_servers(out, "Artifact cache servers", self.artifact_servers, project);
-        self.push_servers(out, "Source cache servers", self.source_servers, project);
+        self.push_servers(out, "Artifact cache servers", &self.servers.artifacts, project);
+        self.push_servers(out, "Source cache servers", &self.servers.sources, project);
     }
 
     fn push_section(&self, out: &mut String, title: &str, values: &[(String, String)]) {

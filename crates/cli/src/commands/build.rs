@@ -1,0 +1,41 @@
+//! `bourn build`.
+
+use crate::args::command::Build;
+use crate::args::value::Selection;
+use crate::exit::Outcome;
+use crate::invocation::{Invocation, conclude};
+use crate::jobs;
+use crate::settings::servers::Contact;
+use crate::watch::Watch;
+use crate::world::World;
+use bourn_build::run::{self, BuildScope};
+use bourn_build::session::Query;
+use bourn_project::ElementId;
+
+/// Builds elements.
+pub(crate) fn run(invocation: &Invocation<'_>, options: &Build) -> Outcome {
+    let Some(named) = invocation.elements(&options.elements)? else { return Ok(0) };
+    let mut world = World::load(invocation, &named, &[])?;
+    world.options.retry_failed |= options.retry_failed;
+    let servers = jobs::servers(invocation, &world, &options.remotes(), Contact::Both)?;
+    let graph = world.graph();
+    // Junctions cannot be built; as the project's own targets they are left out without a word.
+    let by_default = options.elements.is_empty();
+    let is_target = |id: &ElementId| !by_default || &*graph.element(*id).kind != "junction";
+    let targets: Vec<ElementId> = graph.targets.iter().copied().filter(is_target).collect();
+    let scope = match options.deps.unwrap_or(invocation.settings.user.dependencies) {
+        Selection::None => BuildScope::None,
+        Selection::Build => BuildScope::Build,
+        Selection::Run => BuildScope::Run,
+        Selection::All => BuildScope::All,
+    };
+    let watch = Watch::new(invocation);
+    let session = world.session(invocation, &watch);
+    jobs::assert_refs(&world, &scope.plan(&session, &targets))?;
+    let required = scope.required(&session, &targets);
+    invocation.query(&session, &required, scope != BuildScope::None, Query::Build)?;
+    jobs::announce(invocation, &world, &session, &targets, &servers)?;
+    let ran = jobs::steered(invocation, &world, || run::build(&session, &targets, scope))?;
+    conclude(&ran)?;
+    Ok(0)
+}

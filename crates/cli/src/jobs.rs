@@ -1,0 +1,124 @@
+//! What commands that run jobs have in common: checks before, the heading, signals while they run.
+
+use crate::args::command::Remotes;
+use crate::exit::Failure;
+use crate::invocation::Invocation;
+use crate::report::heading::Heading;
+use crate::select::{self, Scope};
+use crate::settings::servers::{Contact, Servers};
+use crate::signals;
+use crate::world::World;
+use bourn_build::error::BuildResult;
+use bourn_build::session::{Query, Session};
+use bourn_project::ElementId;
+
+/// The servers of every project, as the command line and the configuration want them.
+///
+/// # Errors
+/// Declarations that cannot be read; servers that were asked for by name, as none can be used yet.
+pub(crate) fn servers(
+    invocation: &Invocation<'_>,
+    world: &World,
+    remotes: &Remotes,
+    contact: Contact,
+) -> Result<Servers, Failure> {
+    invocation.reporter.timed("Initializing remote caches", || {
+        let settings = invocation.settings;
+        let servers = Servers::resolve(settings, invocation.files, world.graph(), remotes, contact)?;
+        Ok(servers)
+    })
+}
+
+/// Checks that every source has a ref.
+///
+/// # Errors
+/// `inconsistent-pipeline` with the sources that have none.
+pub(crate) fn assert_refs(world: &World, elements: &[ElementId]) -> Result<(), Failure> {
+    let mut detail = String::new();
+    let mut workspaces = String::new();
+    for &id in elements {
+        let planned = world.plan.element(id);
+        let missing: Vec<_> = planned.sources.iter().filter(|source| !source.source.is_resolved()).collect();
+        if missing.is_empty() {
+            continue;
+        }
+        let name = world.graph().full_name(id);
+        if world.workspaces.get(&name).is_some() {
+            workspaces.push_str(&format!("  {name}\n"));
+            continue;
+        }
+        detail.push_str(&format!("  {name}\n"));
+        for source in missing {
+            let number = source.declaration.index + 1;
+            detail.push_str(&format!("    source {number} of kind {} has no ref\n", source.declaration.kind));
+        }
+    }
+    if !detail.is_empty() {
+        let text = format!("Exact versions are missing for the following elements:\n\n{detail}");
+        return Err(Failure::new("pipeline", "Inconsistent pipeline")
+            .reason("inconsistent-pipeline")
+            .detail(text)
+            .hint("track them first: source track ELEMENT"));
+    }
+    if !workspaces.is_empty() {
+        return Err(Failure::new("pipeline", "Inconsistent pipeline")
+            .reason("inconsistent-pipeline-workspaced")
+            .detail(workspaces)
+            .hint("close these workspaces first"));
+    }
+    Ok(())
+}
+
+/// Asks the cache for the sources of elements.
+///
+/// # Errors
+/// The cache cannot be read.
+pub(crate) fn query_sources(
+    invocation: &Invocation<'_>,
+    session: &Session<'_>,
+    elements: &[ElementId],
+) -> Result<(), Failure> {
+    invocation.reporter.timed("Query cache", || Ok(session.query(elements, Query::Sources)?))
+}
+
+/// Prints the heading of a session, and has the summary follow at its end.
+///
+/// # Errors
+/// What the heading shows cannot be found out.
+pub(crate) fn announce(
+    invocation: &Invocation<'_>,
+    world: &World,
+    session: &Session<'_>,
+    targets: &[ElementId],
+    servers: &Servers,
+) -> Result<(), Failure> {
+    let all = select::closure(world.graph(), targets, Scope::All);
+    invocation.set_started(all.len());
+    if !invocation.reporter.wants_heading() {
+        return Ok(());
+    }
+    let states = session.states();
+    let printer = world.printer(invocation, &states);
+    let heading = Heading {
+        settings: invocation.settings,
+        strict: world.options.strict,
+        printer: &printer,
+        targets,
+        elements: &all,
+        servers,
+    };
+    invocation.reporter.print(&heading.render()?);
+    Ok(())
+}
+
+/// Runs jobs while signals steer them.
+///
+/// # Errors
+/// Those of `work`.
+pub(crate) fn steered<T>(
+    invocation: &Invocation<'_>,
+    world: &World,
+    work: impl FnOnce() -> BuildResult<T>,
+) -> Result<T, Failure> {
+    Ok(signals::steered(invocation, &world.control, work)?)
+}
