@@ -13,6 +13,9 @@ pub struct Entry {
     pub package: Package,
     /// The first version of the package that has it.
     pub since: Version,
+    /// The first version in which the package offers it to projects that name the package (`origin: pip`). Some
+    /// kinds are missing there, or under a name that leads nowhere, and can only be reached as files.
+    pub by_package_since: Option<Version>,
     /// What its elements start from, as YAML: each text from that version on, in ascending order.
     pub defaults: &'static [(Version, &'static str)],
     /// Its manual entry, as Markdown.
@@ -93,15 +96,16 @@ pub static ELEMENTS: &[Entry] = &[
     kind!(Community, "collect_manifest", collect_manifest, none),
     kind!(Community, "dpkg_build", dpkg_build),
     kind!(Community, "dpkg_deploy", dpkg_deploy),
-    kind!(Community, "fastboot_bootimg", fastboot_bootimg),
-    kind!(Community, "fastboot_ext4", fastboot_ext4),
+    kind!(Community, "fastboot_bootimg", fastboot_bootimg).by_package(None),
+    kind!(Community, "fastboot_ext4", fastboot_ext4).by_package(None),
     kind!(Community, "flatpak_image", flatpak_image),
     kind!(Community, "flatpak_repo", flatpak_repo),
     commands!(Community, "makemaker"),
     commands!(Community, "modulebuild"),
     kind!(Community, "oci", oci, none),
-    kind!(Community, "ostree", ostree),
-    commands!(Community, "pyproject", FIRST => "defaults-2.0.yaml", Version(2, 2, 0) => "defaults.yaml"),
+    kind!(Community, "ostree", ostree).by_package(None),
+    commands!(Community, "pyproject", FIRST => "defaults-2.0.yaml", Version(2, 2, 0) => "defaults.yaml")
+        .by_package(Some(Version(2, 2, 0))),
     commands!(Community, "qmake"),
     kind!(Community, "snap_image", snap_image),
     kind!(Community, "tar_element", tar_element),
@@ -118,7 +122,7 @@ impl Entry {
         kind: &'static dyn ElementKind,
         traits: fn(Version) -> KindTraits,
     ) -> Entry {
-        Entry { name, package, since: FIRST, defaults, manual, kind, traits }
+        Entry { name, package, since: FIRST, by_package_since: Some(FIRST), defaults, manual, kind, traits }
     }
 
     const fn commands(
@@ -135,6 +139,11 @@ impl Entry {
         self
     }
 
+    const fn by_package(mut self, since: Option<Version>) -> Entry {
+        self.by_package_since = since;
+        self
+    }
+
     /// The entry of a kind that comes from there; `None` when there is no such kind in that package and version.
     pub fn find(kind: &str, origin: &KindOrigin) -> Option<&'static Entry> {
         let package = match origin {
@@ -143,9 +152,10 @@ impl Entry {
             KindOrigin::File { package, .. } => Package::named(&package.as_ref()?.0)?,
         };
         let version = Version::of(origin);
-        ELEMENTS
-            .iter()
-            .find(|entry| entry.name == kind && entry.package == package && entry.since <= version)
+        let entry = ELEMENTS.iter().find(|entry| entry.name == kind && entry.package == package)?;
+        let by_package = matches!(origin, KindOrigin::Pip { .. });
+        let offered = !by_package || entry.by_package_since.is_some_and(|since| since <= version);
+        (entry.since <= version && offered).then_some(entry)
     }
 
     /// The defaults in that version; empty when the kind has none.
@@ -197,6 +207,8 @@ mod tests {
         check("cargo", community("2.2.0"), false);
         check("cargo", community("2.3.0"), true);
         check("cargo", pip("somebody-else", "2.3.0"), false);
+        check("ostree", community("2.4.0"), false);
+        check("pyproject", community("2.1.1"), false);
         let file = |package: Option<(&str, &str)>| KindOrigin::File {
             directory: "/p".into(),
             package: package.map(|(name, version)| (name.into(), version.into())),
@@ -209,7 +221,8 @@ mod tests {
     #[test]
     fn defaults_follow_the_version() {
         let check = |kind: &str, version: &str, has: &str, expect: bool| {
-            let text = defaults(kind, &pip("buildstream-plugins-community", version)).unwrap_or("");
+            let package = Some(("buildstream-plugins-community".into(), version.into()));
+            let text = defaults(kind, &KindOrigin::File { directory: "/p".into(), package }).unwrap_or("");
             assert_eq!(text.contains(has), expect, "{kind} {version}");
         };
         check("pyproject", "2.1.1", "build-args-local: \"\"", false);

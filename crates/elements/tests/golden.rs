@@ -1,7 +1,5 @@
-//! Keys as the reference made them: resolved elements that `xtask` took out of bst, and what bst made of them.
-//!
-//! `golden.json` holds every element of a small project with all kinds. A larger file of the same form is compared
-//! when `BOURN_GOLDEN` names it.
+//! Keys as the reference made them: resolved elements taken out of bst, and what bst made of them; see
+//! `golden/README.md`. A file of any other project is compared when `BOURN_GOLDEN` names it.
 
 use bourn_elements::package::Package;
 use bourn_elements::{ELEMENTS, table};
@@ -23,8 +21,29 @@ use std::time::Instant;
 
 #[test]
 fn keys_are_those_of_the_reference() {
-    let text = include_str!("golden.json");
-    assert_eq!(compare(text), 0);
+    assert_eq!(compare(include_str!("golden/newest.json")), 0);
+}
+
+#[test]
+fn keys_follow_the_version_of_a_package() {
+    for text in [
+        include_str!("golden/community-2.0.0.json"),
+        include_str!("golden/community-2.1.0.json"),
+        include_str!("golden/community-2.3.1.json"),
+        include_str!("golden/community-2.3.3.json"),
+    ] {
+        assert_eq!(compare(text), 0);
+    }
+}
+
+#[test]
+fn every_kind_has_a_key() {
+    let records: Vec<Json> = serde_json::from_str(include_str!("golden/newest.json")).expect("a list");
+    // Links are followed by the loader; junctions and what a repository carries are not in the project.
+    let outside = ["junction", "link", "collect_initial_scripts"];
+    for entry in ELEMENTS.iter().filter(|entry| !outside.contains(&entry.name)) {
+        assert!(records.iter().any(|record| record["kind"] == entry.name), "{}", entry.name);
+    }
 }
 
 #[test]
@@ -150,7 +169,11 @@ fn origin(record: &Json) -> KindOrigin {
         Package::FreedesktopSdk => {
             KindOrigin::File { directory: "/nowhere".into(), package: Some((package, version.into())) }
         }
-        _ => KindOrigin::Pip { package, specifier: String::new(), version: version.into() },
+        // The records name the version of the community's package.
+        Package::Plugins => KindOrigin::Pip { package, specifier: String::new(), version: newest.into() },
+        Package::Community => {
+            KindOrigin::File { directory: "/nowhere".into(), package: Some((package, version.into())) }
+        }
     }
 }
 
