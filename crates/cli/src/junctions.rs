@@ -1,5 +1,5 @@
 //! Projects reached through junctions: their sources are fetched like those of any element, and laid out once under
-//! the key that the loader gives them.
+//! the key of these sources.
 //!
 //! `CACHEDIR/bourn/junctions/KEY` appears whole or not at all; a directory that is there is complete.
 
@@ -18,10 +18,15 @@ use bourn_yaml::{Mapping, Node, Provenance};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where the project of that key is, if it was staged before.
-pub(crate) fn staged(settings: &Settings, key: &str) -> Option<PathBuf> {
-    let directory = place(settings, key);
+/// Where the project of a junction is, if it was staged before.
+pub(crate) fn staged(loader: &Loader<'_>, need: &JunctionNeed) -> Option<PathBuf> {
+    let plan = plan(loader, need).ok()?;
+    let directory = place(loader.invocation.settings, plan.element(JUNCTION).sources_key.as_ref()?);
     directory.is_dir().then_some(directory)
+}
+
+fn plan(loader: &Loader<'_>, need: &JunctionNeed) -> Result<Plan, Failure> {
+    Ok(bourn_plan::plan(Arc::new(graph_of(need)), loader.kinds as &dyn KindTable, loader.local)?)
 }
 
 fn place(settings: &Settings, key: &str) -> PathBuf {
@@ -34,10 +39,9 @@ fn place(settings: &Settings, key: &str) -> PathBuf {
 /// The junction has no ref; its sources cannot be fetched; the cache cannot be written.
 pub(crate) fn stage(loader: &Loader<'_>, need: &JunctionNeed) -> Result<PathBuf, Failure> {
     let invocation = loader.invocation;
-    let graph = Arc::new(graph_of(need));
-    let plan = bourn_plan::plan(graph.clone(), loader.kinds as &dyn KindTable, loader.local)?;
-    check_refs(&plan, need)?;
-    let options = loader.options(&graph)?;
+    let plan = plan(loader, need)?;
+    let Some(key) = &plan.element(JUNCTION).sources_key else { return Err(without_ref(&plan, need)) };
+    let options = loader.options(&plan.graph)?;
     let control = Control::new(loader.services.executor.clone());
     let watch = Watch::new(invocation);
     let session = Session::new(&plan, invocation.files, loader.services, &options, &watch, &control);
@@ -45,7 +49,7 @@ pub(crate) fn stage(loader: &Loader<'_>, need: &JunctionNeed) -> Result<PathBuf,
     conclude(&outcome)?;
     let staged = session.states().get(JUNCTION).sources.staged();
     let digest = staged.ok_or_else(|| Failure::stream(format!("Junction {} was not staged", need.name)))?;
-    publish(loader, &digest, &place(invocation.settings, &need.key))
+    publish(loader, &digest, &place(invocation.settings, key))
 }
 
 /// The one element of the graph that a junction is fetched with.
@@ -86,14 +90,15 @@ fn graph_of(need: &JunctionNeed) -> ElementGraph {
     }
 }
 
-fn check_refs(plan: &Plan, need: &JunctionNeed) -> Result<(), Failure> {
-    let missing = plan.element(JUNCTION).sources.iter().find(|source| !source.source.is_resolved());
-    let Some(source) = missing else { return Ok(()) };
+fn without_ref(plan: &Plan, need: &JunctionNeed) -> Failure {
     let text = format!("Subproject has no ref for junction: {}", need.name);
-    let diagnostic = bourn_yaml::Diagnostic::load("subproject-inconsistent", text)
-        .at(source.declaration.at)
+    let wrong = bourn_yaml::Diagnostic::load("subproject-inconsistent", text)
         .hint(format!("track it first: source track {}", need.name));
-    Err(diagnostic.into())
+    let missing = plan.element(JUNCTION).sources.iter().find(|source| !source.source.is_resolved());
+    match missing {
+        Some(source) => wrong.at(source.declaration.at).into(),
+        None => wrong.into(),
+    }
 }
 
 /// Exports the tree beside its place and moves it there. Another process may have been faster.

@@ -150,7 +150,7 @@ impl Loader<'_> {
     /// Loads; stages junctions that are missing and loads again, until nothing is.
     fn load(&self, targets: &[String], except: &[String]) -> Result<ElementGraph, Failure> {
         let settings = self.invocation.settings;
-        let locate = |need: &bourn_project::JunctionNeed| junctions::staged(settings, &need.key);
+        let locate = |need: &bourn_project::JunctionNeed| junctions::staged(self, need);
         let machine = rustix::system::uname();
         let mut options = LoadOptions {
             directory: self.directory.to_path_buf(),
