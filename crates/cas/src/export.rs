@@ -4,12 +4,13 @@
 //! process, executable files with an executable bit wherever there is one for reading, modification times only
 //! where the tree has them. Hard links: the objects themselves. `bst` adds executable bits to the objects that it
 //! links, which changes them for every other tree; an executable file is copied here, read-only as the link was.
+//! What is staged for a sandbox has the modes and times that `bst` shows there instead.
 
 use crate::mode::{executable, mode, umask};
 use crate::store::Store;
 use crate::trouble::{Doing, io_error};
 use bourn_reapi::directory::Timestamp;
-use bourn_reapi::services::{ErrorKind, ExportOptions, ServiceResult};
+use bourn_reapi::services::{ErrorKind, ExportOptions, STAGED_TIME, ServiceResult};
 use bourn_reapi::{Cas, Digest, Directory, FileNode, NodeProperties, ServiceError};
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, OFlags, Timespec, Timestamps};
@@ -32,7 +33,8 @@ pub(crate) fn export_tree(
         let message = format!("the directory {} is not empty", into.display());
         return Err(ServiceError::new(ErrorKind::Invalid, message));
     }
-    Export { store, options, umask: umask() }.directory(root, into)
+    let mask = umask();
+    Export { store, options, umask: if options.staged { 0o022 } else { mask }, mask }.directory(root, into)
 }
 
 /// One export.
@@ -41,6 +43,8 @@ struct Export<'a> {
     options: &'a ExportOptions,
     /// Permissions that new files do not get.
     umask: u32,
+    /// Permissions that this process does not give.
+    mask: u32,
 }
 
 impl Export<'_> {
@@ -58,16 +62,30 @@ impl Export<'_> {
             .with_min_len(8)
             .try_for_each(|file| self.file(file, &path.join(&file.name)))?;
         for link in &directory.symlinks {
-            self.symlink(&link.target, &path.join(&link.name))?;
+            let path = path.join(&link.name);
+            self.symlink(&link.target, &path)?;
+            if self.options.staged {
+                self.set_time(&path, &link.node_properties)?;
+            }
         }
-        match mtime_of(&directory.node_properties) {
-            Some(time) => set_mtime(path, time),
-            None => Ok(()),
-        }
+        self.set_time(path, &directory.node_properties)
+    }
+
+    /// The time that a node shows, if it is not to be that of its creation.
+    fn time_of(&self, properties: &Option<NodeProperties>) -> Option<Timestamp> {
+        let staged = Timestamp { seconds: STAGED_TIME, nanos: 0 };
+        mtime_of(properties).or(self.options.staged.then_some(staged))
+    }
+
+    fn set_time(&self, path: &Path, properties: &Option<NodeProperties>) -> ServiceResult<()> {
+        self.time_of(properties).map_or(Ok(()), |time| set_mtime(path, time))
     }
 
     fn create(&self, path: &Path) -> ServiceResult<()> {
-        match rustix::fs::mkdirat(CWD, path, mode(0o777)) {
+        match rustix::fs::mkdirat(CWD, path, mode(if self.options.staged { 0o755 } else { 0o777 })) {
+            Ok(()) if self.options.staged && self.mask & 0o755 != 0 => {
+                rustix::fs::chmod(path, mode(0o755)).doing("cannot change the mode of", path)
+            }
             Err(Errno::EXIST)
                 if self.options.merge && path.symlink_metadata().is_ok_and(|found| found.is_dir()) =>
             {
@@ -90,7 +108,7 @@ impl Export<'_> {
         }
         let plain = if self.options.hardlinks && mtime.is_none() { 0o444 } else { 0o666 & !self.umask };
         self.copy(&digest, path, if node.is_executable { executable(plain) } else { plain })?;
-        mtime.map_or(Ok(()), |time| set_mtime(path, time))
+        self.set_time(path, &node.node_properties)
     }
 
     /// Links a file to its object. `false` where links are impossible and a copy has to do.
@@ -114,7 +132,7 @@ impl Export<'_> {
         let created = self.replacing(path, || rustix::fs::open(path, flags, mode(bits)));
         let to: File = created.doing("cannot create", path)?.into();
         copy_content(&from, &to, digest.size).doing("cannot write", path)?;
-        if bits & self.umask != 0 {
+        if bits & self.mask != 0 {
             rustix::fs::fchmod(&to, mode(bits)).doing("cannot change the mode of", path)?;
         }
         Ok(())

@@ -338,7 +338,7 @@ pub trait Source: Send + Sync {
     /// As for staging.
     fn init_workspace(&self, directory: &Path, context: &StageContext<'_>) -> Result<(), SourceError> {
         let tree = self.stage(context)?;
-        let options = ExportOptions { hardlinks: false, merge: true };
+        let options = ExportOptions { merge: true, ..ExportOptions::default() };
         Ok(context.cas.export_tree(&tree, directory, &options)?)
     }
 

@@ -114,6 +114,9 @@ pub struct ImportOptions {
     pub record_mtime: bool,
 }
 
+/// The modification time that files without one of their own have in a sandbox, in seconds: 2011-11-11 11:11:11 UTC.
+pub const STAGED_TIME: i64 = 1_321_009_871;
+
 /// How a tree of the store becomes a directory of the file system.
 #[derive(Clone, Debug, Default)]
 pub struct ExportOptions {
@@ -121,6 +124,9 @@ pub struct ExportOptions {
     pub hardlinks: bool,
     /// The destination may exist; its other content stays.
     pub merge: bool,
+    /// As a sandbox shows it, whatever this process' mask: files 0644 or 0755, directories 0755, and where the tree
+    /// has no modification time, [`STAGED_TIME`]. For copies.
+    pub staged: bool,
 }
 
 /// Content-addressed storage: blobs and trees by digest. Everything appears whole or not at all.

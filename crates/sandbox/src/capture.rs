@@ -4,12 +4,12 @@
 //! the store, all in one go, after the tree has been walked. Permissions come down to the executable bit of the owner;
 //! named pipes, sockets and devices are passed over, as `bst` does.
 
-use crate::root::{Cuts, Root, STAGED_TIME, shown};
-use crate::scratch::{names, open_directory, open_whatever_mode, trouble};
+use crate::root::{Cuts, Place, Root, c_text};
+use crate::scratch::{names, open_directory, open_whatever_mode, shown, trouble};
 use bourn_reapi::directory::{NodeProperties, Timestamp};
-use bourn_reapi::services::{ErrorKind, ImportOptions, ServiceResult};
+use bourn_reapi::services::{ErrorKind, ImportOptions, STAGED_TIME, ServiceResult};
 use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, FileNode, ServiceError, SymlinkNode};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, CWD, FileType, Stat, fgetxattr, readlinkat, statat};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
@@ -54,6 +54,28 @@ struct Beneath {
     known: Option<Arc<Directory>>,
 }
 
+/// A directory of the root.
+struct At<'a> {
+    /// The real directory; `None` when something else is there.
+    upper: Option<OwnedFd>,
+    /// Its path on the host.
+    path: Vec<u8>,
+    beneath: Beneath,
+    /// What was cut out here or below.
+    cuts: Option<&'a Cuts>,
+}
+
+impl At<'_> {
+    /// Whether this is, or is within, a directory that was cut out.
+    fn is_cut(&self) -> bool {
+        self.cuts.is_none_or(|cuts| cuts.cut.is_some())
+    }
+
+    fn failed(&self, error: Errno, doing: &str) -> ServiceError {
+        failed(error, doing, self.path.clone())
+    }
+}
+
 /// A directory on its way into the store.
 struct Found {
     directory: Directory,
@@ -65,50 +87,78 @@ struct Found {
 impl Capture<'_> {
     /// The tree at the place of that path, or `None` when there is no directory.
     pub(crate) fn output(&self, components: &[String]) -> ServiceResult<Option<Digest>> {
-        let upper = &self.root.upper;
-        let mut directory = open_directory(CWD, upper).map_err(|error| trouble(error, "cannot open", upper))?;
-        let mut path = upper.as_os_str().as_bytes().to_vec();
-        let mut beneath = self.top()?;
-        let mut cuts = Some(&self.root.cuts);
+        let mut at = self.top()?;
         for (index, name) in components.iter().enumerate() {
-            let text = crate::root::c_text(name.as_bytes())?;
-            cuts = cuts.and_then(|cuts| cuts.children.get(name));
-            path.push(b'/');
-            path.extend_from_slice(name.as_bytes());
-            match statat(&directory, &text, AtFlags::SYMLINK_NOFOLLOW) {
-                Err(Errno::NOENT) => return self.untouched(&beneath, &components[index..]),
-                Err(error) => return Err(failed(error, "cannot look at", path)),
-                Ok(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => return Ok(None),
-                Ok(_) => {}
+            if !self.descend(&mut at, name)? {
+                return self.untouched(&at.beneath, &components[index..]);
             }
-            directory = open_whatever_mode(&directory, &text)
-                .map_err(|error| failed(error, "cannot open", path.clone()))?;
-            beneath = self.step(&beneath, name, cuts, directory.as_fd())?;
+            if at.upper.is_none() {
+                return Ok(None);
+            }
         }
         let mut files = Vec::new();
-        let found = self.walk(&directory, &beneath, cuts, &mut path, &mut files)?;
+        let found = self.walk(&mut at, &mut files)?;
         let options = ImportOptions { consume: true, record_mtime: false };
         let nodes = self.cas.import_files(&files, &options)?;
         self.store(found, &nodes).map(Some)
     }
 
-    /// What is beneath the top of the upper layer.
-    fn top(&self) -> ServiceResult<Beneath> {
+    /// The top of the root.
+    fn top(&self) -> ServiceResult<At<'_>> {
+        let path = self.root.place.directory();
+        let upper = open_directory(CWD, &path).map_err(|error| trouble(error, "cannot open", &path))?;
         let input = Some(self.cas.directory(&self.input)?);
-        Ok(if self.root.layered {
-            Beneath { lower: input, known: None }
-        } else {
-            Beneath { lower: None, known: input }
-        })
+        let beneath = match self.root.place {
+            Place::Cuts(_) | Place::Upper(..) => Beneath { lower: input, known: None },
+            Place::Whole(..) => Beneath { lower: None, known: input },
+        };
+        let path = path.as_os_str().as_bytes().to_vec();
+        Ok(At { upper: Some(upper), path, beneath, cuts: Some(&self.root.cuts) })
+    }
+
+    /// Goes down to the entry of that name. Whether the upper layer holds anything there; if that is no directory,
+    /// `upper` is `None` afterwards.
+    fn descend(&self, at: &mut At<'_>, name: &str) -> ServiceResult<bool> {
+        let Some(upper) = &at.upper else { return Ok(true) };
+        let text = c_text(name.as_bytes())?;
+        let cuts = at.cuts.and_then(|cuts| cuts.children.get(name));
+        if !self.is_of_upper(at, cuts) {
+            return Ok(false);
+        }
+        let length = at.path.len();
+        at.path.push(b'/');
+        at.path.extend_from_slice(name.as_bytes());
+        let stat = match statat(upper, &text, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => {
+                at.path.truncate(length);
+                return Ok(false);
+            }
+            other => other.map_err(|error| at.failed(error, "cannot look at"))?,
+        };
+        let inner = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                Some(open_whatever_mode(upper, &text).map_err(|error| at.failed(error, "cannot open"))?)
+            }
+            _ => None,
+        };
+        at.beneath = self.below(&at.beneath, name, cuts, inner.as_ref())?;
+        (at.upper, at.cuts) = (inner, cuts);
+        Ok(true)
+    }
+
+    /// Whether an entry of the upper directory counts: of a root that was put together of parts, only what was cut out
+    /// and the way to it are real, the rest is there to be mounted upon.
+    fn is_of_upper(&self, at: &At<'_>, cuts: Option<&Cuts>) -> bool {
+        !matches!(self.root.place, Place::Cuts(_)) || cuts.is_some() || at.is_cut()
     }
 
     /// What is beneath the directory of that name.
-    fn step(
+    fn below(
         &self,
         beneath: &Beneath,
         name: &str,
         cuts: Option<&Cuts>,
-        upper: BorrowedFd<'_>,
+        upper: Option<&OwnedFd>,
     ) -> ServiceResult<Beneath> {
         if let Some(digest) = cuts.and_then(|cuts| cuts.cut) {
             // The empty directory need not be in the store.
@@ -117,7 +167,7 @@ impl Capture<'_> {
         }
         let lower = self.child(&beneath.lower, name)?;
         let known = self.child(&beneath.known, name)?;
-        Ok(Beneath { lower: lower.filter(|_| !is_opaque(upper)), known })
+        Ok(Beneath { lower: lower.filter(|_| !upper.is_some_and(is_opaque)), known })
     }
 
     fn child(&self, directory: &Option<Arc<Directory>>, name: &str) -> ServiceResult<Option<Arc<Directory>>> {
@@ -140,49 +190,53 @@ impl Capture<'_> {
     }
 
     /// Walks an upper directory, noting new files by path.
-    fn walk(
-        &self,
-        upper: &OwnedFd,
-        beneath: &Beneath,
-        cuts: Option<&Cuts>,
-        path: &mut Vec<u8>,
-        files: &mut Vec<PathBuf>,
-    ) -> ServiceResult<Found> {
+    fn walk(&self, at: &mut At<'_>, files: &mut Vec<PathBuf>) -> ServiceResult<Found> {
         let mut found = Found { directory: Directory::default(), children: Vec::new(), files: Vec::new() };
-        let directory = &mut found.directory;
-        let entries = names(upper).map_err(|error| failed(error, "cannot read", path.clone()))?;
-        if let Some(lower) = &beneath.lower {
-            keep_what_shows_through(directory, lower, &entries);
+        let Some(upper) = &at.upper else { return Ok(found) };
+        let mut entries = names(upper).map_err(|error| at.failed(error, "cannot read"))?;
+        entries.retain(|(name, _)| {
+            let cuts = at.cuts.and_then(|cuts| cuts.children.get(name.to_str().unwrap_or_default()));
+            self.is_of_upper(at, cuts)
+        });
+        if let Some(lower) = &at.beneath.lower {
+            keep_what_shows_through(&mut found.directory, lower, &entries);
         }
         for (name, _) in entries {
-            let length = path.len();
-            path.push(b'/');
-            path.extend_from_slice(name.to_bytes());
-            let text = name.to_str().map_err(|_| nameless(path))?;
-            let stat = statat(upper, &name, AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(|error| failed(error, "cannot look at", path.clone()))?;
-            match FileType::from_raw_mode(stat.st_mode) {
-                FileType::Directory => {
-                    let inner = open_whatever_mode(upper, &name)
-                        .map_err(|error| failed(error, "cannot open", path.clone()))?;
-                    let cuts = cuts.and_then(|cuts| cuts.children.get(text));
-                    let beneath = self.step(beneath, text, cuts, inner.as_fd())?;
-                    found.children.push((text.to_owned(), self.walk(&inner, &beneath, cuts, path, files)?));
-                }
-                FileType::RegularFile => match self.unchanged(beneath, text, &stat) {
-                    Some(node) => directory.files.push(node),
-                    None => {
-                        found.files.push((text.to_owned(), files.len(), self.properties(&stat)));
-                        files.push(shown(path.clone()));
-                    }
-                },
-                FileType::Symlink => directory.symlinks.push(link(upper, &name, text, path)?),
-                // A whiteout has done its work by hiding what was below; all else has no place in a tree.
-                _ => {}
-            }
-            path.truncate(length);
+            let length = at.path.len();
+            at.path.push(b'/');
+            at.path.extend_from_slice(name.to_bytes());
+            self.visit(at, &name, &mut found, files)?;
+            at.path.truncate(length);
         }
         Ok(found)
+    }
+
+    /// Takes in one entry of an upper directory; `at.path` is the entry's own.
+    fn visit(&self, at: &At<'_>, name: &CStr, found: &mut Found, files: &mut Vec<PathBuf>) -> ServiceResult<()> {
+        let Some(upper) = &at.upper else { return Ok(()) };
+        let text = name.to_str().map_err(|_| nameless(&at.path))?;
+        let stat = statat(upper, name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| at.failed(error, "cannot look at"))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                let inner = open_whatever_mode(upper, name).map_err(|error| at.failed(error, "cannot open"))?;
+                let cuts = at.cuts.and_then(|cuts| cuts.children.get(text));
+                let beneath = self.below(&at.beneath, text, cuts, Some(&inner))?;
+                let mut inner = At { upper: Some(inner), path: at.path.clone(), beneath, cuts };
+                found.children.push((text.to_owned(), self.walk(&mut inner, files)?));
+            }
+            FileType::RegularFile => match self.unchanged(&at.beneath, text, &stat) {
+                Some(node) => found.directory.files.push(node),
+                None => {
+                    found.files.push((text.to_owned(), files.len(), self.properties(&stat)));
+                    files.push(shown(at.path.clone()));
+                }
+            },
+            FileType::Symlink => found.directory.symlinks.push(link(upper, name, text, &at.path)?),
+            // A whiteout has done its work by hiding what was below; all else has no place in a tree.
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The node of a file that was laid out before the command ran and is as it was.
@@ -250,7 +304,7 @@ fn keep_what_shows_through(directory: &mut Directory, lower: &Directory, upper: 
 }
 
 /// Whether nothing shows through this directory of the upper layer.
-fn is_opaque(directory: BorrowedFd<'_>) -> bool {
+fn is_opaque(directory: &OwnedFd) -> bool {
     let mut value = [0; 1];
     matches!(fgetxattr(directory, c"user.overlay.opaque", &mut value), Ok(1) if value == *b"y")
 }

@@ -41,8 +41,10 @@ pub(crate) enum Step {
     Layer,
     /// Mounting the overlay.
     Overlay,
-    /// Opening the plain directory that is the root.
+    /// Mounting the directory that is the root.
     Root,
+    /// Mounting a part of the layers in the root.
+    Part,
     /// Changing the root.
     Enter,
     /// `/proc`.
@@ -68,13 +70,14 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [Step; 17] = [
+    const ALL: [Step; 18] = [
         Step::Orders,
         Step::Identity,
         Step::Network,
         Step::Layer,
         Step::Overlay,
         Step::Root,
+        Step::Part,
         Step::Enter,
         Step::Proc,
         Step::Device,
@@ -200,6 +203,7 @@ pub(crate) fn live(orders: &[u8], wires: &Wires<'_>) -> ! {
 /// Prepares the sandbox and starts the command.
 fn prepare(orders: &mut Reader<'_>, wires: &Wires<'_>) -> Result<(Pid, OwnedFd), Failure> {
     close_all_but(wires);
+    kernel::reset_signals();
     identify(orders)?;
     mount::mount_all(orders)?;
     let events = kernel::child_events().map_err(at(Step::Process, c"signalfd"))?;

@@ -2,14 +2,18 @@
 
 use crate::capture::{Capture, Moment};
 use crate::child::{self, Failure, Report, Step};
+use crate::guard;
+use crate::layers::Exported;
 use crate::namespace::{self, Sandboxed};
-use crate::orders::{Base, Bind, Orders};
+use crate::orders::{Bind, Orders};
 use crate::probe;
-use crate::root::{self, Layers, Root, c_path, c_text, components};
-use crate::scratch::{self, Scratch, Sweeper, trouble};
+use crate::root::{Layout, Places, Root, c_path, c_text, components};
+use crate::scratch::{self, trouble};
 use bourn_reapi::command::EnvironmentVariable;
-use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ExportOptions, ServiceResult, Streams};
-use bourn_reapi::{Cas, Digest, Executor, ServiceError};
+use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ServiceResult, Streams};
+use bourn_reapi::{Cas, Executor, ServiceError};
+use crate::spawner::Spawner;
+use crate::sweeper::{Pool, Sweeper};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, Timespec};
@@ -31,7 +35,11 @@ const PATIENCE: i64 = 20_000_000;
 /// Runs commands on this machine, each in namespaces of its own.
 pub struct LocalExecutor {
     cas: Arc<dyn Cas>,
-    build_directory: PathBuf,
+    directory: PathBuf,
+    /// Paths below `/proc` that sandboxes must not write to.
+    guarded: Vec<CString>,
+    spawner: Spawner,
+    pool: Pool,
     sweeper: Sweeper,
     running: Mutex<Running>,
 }
@@ -45,15 +53,19 @@ struct Running {
 }
 
 impl LocalExecutor {
-    /// An executor that takes trees from `cas` and keeps its private files in `build_directory`, which should be on
-    /// the file system of the store. Removes there what killed processes left behind.
-    pub fn new(cas: Arc<dyn Cas>, build_directory: &Path) -> ServiceResult<LocalExecutor> {
-        std::fs::create_dir_all(build_directory)
-            .map_err(|error| ServiceError::io(&error, "cannot create", build_directory))?;
-        let build_directory = std::path::absolute(build_directory)
-            .map_err(|error| ServiceError::io(&error, "cannot find", build_directory))?;
-        scratch::remove_abandoned(&build_directory)?;
-        Ok(LocalExecutor { cas, build_directory, sweeper: Sweeper::new(), running: Mutex::default() })
+    /// An executor that takes trees from `cas` and keeps its private files in `directory`, which should be on the file
+    /// system of the store. Removes there what killed processes left behind.
+    ///
+    /// Make it early, while this process has little memory: it splits off a small process that makes the sandboxes.
+    pub fn new(cas: Arc<dyn Cas>, directory: &Path) -> ServiceResult<LocalExecutor> {
+        let failed = |error| ServiceError::io(&error, "cannot create", directory);
+        std::fs::create_dir_all(directory).map_err(failed)?;
+        let directory = std::path::absolute(directory).map_err(failed)?;
+        scratch::remove_abandoned(&directory)?;
+        let pool = Pool::default();
+        let sweeper = Sweeper::new(pool.clone());
+        let (guarded, spawner) = (guard::guarded()?, Spawner::new());
+        Ok(LocalExecutor { cas, directory, guarded, spawner, pool, sweeper, running: Mutex::default() })
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -75,18 +87,17 @@ impl LocalExecutor {
 
     fn execute_in(
         &self,
-        scratch: &Scratch,
+        root: &Root,
         execution: &Execution,
         log: &mut dyn Write,
         cancel: &Cancel,
+        ended: &mut Option<Sandboxed>,
     ) -> ServiceResult<Executed> {
-        let layers = Exported { cas: &self.cas };
-        let root = root::lay_out(&self.cas, execution, scratch, &layers)?;
         let outputs = output_paths(execution)?;
         let started = Moment::now();
-        let exit_code = self.run(&orders(execution, &root)?, execution, log, cancel)?;
+        let exit_code = self.run(&orders(execution, root, &self.guarded)?, execution, log, cancel, ended)?;
         let times = execution.command.output_node_properties.iter().any(|property| property == "mtime");
-        let capture = Capture { cas: &self.cas, root: &root, input: execution.input_root, started, times };
+        let capture = Capture { cas: &self.cas, root, input: execution.input_root, started, times };
         let outputs = outputs.iter().map(|path| capture.output(path)).collect::<Result<_, _>>()?;
         Ok(Executed { exit_code, outputs })
     }
@@ -97,6 +108,7 @@ impl LocalExecutor {
         execution: &Execution,
         log: &mut dyn Write,
         cancel: &Cancel,
+        ended: &mut Option<Sandboxed>,
     ) -> ServiceResult<i32> {
         let orders = orders.encode();
         let (sandbox, output) = match execution.streams {
@@ -110,11 +122,12 @@ impl LocalExecutor {
                 let (output, theirs) = pipe_with(PipeFlags::CLOEXEC)
                     .map_err(|error| trouble(error, "cannot make a pipe for", Path::new("the output of a command")))?;
                 let streams = [input.as_fd(), theirs.as_fd(), theirs.as_fd()];
-                (namespace::split(&orders, streams, execution.network).map_err(probe::not_split)?, Some(output))
+                (self.spawner.spawn(&orders, streams, execution.network).map_err(probe::not_split)?, Some(output))
             }
         };
         let sandbox = self.register(sandbox);
         let report = attend(&sandbox.sandbox, output, log, cancel)?;
+        *ended = sandbox.into_inner();
         match report {
             Some(Report::Ended { status, crowded }) => {
                 if crowded {
@@ -131,9 +144,12 @@ impl LocalExecutor {
 
 impl Executor for LocalExecutor {
     fn execute(&self, execution: &Execution, log: &mut dyn Write, cancel: &Cancel) -> ServiceResult<Executed> {
-        let scratch = Scratch::new(&self.build_directory)?;
-        let executed = self.execute_in(&scratch, execution, log, cancel);
-        self.sweeper.sweep(None, scratch);
+        let layers = Exported { cas: &self.cas, directory: self.directory.join("layers"), overlaid: true };
+        let places = Places { directory: &self.directory, pool: &self.pool, layers: &layers };
+        let root = Layout { cas: &self.cas, execution, places: &places }.lay_out()?;
+        let mut ended = None;
+        let executed = self.execute_in(&root, execution, log, cancel, &mut ended);
+        self.sweeper.sweep(ended, root.place.litter());
         executed
     }
 
@@ -152,28 +168,18 @@ struct Registered<'a> {
     sandbox: Arc<Sandboxed>,
 }
 
-impl Drop for Registered<'_> {
-    fn drop(&mut self) {
-        self.executor.running().sandboxes.remove(&self.number);
+impl Registered<'_> {
+    /// The sandbox, unless it is being suspended at this moment.
+    fn into_inner(self) -> Option<Sandboxed> {
+        let sandbox = self.sandbox.clone();
+        drop(self);
+        Arc::into_inner(sandbox)
     }
 }
 
-/// Layers that are exported for each execution anew.
-struct Exported<'a> {
-    cas: &'a Arc<dyn Cas>,
-}
-
-impl Layers for Exported<'_> {
-    fn base(&self, tree: &Digest, _execution: &Execution, scratch: &Scratch, upper: &Path) -> ServiceResult<Base> {
-        let lower = scratch.make("lower", 0o755)?;
-        let work = scratch.make("work", 0o755)?;
-        self.cas.export_tree(tree, &lower, &ExportOptions { hardlinks: true, merge: true })?;
-        Ok(Base::Overlay {
-            layers: vec![c_path(&lower)?],
-            content: Vec::new(),
-            upper: c_path(upper)?,
-            work: c_path(&work)?,
-        })
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        self.executor.running().sandboxes.remove(&self.number);
     }
 }
 
@@ -187,7 +193,7 @@ fn output_paths(execution: &Execution) -> ServiceResult<Vec<Vec<String>>> {
 }
 
 /// Writes down what the first process has to do.
-fn orders(execution: &Execution, root: &Root) -> ServiceResult<Orders> {
+fn orders(execution: &Execution, root: &Root, guarded: &[CString]) -> ServiceResult<Orders> {
     let command = &execution.command;
     let user = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
@@ -200,10 +206,9 @@ fn orders(execution: &Execution, root: &Root) -> ServiceResult<Orders> {
         loopback: !execution.network,
         session: !inherit,
         base: root.base.clone(),
-        attach: c_path(&root.attach)?,
         terminal: if inherit { terminal() } else { None },
         binds: binds(execution)?,
-        guarded: if user == 0 { guarded()? } else { Vec::new() },
+        guarded: guarded.to_vec(),
         freeze: root.freeze.clone(),
         programs: programs(execution)?,
         arguments: command.arguments.iter().map(|argument| c_text(argument.as_bytes())).collect::<Result<_, _>>()?,
@@ -223,27 +228,6 @@ fn binds(execution: &Execution) -> ServiceResult<Vec<Bind>> {
 /// The terminal of this process, if it has one.
 fn terminal() -> Option<CString> {
     rustix::termios::ttyname(rustix::stdio::stdin(), Vec::new()).ok()
-}
-
-/// What of `/proc` the superuser of the host may write to without any capability, and a sandbox must not.
-///
-/// A sandbox that was started by the superuser is still that user where the kernel looks at ids instead of
-/// capabilities, as it does for the files of `/proc/sys`.
-fn guarded() -> ServiceResult<Vec<CString>> {
-    use std::os::unix::fs::PermissionsExt;
-    let proc = Path::new("/proc");
-    let failed = |error| ServiceError::io(&error, "cannot read", proc);
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(proc).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let Ok(metadata) = entry.path().symlink_metadata() else { continue }; // a process that has ended
-        let of_process = entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
-        let writable = metadata.is_file() && metadata.permissions().mode() & 0o222 != 0;
-        if (metadata.is_dir() && !of_process) || writable {
-            paths.push(c_path(&entry.path())?);
-        }
-    }
-    Ok(paths)
 }
 
 /// The files that may be the program, in the order in which a shell would try them.

@@ -86,10 +86,49 @@ pub(crate) fn split(namespaces: c_int, announced: bool) -> Result<Side, Errno> {
     }
 }
 
+/// Lets every signal do again what it does by default; what a parent ignores would stay ignored in every program.
+pub(crate) fn reset_signals() {
+    // All zeroes is the kernel's own form of the default, larger than the kernel reads on any machine.
+    let default = [0_u64; 8];
+    for signal in 1..=64 {
+        // SAFETY: the kernel only reads; it refuses the signals that cannot be changed. The C library's own function
+        // would leave out the two signals that it keeps for itself.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), 0usize, 8usize) };
+    }
+}
+
+/// Has the kernel reap the children of this process.
+pub(crate) fn ignore_children() {
+    // SAFETY: takes plain values.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+}
+
+/// Maps `length` bytes of a file for reading, for good.
+pub(crate) fn map_file(file: impl AsFd, length: usize) -> Result<&'static [u8], Errno> {
+    use rustix::mm::{MapFlags, ProtFlags, mmap};
+    if length == 0 {
+        return Ok(&[]);
+    }
+    // SAFETY: a fresh mapping that is never removed. The file is sealed in memory, and its only other holder has
+    // written it before it was passed on.
+    unsafe {
+        let memory = mmap(std::ptr::null_mut(), length, ProtFlags::READ, MapFlags::PRIVATE, file, 0)?;
+        Ok(std::slice::from_raw_parts(memory.cast::<u8>(), length))
+    }
+}
+
 /// Ends this process at once, running no destructors and no exit handlers.
 pub(crate) fn leave(status: c_int) -> ! {
     // SAFETY: has no preconditions.
     unsafe { libc::_exit(status) }
+}
+
+/// Waits for the end of a child that was split off unannounced.
+pub(crate) fn reap(process: &OwnedFd) {
+    use rustix::process::{WaitId, WaitIdOptions, waitid};
+    // `__WALL`: such a child is not waited for otherwise.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::from_bits_retain(libc::__WALL as u32);
+    while let Err(Errno::INTR) = waitid(WaitId::PidFd(process.as_fd()), options) {}
 }
 
 /// What [`start`] needs to know of the program, as the kernel wants it.

@@ -14,12 +14,17 @@
 mod capture;
 mod child;
 mod execute;
+mod guard;
 mod kernel;
+mod layers;
 mod mount;
 mod namespace;
 mod orders;
 mod probe;
 mod root;
 mod scratch;
+mod slot;
+mod spawner;
+mod sweeper;
 
 pub use execute::LocalExecutor;

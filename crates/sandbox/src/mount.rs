@@ -5,7 +5,7 @@
 
 use crate::child::{Failure, Step, at};
 use crate::kernel::{self, List};
-use crate::orders::{DIRECTORY, FREEZE_ALL_BUT, FREEZE_ENTRIES, OVERLAY, Reader};
+use crate::orders::{DIRECTORY, OVERLAY, PARTS, Reader};
 use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, symlinkat};
 use rustix::io::Errno;
@@ -47,7 +47,7 @@ pub(crate) fn mount_all(orders: &mut Reader<'_>) -> Result<(), Failure> {
     let root = base(orders)?;
     let no_devices = MountAttrFlags::MOUNT_ATTR_NODEV;
     let proc = fresh(c"proc", &[], no_devices | MountAttrFlags::MOUNT_ATTR_NOEXEC).map_err(at(Step::Proc, c"/proc"))?;
-    enter(&root, orders)?;
+    enter(&root)?;
     put(&proc, c"/proc").map_err(at(Step::Proc, c"/proc"))?;
     guard(orders)?;
     freeze(orders, &root)?;
@@ -87,45 +87,107 @@ fn make_read_only(path: &CStr) -> Result<(), Errno> {
     put(&mount, path)
 }
 
-/// The mount that will be `/`.
+/// Flags of every root.
+const PLAIN: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
+
+/// The mount that will be `/`, mounted somewhere on the host's tree, as the kernel asks of it.
 fn base(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
     match orders.number() {
+        Some(PARTS) => parts(orders),
         Some(OVERLAY) => overlay(orders),
         Some(DIRECTORY) => {
             let path = orders.text().ok_or(Failure::MALFORMED)?;
-            let mount = take(path, true).map_err(at(Step::Root, path))?;
-            let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-            kernel::set_mount_attributes(&mount, attributes.bits().into(), true).map_err(at(Step::Root, path))?;
-            Ok(mount)
+            plain(path, PLAIN, path).map_err(at(Step::Root, path))
         }
         _ => Err(Failure::MALFORMED),
     }
 }
 
+/// A directory, mounted on `attach` with these flags.
+fn plain(path: &CStr, attributes: MountAttrFlags, attach: &CStr) -> Result<OwnedFd, Errno> {
+    let mount = take(path, true)?;
+    kernel::set_mount_attributes(&mount, attributes.bits().into(), true)?;
+    put(&mount, attach)?;
+    Ok(mount)
+}
+
+/// A directory in which parts of the layers are mounted.
+fn parts(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
+    let read_only = PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY;
+    let mut layers = *orders;
+    let count = skip_list(orders)?;
+    let content = skip_list(orders)?;
+    let lower = orders.text().ok_or(Failure::MALFORMED)?;
+    let lower = if count == 1 && content == 0 {
+        layers.number();
+        let layer = layers.text().ok_or(Failure::MALFORMED)?;
+        plain(layer, read_only, lower).map_err(at(Step::Layer, layer))?
+    } else {
+        let context = overlay_of(&mut layers)?;
+        let mount = finish_overlay(&context, read_only, lower)?;
+        put(&mount, lower).map_err(at(Step::Overlay, lower))?;
+        mount
+    };
+    let path = orders.text().ok_or(Failure::MALFORMED)?;
+    let root = plain(path, PLAIN, path).map_err(at(Step::Root, path))?;
+    let count = orders.number().ok_or(Failure::MALFORMED)?;
+    for _ in 0..count {
+        let part = orders.text().ok_or(Failure::MALFORMED)?;
+        put_part(&lower, &root, part).map_err(at(Step::Part, part))?;
+    }
+    Ok(root)
+}
+
+/// Mounts what is at `part` of `lower` at the same place of `root`.
+fn put_part(lower: &OwnedFd, root: &OwnedFd, part: &CStr) -> Result<(), Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    let mount = open_tree(lower, part, flags)?;
+    move_mount(&mount, c"", root, part, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+/// Passes over a list of texts; how many there were.
+fn skip_list(orders: &mut Reader<'_>) -> Result<u32, Failure> {
+    let count = orders.number().ok_or(Failure::MALFORMED)?;
+    for _ in 0..count {
+        orders.text().ok_or(Failure::MALFORMED)?;
+    }
+    Ok(count)
+}
+
+/// An overlay with a private upper layer.
 fn overlay(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
+    let context = overlay_of(orders)?;
+    for key in [c"upperdir", c"workdir"] {
+        let path = orders.text().ok_or(Failure::MALFORMED)?;
+        set_directory(&context, key, path).map_err(at(Step::Layer, path))?;
+    }
+    let attach = orders.text().ok_or(Failure::MALFORMED)?;
+    // Nobody waits for what is in a build's directory to reach the disk: this spares flushing all of it at the end.
+    fsconfig_set_flag(&context, c"volatile").map_err(at(Step::Overlay, attach))?;
+    let mount = finish_overlay(&context, PLAIN, attach)?;
+    put(&mount, attach).map_err(at(Step::Overlay, attach))?;
+    Ok(mount)
+}
+
+/// An overlay of the layers and the directories with content.
+fn overlay_of(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
     let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(at(Step::Overlay, c"overlay"))?;
-    let context = &context;
-    fsconfig_set_string(context, c"source", c"overlay").map_err(at(Step::Overlay, c"overlay"))?;
-    let mut upmost: Option<&CStr> = None;
+    fsconfig_set_string(&context, c"source", c"overlay").map_err(at(Step::Overlay, c"overlay"))?;
+    // The only kind of attributes that an unprivileged overlay may use.
+    fsconfig_set_flag(&context, c"userxattr").map_err(at(Step::Overlay, c"userxattr"))?;
     for key in [c"lowerdir+", c"datadir+"] {
         let count = orders.number().ok_or(Failure::MALFORMED)?;
         for _ in 0..count {
             let path = orders.text().ok_or(Failure::MALFORMED)?;
-            upmost.get_or_insert(path);
-            set_directory(context, key, path).map_err(at(Step::Layer, path))?;
+            set_directory(&context, key, path).map_err(at(Step::Layer, path))?;
         }
     }
-    for key in [c"upperdir", c"workdir"] {
-        let path = orders.text().ok_or(Failure::MALFORMED)?;
-        set_directory(context, key, path).map_err(at(Step::Layer, path))?;
-    }
-    let subject = upmost.unwrap_or(c"overlay");
-    // `userxattr` is what an unprivileged overlay has to use; `volatile` spares flushing the whole disk at the end.
-    for flag in [c"userxattr", c"volatile"] {
-        fsconfig_set_flag(context, flag).map_err(at(Step::Overlay, subject))?;
-    }
-    fsconfig_create(context).map_err(|error| at(Step::Overlay, subject)(error).with_note_from(context))?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+    Ok(context)
+}
+
+fn finish_overlay(context: &OwnedFd, attributes: MountAttrFlags, subject: &CStr) -> Result<OwnedFd, Failure> {
+    let created = fsconfig_create(context);
+    created.map_err(|error| at(Step::Overlay, subject)(error).with_note_from(context))?;
     fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(at(Step::Overlay, subject))
 }
 
@@ -147,14 +209,12 @@ fn descriptor_path<'a>(descriptor: &OwnedFd, buffer: &'a mut [u8; 32]) -> &'a CS
 }
 
 /// Makes `root` the root of this process, with nothing of the host left behind it.
-fn enter(root: &OwnedFd, orders: &mut Reader<'_>) -> Result<(), Failure> {
-    let attach = orders.text().ok_or(Failure::MALFORMED)?;
-    let entered = put(root, attach)
-        .and_then(|()| rustix::process::fchdir(root))
+fn enter(root: &OwnedFd) -> Result<(), Failure> {
+    let entered = rustix::process::fchdir(root)
         .and_then(|()| rustix::process::pivot_root(c".", c"."))
         .and_then(|()| unmount(c".", UnmountFlags::DETACH))
         .and_then(|()| rustix::process::chdir(c"/"));
-    entered.map_err(at(Step::Enter, attach))
+    entered.map_err(at(Step::Enter, c""))
 }
 
 /// Makes parts of `/proc` read-only. What the kernel lacks is passed over.
@@ -172,22 +232,16 @@ fn guard(orders: &mut Reader<'_>) -> Result<(), Failure> {
 
 /// Makes read-only what is not to be written to.
 fn freeze(orders: &mut Reader<'_>, root: &OwnedFd) -> Result<(), Failure> {
-    let mode = orders.number().ok_or(Failure::MALFORMED)?;
+    if orders.number().ok_or(Failure::MALFORMED)? == 0 {
+        return Ok(());
+    }
     let count = orders.number().ok_or(Failure::MALFORMED)?;
     for _ in 0..count {
         let path = orders.text().ok_or(Failure::MALFORMED)?;
-        let done = if mode == FREEZE_ENTRIES {
-            make_read_only(path)
-        } else {
-            take(path, true).and_then(|mount| put(&mount, path))
-        };
-        done.map_err(at(Step::Freeze, path))?;
+        take(path, true).and_then(|mount| put(&mount, path)).map_err(at(Step::Freeze, path))?;
     }
-    if mode == FREEZE_ALL_BUT {
-        let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY.bits().into();
-        kernel::set_mount_attributes(root, read_only, false).map_err(at(Step::Freeze, c"/"))?;
-    }
-    Ok(())
+    let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY.bits().into();
+    kernel::set_mount_attributes(root, read_only, false).map_err(at(Step::Freeze, c"/"))
 }
 
 fn devices_directory(devices: &mut [Option<OwnedFd>], terminal: Option<OwnedFd>) -> Result<(), Failure> {

@@ -2,13 +2,15 @@
 
 use crate::child::{self, REPORT, Report, Wires};
 use crate::kernel::{self, Side, SignalsBlocked};
+use crate::spawner::control_socket;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
-use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::process::{Signal, pidfd_send_signal};
 
 /// The namespaces of every sandbox; the network is the only one that may be shared with the host.
-const NAMESPACES: i32 = libc::CLONE_NEWUSER
+pub(crate) const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWIPC
@@ -19,21 +21,29 @@ const NAMESPACES: i32 = libc::CLONE_NEWUSER
 pub(crate) struct Sandboxed {
     process: OwnedFd,
     control: OwnedFd,
+    /// Whether the first process is a child of ours, so that it has to be reaped.
+    child: bool,
 }
 
-/// Starts a sandbox that carries out `orders` (see [`crate::orders::Orders::encode`]).
+/// Starts a sandbox that carries out `orders` (see [`crate::orders::Orders::encode`]) directly from this process, so
+/// that it belongs to the same session and may use its terminal.
 pub(crate) fn split(orders: &[u8], streams: [BorrowedFd<'_>; 3], network: bool) -> Result<Sandboxed, Errno> {
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let (ours, theirs) = control_socket()?;
     let namespaces = NAMESPACES | if network { 0 } else { libc::CLONE_NEWNET };
     let wires = Wires { control: theirs.as_fd(), streams: streams.map(|stream| stream.as_raw_fd()) };
     let _blocked = SignalsBlocked::new();
     match kernel::split(namespaces, false)? {
         Side::Child => child::live(orders, &wires),
-        Side::Parent(process) => Ok(Sandboxed { process, control: ours }),
+        Side::Parent(process) => Ok(Sandboxed::new(process, ours, true)),
     }
 }
 
 impl Sandboxed {
+    /// What is known of a sandbox: its first process, the socket to it, and whether that process is a child of ours.
+    pub(crate) fn new(process: OwnedFd, control: OwnedFd, child: bool) -> Sandboxed {
+        Sandboxed { process, control, child }
+    }
+
     /// Becomes readable when there is a report.
     pub(crate) fn control(&self) -> BorrowedFd<'_> {
         self.control.as_fd()
@@ -60,10 +70,12 @@ impl Sandboxed {
     }
 
     /// Waits until nothing of the sandbox is left, mounts included.
-    pub(crate) fn wait(&self) {
-        // `__WALL`: the process was made without a signal for its end.
-        let options = WaitIdOptions::EXITED | WaitIdOptions::from_bits_retain(0x4000_0000);
-        while let Err(Errno::INTR) = waitid(WaitId::PidFd(self.process.as_fd()), options) {}
+    fn wait(&self) {
+        if self.child {
+            return kernel::reap(&self.process);
+        }
+        let mut ended = [PollFd::new(&self.process, PollFlags::IN)];
+        while let Err(Errno::INTR) = poll(&mut ended, None) {}
     }
 }
 

@@ -9,7 +9,20 @@ use std::ffi::{CStr, CString};
 /// How `/` comes to be.
 #[derive(Clone, Debug)]
 pub(crate) enum Base {
-    /// An overlay: layers (uppermost first), directories that only hold content, and the two private directories.
+    /// A directory, with parts of read-only layers mounted in it.
+    Parts {
+        /// The directory.
+        root: CString,
+        /// The layers, uppermost first. Never empty.
+        layers: Vec<CString>,
+        /// Directories that hold file content that layers refer to by path.
+        content: Vec<CString>,
+        /// An empty directory, where the layers are put together.
+        lower: CString,
+        /// Relative paths, each mounted from the layers to the same place of the root.
+        parts: Vec<CString>,
+    },
+    /// An overlay with a private upper layer.
     Overlay {
         /// Read-only layers, uppermost first. Never empty.
         layers: Vec<CString>,
@@ -19,6 +32,8 @@ pub(crate) enum Base {
         upper: CString,
         /// The kernel's scratch space beside `upper`.
         work: CString,
+        /// An empty directory of the host on which the overlay is mounted before it becomes `/`.
+        attach: CString,
     },
     /// A directory with real files, for hosts without overlay mounts.
     Directory(CString),
@@ -27,10 +42,8 @@ pub(crate) enum Base {
 /// What of the root becomes read-only.
 #[derive(Clone, Debug)]
 pub(crate) enum Freeze {
-    /// Nothing.
+    /// Nothing beyond what is so already.
     Nothing,
-    /// These paths. What is writable stays one file system, in which files can be renamed and linked across.
-    Entries(Vec<CString>),
     /// Everything but these directories, each of which becomes a file system of its own.
     AllBut(Vec<CString>),
 }
@@ -61,8 +74,6 @@ pub(crate) struct Orders {
     pub(crate) session: bool,
     /// How `/` comes to be.
     pub(crate) base: Base,
-    /// An empty directory of the host on which `/` is mounted before it becomes `/`.
-    pub(crate) attach: CString,
     /// The caller's terminal, shown as `/dev/console`.
     pub(crate) terminal: Option<CString>,
     /// Host files and directories.
@@ -92,27 +103,35 @@ impl Orders {
         binds(&mut out, &self.binds);
         texts(&mut out, self.terminal.as_slice());
         match &self.base {
-            Base::Overlay { layers, content, upper, work } => {
+            Base::Parts { root, layers, content, lower, parts } => {
+                number(&mut out, PARTS);
+                texts(&mut out, layers);
+                texts(&mut out, content);
+                text(&mut out, lower);
+                text(&mut out, root);
+                texts(&mut out, parts);
+            }
+            Base::Overlay { layers, content, upper, work, attach } => {
                 number(&mut out, OVERLAY);
                 texts(&mut out, layers);
                 texts(&mut out, content);
                 text(&mut out, upper);
                 text(&mut out, work);
+                text(&mut out, attach);
             }
             Base::Directory(path) => {
                 number(&mut out, DIRECTORY);
                 text(&mut out, path);
             }
         }
-        text(&mut out, &self.attach);
         texts(&mut out, &self.guarded);
-        let (frozen, thawed) = match &self.freeze {
-            Freeze::Nothing => (0, &[] as &[CString]),
-            Freeze::Entries(entries) => (FREEZE_ENTRIES, entries.as_slice()),
-            Freeze::AllBut(directories) => (FREEZE_ALL_BUT, directories.as_slice()),
-        };
-        number(&mut out, frozen);
-        texts(&mut out, thawed);
+        match &self.freeze {
+            Freeze::Nothing => number(&mut out, 0),
+            Freeze::AllBut(spared) => {
+                number(&mut out, 1);
+                texts(&mut out, spared);
+            }
+        }
         number(&mut out, u32::from(self.session));
         text(&mut out, &self.directory);
         texts(&mut out, &self.arguments);
@@ -126,10 +145,8 @@ impl Orders {
 pub(crate) const OVERLAY: u32 = 1;
 /// Marks a plain directory as the base.
 pub(crate) const DIRECTORY: u32 = 2;
-/// Marks a list of paths to freeze.
-pub(crate) const FREEZE_ENTRIES: u32 = 1;
-/// Marks a list of paths to spare while all else is frozen.
-pub(crate) const FREEZE_ALL_BUT: u32 = 2;
+/// Marks parts of layers as the base.
+pub(crate) const PARTS: u32 = 3;
 
 fn number(out: &mut Vec<u8>, value: u32) {
     out.extend_from_slice(&value.to_le_bytes());

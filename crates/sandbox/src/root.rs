@@ -1,41 +1,43 @@
 //! The root of one sandbox: which parts of the input tree come from shared layers, which are real files of its own.
 //!
-//! A build writes to a few directories, and moves directories about in them. The kernel refuses to move a directory
-//! of a lower layer, so the directories that a command may write to are laid out as real files in the upper one, and
-//! the tree without them becomes the lower one. That tree is also what many elements have in common.
+//! Most commands may only write to a few directories. Then the root is a plain directory with little in it: those
+//! directories, filled with what the tree has there, and an empty one for each other part of the tree, upon which that
+//! part of the layers is mounted read-only. So the command writes to the disk directly, can rename and link across all
+//! that it may write to, and no private layer has to be set up, which takes the kernel longer than everything else.
+//!
+//! A command that may write everywhere gets an overlay with a private upper layer.
 
+use crate::layers::{Layers, Stack};
 use crate::orders::{Base, Freeze};
 use crate::scratch::{Scratch, trouble};
-use bourn_reapi::services::{ErrorKind, Execution, ExportOptions, ServiceResult};
+use crate::slot::{Entry, Skeleton, Slot};
+use crate::sweeper::{Litter, Pool};
+use bourn_reapi::services::{ErrorKind, Execution, ExportOptions, STAGED_TIME, ServiceResult};
 use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, ServiceError};
-use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps, chmod, mkdirat, utimensat};
+use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps, mkdirat, utimensat};
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The time that every staged file shows: 2011-11-11 11:11:11 UTC, as `bst` shows it.
-pub(crate) const STAGED_TIME: i64 = 1_321_009_871;
-
-/// Directories that a sandbox mounts something on.
+/// What is mounted in every sandbox.
 const MOUNT_POINTS: [&str; 3] = ["dev", "proc", "tmp"];
 
-/// More read-only entries than this, and the writable directories are mounted instead (see [`Freeze`]).
-const FROZEN_LIMIT: usize = 128;
+/// More parts of the tree than this are not mounted one by one.
+const PARTS: usize = 128;
 
 /// The directories that are cut out of the input tree, by component.
 #[derive(Default, Debug)]
 pub(crate) struct Cuts {
-    /// What was staged here, when this is one of the directories; then it has no `children`.
+    /// What the tree has here, when this is one of the directories; then it has no `children`.
     pub(crate) cut: Option<Digest>,
     /// What is below, when this is on the way to one of them.
     pub(crate) children: BTreeMap<String, Cuts>,
 }
 
 impl Cuts {
-    /// The directories that an execution may write to. Empty when it may write everywhere: then a cut would only
-    /// make the layers less alike.
+    /// The directories that an execution may write to. Empty when it may write everywhere.
     fn wanted(execution: &Execution) -> ServiceResult<Cuts> {
         let mut cuts = Cuts::default();
         for path in &execution.writable {
@@ -65,11 +67,10 @@ impl Cuts {
     }
 }
 
-/// The components of a normal absolute path.
+/// The components of an absolute path, normal.
 pub(crate) fn components(path: &str) -> ServiceResult<Vec<String>> {
-    let relative = path.strip_prefix('/').unwrap_or(path);
     let mut components = Vec::new();
-    for component in relative.split('/') {
+    for component in path.split('/') {
         match component {
             "" | "." => {}
             ".." => {
@@ -99,168 +100,373 @@ pub(crate) fn c_text(text: &[u8]) -> ServiceResult<CString> {
     })
 }
 
+/// Where the private files of executions are.
+pub(crate) struct Places<'a> {
+    /// The directory for all of them.
+    pub(crate) directory: &'a Path,
+    /// Slots that are ready.
+    pub(crate) pool: &'a Pool,
+    /// Where layers come from.
+    pub(crate) layers: &'a dyn Layers,
+}
+
 /// The root of one sandbox, ready to be mounted.
 pub(crate) struct Root {
     /// What the kernel is told.
     pub(crate) base: Base,
-    /// Where the root is attached before it becomes one.
-    pub(crate) attach: PathBuf,
-    /// What is written ends up here.
-    pub(crate) upper: PathBuf,
-    /// Whether `upper` is only what differs from the input tree, or all of it.
-    pub(crate) layered: bool,
-    /// What was cut out of the input tree and laid out in `upper`.
-    pub(crate) cuts: Cuts,
-    /// What is read-only.
+    /// What becomes read-only after that.
     pub(crate) freeze: Freeze,
+    /// How it lies on the disk.
+    pub(crate) place: Place,
+    /// What was cut out of the input tree and laid out as real files.
+    pub(crate) cuts: Cuts,
+    /// Keeps the layers.
+    pub(crate) stack: Stack,
 }
 
-/// Lays out the root of `execution` in `scratch`.
-pub(crate) fn lay_out(
-    cas: &Arc<dyn Cas>,
-    execution: &Execution,
-    scratch: &Scratch,
-    layers: &dyn Layers,
-) -> ServiceResult<Root> {
-    let input = cas.directory(&execution.input_root)?;
-    let mut cuts = Cuts::wanted(execution)?;
-    let remaining = if cuts.is_empty() {
-        execution.input_root
-    } else {
-        let carved = carve(cas, &input, &mut cuts)?;
-        cas.write_directory(&carved)?
-    };
-    let frozen = execution.root_read_only && !cuts.is_empty();
-    let attach = scratch.make("root", 0o755)?;
-    let upper = scratch.make("upper", 0o755)?;
-    let base = layers.base(&remaining, execution, scratch, &upper)?;
-    let layered = matches!(base, Base::Overlay { .. });
-    lay_out_cuts(cas, &cuts, &upper)?;
-    let freeze = if frozen { freeze(cas, &input, &cuts)? } else { Freeze::Nothing };
-    let root = Root { base, attach, upper, layered, cuts, freeze };
-    root.make_mount_points(cas, &input, execution)?;
-    if frozen { close_way(&root.cuts, &root.upper)? } else { stamp(&root.upper)? }
-    Ok(root)
+/// How a root lies on the disk.
+pub(crate) enum Place {
+    /// Only what is cut is here.
+    Cuts(Box<Slot>),
+    /// All that differs from the tree is here.
+    Upper(Scratch, PathBuf),
+    /// All of it is here.
+    Whole(Scratch, PathBuf),
 }
 
-/// Where the layers below the private directories come from.
-pub(crate) trait Layers {
-    /// What the kernel is told so that `tree` shows through below `upper`.
-    fn base(&self, tree: &Digest, execution: &Execution, scratch: &Scratch, upper: &Path) -> ServiceResult<Base>;
-}
-
-/// The tree without what is cut out of it, and without the directories that are empty then. Notes what was there.
-fn carve(cas: &Arc<dyn Cas>, tree: &Directory, cuts: &mut Cuts) -> ServiceResult<Directory> {
-    let mut rest = tree.clone();
-    for (name, below) in &mut cuts.children {
-        if rest.file(name).is_some() || rest.symlink(name).is_some() {
-            let message = format!("`{name}` in the sandbox is not a directory, but has to be one to be written to");
-            return Err(ServiceError::new(ErrorKind::Invalid, message));
+impl Place {
+    /// The directory with the files that a command can have made.
+    pub(crate) fn directory(&self) -> PathBuf {
+        match self {
+            Place::Cuts(slot) => slot.root(),
+            Place::Upper(_, path) | Place::Whole(_, path) => path.clone(),
         }
-        let Some(node) = rest.directory(name) else { continue };
-        let digest = node.content()?;
-        let mut replaced = None;
-        if below.cut.is_some() {
-            below.cut = Some(digest);
-        } else {
-            let carved = carve(cas, &*cas.directory(&digest)?, below)?;
-            if !carved.is_empty() {
-                replaced = Some(DirectoryNode {
-                    name: name.clone(),
-                    digest: Some(cas.write_directory(&carved)?.into()),
-                });
+    }
+
+    /// What is to be cleaned up afterwards.
+    pub(crate) fn litter(self) -> Litter {
+        match self {
+            Place::Cuts(slot) => Litter::Slot(slot),
+            Place::Upper(scratch, _) | Place::Whole(scratch, _) => Litter::Scratch(scratch),
+        }
+    }
+}
+
+/// Lays out the root of an execution.
+pub(crate) struct Layout<'a> {
+    /// Where trees come from.
+    pub(crate) cas: &'a Arc<dyn Cas>,
+    /// What is to be executed.
+    pub(crate) execution: &'a Execution,
+    /// Where to.
+    pub(crate) places: &'a Places<'a>,
+}
+
+impl Layout<'_> {
+    /// Does it.
+    pub(crate) fn lay_out(&self) -> ServiceResult<Root> {
+        let input = self.cas.directory(&self.execution.input_root)?;
+        let mut cuts = Cuts::wanted(self.execution)?;
+        if self.execution.root_read_only && !cuts.is_empty() {
+            let carved = self.carve(&input, &mut cuts)?;
+            if let Some(plan) = self.plan(&input, &cuts)? {
+                let base = self.cas.write_directory(&carved)?;
+                return self.lay_out_parts(cuts, plan, &base);
             }
         }
-        rest.directories.retain(|node| node.name != *name);
-        rest.directories.extend(replaced);
+        self.lay_out_upper(&input, cuts)
     }
-    rest.sort();
-    Ok(rest)
+
+    /// The tree without what is cut out of it, and without the directories that are empty then. Notes what was there.
+    fn carve(&self, tree: &Directory, cuts: &mut Cuts) -> ServiceResult<Directory> {
+        let mut rest = tree.clone();
+        for (name, below) in &mut cuts.children {
+            if rest.file(name).is_some() || rest.symlink(name).is_some() {
+                let message = format!("`{name}` in the sandbox is not a directory, but has to be one to be written to");
+                return Err(ServiceError::new(ErrorKind::Invalid, message));
+            }
+            let Some(node) = rest.directory(name) else { continue };
+            let digest = node.content()?;
+            let mut replaced = None;
+            if below.cut.is_some() {
+                below.cut = Some(digest);
+            } else {
+                let carved = self.carve(&*self.directory(&digest)?, below)?;
+                if !carved.is_empty() {
+                    let digest = self.cas.write_directory(&carved)?;
+                    replaced = Some(DirectoryNode { name: name.clone(), digest: Some(digest.into()) });
+                }
+            }
+            rest.directories.retain(|node| node.name != *name);
+            rest.directories.extend(replaced);
+        }
+        rest.sort();
+        Ok(rest)
+    }
+
+    fn directory(&self, digest: &Digest) -> ServiceResult<Arc<Directory>> {
+        if *digest == Digest::empty() { Ok(Arc::default()) } else { self.cas.directory(digest) }
+    }
+
+    /// How the root is put together of parts, or `None` if it cannot be: there are too many, or something has to be
+    /// mounted where the tree has nothing.
+    fn plan(&self, input: &Directory, cuts: &Cuts) -> ServiceResult<Option<Plan>> {
+        let mut plan = Plan::default();
+        self.plan_level(input, cuts, "", &mut plan)?;
+        for name in MOUNT_POINTS {
+            plan.skeleton.entry(name.to_owned()).or_insert(Entry::Point);
+        }
+        let execution = self.execution;
+        let mut complete = plan.parts.len() <= PARTS;
+        complete &= self.plan_point(input, cuts, &execution.command.working_directory, true, &mut plan)?;
+        for mount in &execution.mounts {
+            complete &= self.plan_point(input, cuts, &mount.path, mount.host.is_dir(), &mut plan)?;
+        }
+        Ok(complete.then_some(plan))
+    }
+
+    fn plan_level(&self, directory: &Directory, cuts: &Cuts, prefix: &str, plan: &mut Plan) -> ServiceResult<()> {
+        for node in &directory.symlinks {
+            plan.skeleton.insert(format!("{prefix}{}", node.name), Entry::Link(node.target.clone()));
+        }
+        for node in &directory.files {
+            plan.add_part(format!("{prefix}{}", node.name), Entry::File);
+        }
+        for node in &directory.directories {
+            let mounted = prefix.is_empty() && MOUNT_POINTS.contains(&node.name.as_str());
+            if !cuts.children.contains_key(&node.name) && !mounted {
+                plan.add_part(format!("{prefix}{}", node.name), Entry::Point);
+            }
+        }
+        for (name, below) in &cuts.children {
+            let path = format!("{prefix}{name}");
+            if below.cut.is_some() {
+                plan.skeleton.insert(path, Entry::Open);
+                continue;
+            }
+            plan.skeleton.insert(path.clone(), Entry::Way);
+            let inner = directory.directory(name).map(|node| node.content()).transpose()?;
+            let inner = inner.map_or_else(|| Ok(Arc::default()), |digest| self.directory(&digest))?;
+            self.plan_level(&inner, below, &format!("{path}/"), plan)?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that there is something at that path. Whether there will be.
+    fn plan_point(
+        &self,
+        input: &Directory,
+        cuts: &Cuts,
+        path: &str,
+        directory: bool,
+        plan: &mut Plan,
+    ) -> ServiceResult<bool> {
+        let components = components(path)?;
+        let mut cuts = Some(cuts);
+        let mut tree = Some(Arc::new(input.clone()));
+        for (index, name) in components.iter().enumerate() {
+            let on_way = cuts.is_some();
+            let here = components[..=index].join("/");
+            cuts = cuts.and_then(|cuts| cuts.children.get(name));
+            if cuts.is_some_and(|cuts| cuts.cut.is_some()) {
+                plan.inner.push((components.clone(), directory));
+                return Ok(true);
+            }
+            let parent = tree.take();
+            if parent.as_ref().is_some_and(|parent| parent.symlink(name).is_some() || parent.file(name).is_some()) {
+                return Ok(true); // the kernel will follow it, or mount upon it
+            }
+            if let Some(node) = parent.as_ref().and_then(|parent| parent.directory(name)) {
+                tree = Some(self.directory(&node.content()?)?);
+            } else if cuts.is_none() && on_way {
+                // Nothing of the tree is here, so the whole path can be part of the skeleton.
+                plan.add_path(&here, &components[index + 1..], directory);
+                return Ok(true);
+            } else if cuts.is_none() {
+                return Ok(MOUNT_POINTS.contains(&here.as_str()));
+            }
+        }
+        Ok(true)
+    }
+
+    fn lay_out_parts(&self, cuts: Cuts, plan: Plan, base: &Digest) -> ServiceResult<Root> {
+        let stack = self.places.layers.stack(base, &self.execution.prefixes)?;
+        let taken = self.places.pool.take(|slot| slot.likeness(&plan.skeleton));
+        let mut slot = taken.map_or_else(|| Slot::take(self.places.directory), Ok)?;
+        if let Err(error) = self.fill(&mut slot, &cuts, &plan) {
+            slot.tidy();
+            return Err(error);
+        }
+        let parts = plan.parts.iter().map(|path| c_text(path.as_bytes())).collect::<Result<_, _>>()?;
+        let base = Base::Parts {
+            root: c_path(&slot.root())?,
+            layers: stack.layers()?,
+            content: stack.content()?,
+            lower: c_path(&slot.lower())?,
+            parts,
+        };
+        Ok(Root { base, freeze: Freeze::Nothing, place: Place::Cuts(Box::new(slot)), cuts, stack })
+    }
+
+    fn fill(&self, slot: &mut Slot, cuts: &Cuts, plan: &Plan) -> ServiceResult<()> {
+        slot.arrange(&plan.skeleton)?;
+        let root = slot.root();
+        self.export_cuts(cuts, &root)?;
+        for (components, directory) in &plan.inner {
+            let path = root.join(components.join("/"));
+            if !path.exists() { make_point(&path, *directory)? }
+        }
+        slot.seal()
+    }
+
+    /// Writes what was cut out as real files, into directories that are there.
+    fn export_cuts(&self, cuts: &Cuts, at: &Path) -> ServiceResult<()> {
+        match cuts.cut {
+            Some(digest) if digest != Digest::empty() => {
+                self.cas.export_tree(&digest, at, &ExportOptions { merge: true, staged: true, ..ExportOptions::default() })
+            }
+            _ => cuts.children.iter().try_for_each(|(name, below)| self.export_cuts(below, &at.join(name))),
+        }
+    }
+
+    /// A root with a private upper layer, or without layers where there is no overlay.
+    fn lay_out_upper(&self, input: &Directory, mut cuts: Cuts) -> ServiceResult<Root> {
+        let execution = self.execution;
+        let scratch = Scratch::new(self.places.directory)?;
+        let upper = scratch.make("upper", 0o755)?;
+        let carved = self.carve(input, &mut cuts)?;
+        let base = if cuts.is_empty() { execution.input_root } else { self.cas.write_directory(&carved)? };
+        make_directories(&cuts, &upper)?;
+        let (stack, base) = if self.places.layers.overlaid() {
+            let work = scratch.make("work", 0o755)?;
+            let attach = scratch.make("root", 0o755)?;
+            let stack = self.places.layers.stack(&base, &execution.prefixes)?;
+            let base = Base::Overlay {
+                layers: stack.layers()?,
+                content: stack.content()?,
+                upper: c_path(&upper)?,
+                work: c_path(&work)?,
+                attach: c_path(&attach)?,
+            };
+            (stack, base)
+        } else {
+            self.cas.export_tree(&base, &upper, &ExportOptions { merge: true, staged: true, ..ExportOptions::default() })?;
+            (Stack::default(), Base::Directory(c_path(&upper)?))
+        };
+        self.export_cuts(&cuts, &upper)?;
+        self.make_points(input, &upper)?;
+        stamp_way(&cuts, &upper)?;
+        let freeze = self.freeze(&cuts)?;
+        let place = match base {
+            Base::Directory(_) => Place::Whole(scratch, upper),
+            _ => Place::Upper(scratch, upper),
+        };
+        Ok(Root { base, freeze, place, cuts, stack })
+    }
+
+    fn freeze(&self, cuts: &Cuts) -> ServiceResult<Freeze> {
+        if !self.execution.root_read_only || cuts.is_empty() {
+            return Ok(Freeze::Nothing);
+        }
+        let mut paths = Vec::new();
+        collect_cuts(cuts, &mut Vec::new(), &mut paths)?;
+        Ok(Freeze::AllBut(paths))
+    }
+
+    /// Makes sure that everything that will be mounted upon is there, the working directory too.
+    fn make_points(&self, input: &Directory, upper: &Path) -> ServiceResult<()> {
+        for name in MOUNT_POINTS {
+            self.make_missing(input, upper, name, true)?;
+        }
+        self.make_missing(input, upper, &self.execution.command.working_directory, true)?;
+        for mount in &self.execution.mounts {
+            self.make_missing(input, upper, &mount.path, mount.host.is_dir())?;
+        }
+        Ok(())
+    }
+
+    fn make_missing(&self, input: &Directory, upper: &Path, path: &str, directory: bool) -> ServiceResult<()> {
+        let components = components(path)?;
+        let mut tree = Some(Arc::new(input.clone()));
+        let mut at = upper.to_owned();
+        for (index, name) in components.iter().enumerate() {
+            let last = index + 1 == components.len();
+            at.push(name);
+            if let Some(parent) = tree.take() {
+                if parent.symlink(name).is_some() || (last && parent.file(name).is_some()) {
+                    return Ok(()); // the kernel will follow it, or mount upon it
+                }
+                let child = parent.directory(name).map(|node| node.content()).transpose()?;
+                tree = child.map(|digest| self.directory(&digest)).transpose()?;
+                if last && tree.is_some() {
+                    return Ok(());
+                }
+            }
+            if !at.exists() {
+                make_point(&at, !last || directory)?;
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Writes what was cut out as real files.
-fn lay_out_cuts(cas: &Arc<dyn Cas>, cuts: &Cuts, at: &Path) -> ServiceResult<()> {
+/// How a root is put together of parts.
+#[derive(Default)]
+struct Plan {
+    skeleton: Skeleton,
+    /// Paths of the layers that are mounted at the same path.
+    parts: Vec<String>,
+    /// What has to be there within what is cut: components, and whether it is a directory.
+    inner: Vec<(Vec<String>, bool)>,
+}
+
+impl Plan {
+    fn add_part(&mut self, path: String, entry: Entry) {
+        self.parts.push(path.clone());
+        self.skeleton.insert(path, entry);
+    }
+
+    /// Adds a path of which nothing is in the tree.
+    fn add_path(&mut self, first: &str, rest: &[String], directory: bool) {
+        let mut path = first.to_owned();
+        for name in rest {
+            self.skeleton.insert(path.clone(), Entry::Way);
+            path = format!("{path}/{name}");
+        }
+        let last = if directory { Entry::Point } else { Entry::File };
+        self.skeleton.entry(path).or_insert(last);
+    }
+}
+
+fn make_directories(cuts: &Cuts, at: &Path) -> ServiceResult<()> {
     for (name, below) in &cuts.children {
         let path = at.join(name);
-        match below.cut {
-            Some(digest) if digest != Digest::empty() => {
-                cas.export_tree(&digest, &path, &ExportOptions { hardlinks: false, merge: true })?;
-            }
-            Some(_) => make_directory(&path)?,
-            None => {
-                make_directory(&path)?;
-                lay_out_cuts(cas, below, &path)?;
-            }
-        }
-        stamp(&path)?;
+        make_point(&path, true)?;
+        make_directories(below, &path)?;
     }
     Ok(())
 }
 
-/// Forbids new entries in the directories on the way to what is cut: they belong to the command's own user, and
-/// cannot be made read-only by a mount without becoming another file system for `rename` and `link`.
-fn close_way(cuts: &Cuts, at: &Path) -> ServiceResult<()> {
-    for (name, below) in cuts.children.iter().filter(|(_, below)| below.cut.is_none()) {
-        close_way(below, &at.join(name))?;
+fn make_point(path: &Path, directory: bool) -> ServiceResult<()> {
+    if directory {
+        let made = mkdirat(CWD, path, Mode::from_raw_mode(0o755));
+        made.map_err(|error| trouble(error, "cannot create", path))?;
+    } else {
+        std::fs::write(path, []).map_err(|error| ServiceError::io(&error, "cannot create", path))?;
     }
-    chmod(at, Mode::from_raw_mode(0o555)).map_err(|error| trouble(error, "cannot change", at))?;
+    stamp(path)
+}
+
+/// Gives the directories on the way to what is cut the time that everything staged has.
+fn stamp_way(cuts: &Cuts, at: &Path) -> ServiceResult<()> {
+    cuts.children.iter().try_for_each(|(name, below)| stamp_way(below, &at.join(name)))?;
     stamp(at)
 }
 
-fn make_directory(path: &Path) -> ServiceResult<()> {
-    match mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
-        Err(error) => Err(trouble(error, "cannot create", path)),
-    }
-}
-
-/// Gives a directory the time that everything staged has.
 fn stamp(path: &Path) -> ServiceResult<()> {
     let time = Timespec { tv_sec: STAGED_TIME, tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
-    utimensat(CWD, path, &times, AtFlags::empty()).map_err(|error| trouble(error, "cannot change", path))
-}
-
-/// Which paths become read-only so that only what is cut can be written to.
-fn freeze(cas: &Arc<dyn Cas>, input: &Directory, cuts: &Cuts) -> ServiceResult<Freeze> {
-    let mut entries = Vec::new();
-    let mut path = Vec::new();
-    frozen_entries(cas, input, cuts, &mut path, &mut entries)?;
-    if entries.len() <= FROZEN_LIMIT {
-        return Ok(Freeze::Entries(entries));
-    }
-    let mut cut_paths = Vec::new();
-    collect_cuts(cuts, &mut path, &mut cut_paths)?;
-    Ok(Freeze::AllBut(cut_paths))
-}
-
-fn frozen_entries(
-    cas: &Arc<dyn Cas>,
-    directory: &Directory,
-    cuts: &Cuts,
-    path: &mut Vec<u8>,
-    entries: &mut Vec<CString>,
-) -> ServiceResult<()> {
-    let top = path.is_empty();
-    let directories = directory.directories.iter().map(|node| node.name.as_str());
-    let files = directory.files.iter().map(|node| node.name.as_str());
-    for name in directories.chain(files) {
-        let length = path.len();
-        path.push(b'/');
-        path.extend_from_slice(name.as_bytes());
-        match cuts.children.get(name) {
-            Some(below) if below.cut.is_some() => {}
-            Some(below) => {
-                if let Some(node) = directory.directory(name) {
-                    frozen_entries(cas, &*cas.directory(&node.content()?)?, below, path, entries)?;
-                }
-            }
-            None if top && MOUNT_POINTS.contains(&name) => {}
-            None => entries.push(c_text(path)?),
-        }
-        path.truncate(length);
-    }
-    Ok(())
+    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| trouble(error, "cannot change", path))
 }
 
 fn collect_cuts(cuts: &Cuts, path: &mut Vec<u8>, found: &mut Vec<CString>) -> ServiceResult<()> {
@@ -275,53 +481,4 @@ fn collect_cuts(cuts: &Cuts, path: &mut Vec<u8>, found: &mut Vec<CString>) -> Se
         path.truncate(length);
     }
     Ok(())
-}
-
-impl Root {
-    /// Makes sure that everything that will be mounted upon is there, the working directory too.
-    fn make_mount_points(&self, cas: &Arc<dyn Cas>, input: &Directory, execution: &Execution) -> ServiceResult<()> {
-        for name in MOUNT_POINTS {
-            self.make_point(cas, input, &[name.to_owned()], true)?;
-        }
-        let directory = components(&execution.command.working_directory)?;
-        self.make_point(cas, input, &directory, true)?;
-        for mount in &execution.mounts {
-            self.make_point(cas, input, &components(&mount.path)?, mount.host.is_dir())?;
-        }
-        Ok(())
-    }
-
-    /// Makes sure that a directory, or a file, is at that place of the tree.
-    fn make_point(&self, cas: &Arc<dyn Cas>, input: &Directory, at: &[String], directory: bool) -> ServiceResult<()> {
-        let mut known = Some(Arc::new(input.clone()));
-        let mut path = self.upper.clone();
-        for (index, name) in at.iter().enumerate() {
-            let last = index + 1 == at.len();
-            path.push(name);
-            if let Some(parent) = &known {
-                if parent.symlink(name).is_some() || (last && parent.file(name).is_some()) {
-                    return Ok(()); // the kernel follows it, or mounts upon it
-                }
-                let child = parent.directory(name).map(|node| node.content()).transpose()?;
-                known = child.map(|digest| cas.directory(&digest)).transpose()?;
-                if last && known.is_some() {
-                    return Ok(());
-                }
-            }
-            if last && !directory {
-                if !path.exists() {
-                    std::fs::write(&path, []).map_err(|error| ServiceError::io(&error, "cannot create", &path))?;
-                }
-            } else if !path.is_dir() {
-                make_directory(&path)?;
-                stamp(&path)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Bytes of a path, for messages.
-pub(crate) fn shown(path: Vec<u8>) -> PathBuf {
-    PathBuf::from(std::ffi::OsString::from_vec(path))
 }

@@ -4,17 +4,15 @@
 //! what a killed process left behind is gone after the next start. The directory admits nobody but its owner: a
 //! set-user-id file that a build makes cannot be reached by other users of the machine while the build runs.
 
-use crate::namespace::Sandboxed;
 use bourn_reapi::ServiceError;
 use bourn_reapi::services::ServiceResult;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, flock, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::thread::JoinHandle;
 
 /// What the names of our directories begin with; `bst` keeps its own in the same place.
 const PREFIX: &str = "bourn-";
@@ -22,6 +20,11 @@ const PREFIX: &str = "bourn-";
 /// Wraps an error of a system call.
 pub(crate) fn trouble(error: Errno, doing: &str, path: &Path) -> ServiceError {
     ServiceError::io(&error.into(), doing, path)
+}
+
+/// A path out of its bytes.
+pub(crate) fn shown(path: Vec<u8>) -> PathBuf {
+    PathBuf::from(std::ffi::OsString::from_vec(path))
 }
 
 /// Opens a directory, never through a symbolic link.
@@ -116,38 +119,55 @@ pub(crate) fn names(directory: impl AsFd) -> Result<Vec<(CString, FileType)>, Er
 pub(crate) fn remove(path: &Path) -> ServiceResult<()> {
     let failed = |error| trouble(error, "cannot remove", path);
     let top = open_directory(CWD, path).map_err(failed)?;
-    // Directories that are too deep to be opened one within the other are moved up here and emptied later.
-    let mut moved = 0;
-    empty(top.as_fd(), top.as_fd(), 0, &mut moved).map_err(failed)?;
-    while moved > 0 {
-        moved = 0;
-        empty(top.as_fd(), top.as_fd(), 0, &mut moved).map_err(failed)?;
-    }
+    empty(top.as_fd()).map_err(failed)?;
     unlinkat(CWD, path, AtFlags::REMOVEDIR).map_err(failed)
+}
+
+/// Removes what has that name, if anything has.
+pub(crate) fn remove_any(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    match unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) => {
+            empty(open_whatever_mode(parent, name)?.as_fd())?;
+            unlinkat(parent, name, AtFlags::REMOVEDIR)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes all that is in a directory of ours, however deep, whatever the permissions.
+pub(crate) fn empty(top: BorrowedFd<'_>) -> Result<(), Errno> {
+    // Directories that are too deep to be opened one within the other are moved up here and emptied in a later round.
+    let mut moved = 0;
+    loop {
+        let before = moved;
+        empty_below(top, top, 0, &mut moved)?;
+        if moved == before {
+            return Ok(());
+        }
+    }
 }
 
 /// How deep directories are opened one within the other.
 const DEPTH: u32 = 64;
 
-fn empty(directory: BorrowedFd<'_>, top: BorrowedFd<'_>, depth: u32, moved: &mut u64) -> Result<(), Errno> {
+fn empty_below(directory: BorrowedFd<'_>, top: BorrowedFd<'_>, depth: u32, moved: &mut u64) -> Result<(), Errno> {
     for (name, kind) in names(directory)? {
         let name = name.as_c_str();
-        let kind = match kind {
-            FileType::Unknown => {
-                let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                FileType::from_raw_mode(stat.st_mode)
-            }
-            kind => kind,
-        };
-        if kind != FileType::Directory {
+        if kind != FileType::Directory && kind != FileType::Unknown {
             unlinkat(directory, name, AtFlags::empty())?;
-        } else if depth < DEPTH {
-            let inner = open_whatever_mode(directory, name)?;
-            empty(inner.as_fd(), top, depth + 1, moved)?;
-            unlinkat(directory, name, AtFlags::REMOVEDIR)?;
+        } else if depth < DEPTH || kind == FileType::Unknown {
+            match open_whatever_mode(directory, name) {
+                Ok(inner) => {
+                    empty_below(inner.as_fd(), top, depth + 1, moved)?;
+                    unlinkat(directory, name, AtFlags::REMOVEDIR)?;
+                }
+                Err(Errno::NOTDIR | Errno::LOOP) => unlinkat(directory, name, AtFlags::empty())?,
+                Err(error) => return Err(error),
+            }
         } else {
             *moved += 1;
-            rustix::fs::renameat(directory, name, top, format!("deep-{moved}"))?;
+            rustix::fs::renameat(directory, name, top, format!(".deep-{moved}"))?;
         }
     }
     Ok(())
@@ -169,49 +189,5 @@ pub(crate) fn open_whatever_mode(parent: impl AsFd, name: &CStr) -> Result<Owned
             open_directory(parent, name)
         }
         Err(error) => Err(error),
-    }
-}
-
-/// Removes directories in the background, so that the next command does not wait for the disk.
-pub(crate) struct Sweeper {
-    work: Option<Sender<(Option<Sandboxed>, Scratch)>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Sweeper {
-    /// Starts the thread.
-    pub(crate) fn new() -> Sweeper {
-        let (work, incoming) = channel::<(Option<Sandboxed>, Scratch)>();
-        let thread = std::thread::Builder::new().name("sweeper".to_owned()).spawn(move || {
-            for (sandbox, scratch) in incoming {
-                drop(sandbox); // waits until nothing is mounted any more
-                // What cannot be removed now is removed by the next start.
-                let _ = remove(&scratch.path);
-            }
-        });
-        Sweeper { work: Some(work), thread: thread.ok() }
-    }
-
-    /// Has a sandbox ended and its directory removed.
-    pub(crate) fn sweep(&self, sandbox: Option<Sandboxed>, scratch: Scratch) {
-        if let Some(work) = &self.work
-            && self.thread.is_some()
-        {
-            if let Err(unsent) = work.send((sandbox, scratch)) {
-                let _ = remove(&unsent.0.1.path);
-            }
-        } else {
-            drop(sandbox);
-            let _ = remove(&scratch.path);
-        }
-    }
-}
-
-impl Drop for Sweeper {
-    fn drop(&mut self) {
-        drop(self.work.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }

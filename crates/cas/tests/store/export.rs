@@ -52,7 +52,7 @@ fn a_destination_that_is_not_empty_needs_to_be_asked_for() {
     let refused = scene.store.export_tree(&tree, &scene.path("out"), &ExportOptions::default());
     assert_eq!(refused.expect_err("an error").kind, ErrorKind::Invalid);
     for hardlinks in [false, true] {
-        let options = ExportOptions { merge: true, hardlinks };
+        let options = ExportOptions { merge: true, hardlinks, ..ExportOptions::default() };
         scene.store.export_tree(&tree, &scene.path("out"), &options).expect("an export");
         assert_eq!(read_tree(&scene.path("out")), lines("a new\nl -> new\nsub/b* new\nsub/c kept"));
     }
@@ -88,7 +88,7 @@ fn a_missing_blob_is_named() {
     let tree = scene.tree("a one");
     std::fs::remove_file(scene.store.object_path(&Digest::of(b"one"))).expect("a removal");
     for hardlinks in [false, true] {
-        let options = ExportOptions { hardlinks, merge: true };
+        let options = ExportOptions { hardlinks, merge: true, ..ExportOptions::default() };
         let error = scene.store.export_tree(&tree, &scene.path("out"), &options).expect_err("an error");
         assert_eq!(error.kind, ErrorKind::Missing);
         assert!(error.message.contains(&Digest::of(b"one").hex()[2..]), "{error}");

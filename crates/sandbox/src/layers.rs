@@ -1,0 +1,65 @@
+//! Where the read-only parts of a root come from.
+
+use crate::root::c_path;
+use bourn_reapi::services::{ExportOptions, ServiceResult};
+use bourn_reapi::{Cas, Digest};
+use std::ffi::CString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Directories that show a tree when they are mounted one upon the other.
+#[derive(Default)]
+pub(crate) struct Stack {
+    /// The layers, uppermost first.
+    layers: Vec<PathBuf>,
+    /// Directories that hold file content that layers refer to by path.
+    content: Vec<PathBuf>,
+}
+
+impl Stack {
+    /// The layers as the kernel takes them.
+    pub(crate) fn layers(&self) -> ServiceResult<Vec<CString>> {
+        self.layers.iter().map(|path| c_path(path)).collect()
+    }
+
+    /// The directories with content as the kernel takes them.
+    pub(crate) fn content(&self) -> ServiceResult<Vec<CString>> {
+        self.content.iter().map(|path| c_path(path)).collect()
+    }
+}
+
+/// Makes layers of trees.
+pub(crate) trait Layers {
+    /// The layers that show `tree`; some of `prefixes` may already be laid out.
+    fn stack(&self, tree: &Digest, prefixes: &[Digest]) -> ServiceResult<Stack>;
+
+    /// Whether this machine can put an upper layer upon them.
+    fn overlaid(&self) -> bool;
+}
+
+/// Layers that are exported once and kept.
+pub(crate) struct Exported<'a> {
+    /// Where trees come from.
+    pub(crate) cas: &'a Arc<dyn Cas>,
+    /// Where they are kept.
+    pub(crate) directory: PathBuf,
+    /// Whether there is an overlay.
+    pub(crate) overlaid: bool,
+}
+
+impl Layers for Exported<'_> {
+    fn stack(&self, tree: &Digest, _prefixes: &[Digest]) -> ServiceResult<Stack> {
+        let path = self.directory.join(tree.hex());
+        if !path.exists() {
+            std::fs::create_dir_all(&path).map_err(|e| bourn_reapi::ServiceError::io(&e, "cannot create", &path))?;
+            if *tree != Digest::empty() {
+                self.cas.export_tree(tree, &path, &ExportOptions { merge: true, staged: true, ..ExportOptions::default() })?;
+            }
+        }
+        Ok(Stack { layers: vec![path], content: Vec::new() })
+    }
+
+    fn overlaid(&self) -> bool {
+        self.overlaid
+    }
+}

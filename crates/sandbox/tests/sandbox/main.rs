@@ -1,0 +1,15 @@
+//! Real sandboxes, as whoever runs the tests; `again` repeats all of them as a user without privileges when that is
+//! the superuser.
+//!
+//! The tree that the commands run in is made of programs of this machine and the libraries that they need; the test
+//! program is one of them, for what no other program does.
+
+mod again;
+mod attack;
+mod bench;
+mod capture;
+mod end;
+mod environment;
+mod host;
+mod interactive;
+mod limits;
