@@ -2,6 +2,7 @@
 
 use crate::error::{BuildError, BuildResult, domain};
 use crate::event::MessageKind;
+use crate::integrate::integrate;
 use crate::job::{Activity, Job};
 use crate::options::CacheBuildTrees;
 use crate::sandbox::{Sandbox, Writable};
@@ -42,7 +43,7 @@ impl<'s> Bench<'s> {
     pub fn new(session: &'s Session<'s>, job: &'s Job<'s>, id: ElementId) -> Bench<'s> {
         let element = session.element(id);
         let environment = environment(session, id);
-        let mut sandbox = Sandbox::new(Root::empty(session), environment);
+        let mut sandbox = Sandbox::new(Root::empty(session), element.sandbox.clone(), environment);
         sandbox.record_times = session.workspace(id).is_some();
         Bench { session, job, id, sandbox, public: element.public.clone() }
     }
@@ -113,15 +114,13 @@ impl<'s> Bench<'s> {
 
     fn integrate(&mut self, step: &Integrate) -> BuildResult<()> {
         let elements = self.session.runtime_closure(step.from.iter().copied());
-        let mut all = Vec::new();
-        for element in elements {
-            let items = integration(self.session, element)?;
-            match step.apart {
-                true => self.sandbox.run(self.session, self.job, self.id, &items, Writable::Shared)?,
-                false => all.extend(items),
-            }
+        let pieces = self.session.pieces(&elements)?;
+        if step.apart {
+            return pieces
+                .chunks(1)
+                .try_for_each(|one| integrate(self.session, self.job, &mut self.sandbox, one));
         }
-        self.sandbox.run(self.session, self.job, self.id, &all, Writable::Shared)
+        integrate(self.session, self.job, &mut self.sandbox, &pieces)
     }
 
     /// Stages the element's sources; in a workspace that was built before, over what that build left.
@@ -159,7 +158,7 @@ impl<'s> Bench<'s> {
             items.push(Item::Clean(path.clone()));
         }
         let writable = if run.root_read_only { Writable::Marked } else { Writable::All };
-        self.sandbox.run(self.session, self.job, self.id, &items, writable).map_err(|mut error| {
+        self.sandbox.run(self.session, self.job, &items, writable).map_err(|mut error| {
             error.collect.clone_from(&run.collect_on_failure);
             error
         })
@@ -294,27 +293,9 @@ impl<'s> Bench<'s> {
 }
 
 /// The environment of an element, in order.
-pub(crate) fn environment(session: &Session<'_>, id: ElementId) -> Vec<(String, String)> {
+fn environment(session: &Session<'_>, id: ElementId) -> Vec<(String, String)> {
     let variables = session.element(id).environment.iter();
     variables.map(|(name, value)| (name.to_string(), value.to_string())).collect()
-}
-
-/// The integration commands in the public data of an artifact, with the environment of its element.
-pub(crate) fn integration(session: &Session<'_>, id: ElementId) -> BuildResult<Vec<Item>> {
-    let Some(cached) = session.artifact(id) else { return Ok(Vec::new()) };
-    let public = session.public(&cached)?;
-    let commands = public.integration_commands()?;
-    if commands.is_empty() {
-        return Ok(Vec::new());
-    }
-    let environment = environment(session, id);
-    let command = |text: &str| ScriptCommand {
-        arguments: ["sh", "-e", "-c", text].map(str::to_owned).to_vec(),
-        label: Some(text.to_owned()),
-        environment: environment.clone(),
-        directory: "/".into(),
-    };
-    Ok(commands.into_iter().map(|text| Item::Command(command(text))).collect())
 }
 
 /// What a composition takes, for people.

@@ -1,12 +1,40 @@
 //! The order in which elements are worked on.
 
 use bourn_plan::Plan;
+use bourn_plan::closure::Walk;
 use bourn_project::ElementId;
+
+/// Which elements belong to one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// It alone.
+    None,
+    /// What it is built upon, with what that needs to run; not itself.
+    Build,
+    /// It, with what it needs to run.
+    Run,
+    /// It, with everything below it.
+    All,
+}
+
+/// The elements that belong to one, in staging order.
+pub fn closure(plan: &Plan, id: ElementId, scope: Scope) -> Vec<ElementId> {
+    let mut walked = Walk::default();
+    match scope {
+        Scope::None => vec![id],
+        Scope::Build => plan.edges.build(id, &mut walked).to_vec(),
+        Scope::Run => plan.edges.runtime([id], &mut walked).to_vec(),
+        Scope::All => walk(plan, &[id], &|id| {
+            plan.edges.direct_build(id).chain(plan.edges.direct_runtime(id)).collect()
+        }),
+    }
+}
 
 /// The targets with everything below them, those first that most others wait for: an element stands before those that
 /// are built upon it. Elements of equal depth stand in the order of a walk from the targets.
 pub fn deepest_first(plan: &Plan, targets: &[ElementId]) -> Vec<ElementId> {
-    let mut order = walk(plan, targets);
+    let mut order =
+        walk(plan, targets, &|id| plan.edges.direct_runtime(id).chain(plan.edges.direct_build(id)).collect());
     let depths = depths(plan, targets);
     order.sort_by_key(|id| std::cmp::Reverse(depths[id.0 as usize]));
     order
@@ -24,13 +52,10 @@ pub fn direct_build(plan: &Plan, of: &[ElementId]) -> Vec<ElementId> {
     all.filter(|id| !std::mem::replace(&mut seen[id.0 as usize], true)).collect()
 }
 
-/// Depth first, runtime dependencies before build dependencies, each element after what is below it.
-fn walk(plan: &Plan, targets: &[ElementId]) -> Vec<ElementId> {
+/// Depth first: each element after what is below it, in the order in which `below` lists that.
+fn walk(plan: &Plan, targets: &[ElementId], below: &dyn Fn(ElementId) -> Vec<ElementId>) -> Vec<ElementId> {
     let mut seen = vec![false; plan.elements.len()];
     let mut order = Vec::new();
-    let below = |id: ElementId| -> Vec<ElementId> {
-        plan.edges.direct_runtime(id).chain(plan.edges.direct_build(id)).collect()
-    };
     for &target in targets {
         if std::mem::replace(&mut seen[target.0 as usize], true) {
             continue;

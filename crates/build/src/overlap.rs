@@ -1,11 +1,10 @@
 //! Files of different artifacts that fall on one path.
 
-use crate::cache::Cached;
 use crate::error::{BuildError, BuildResult, domain};
 use crate::job::Job;
 use crate::session::Session;
+use crate::stage::Piece;
 use bourn_plan::assembly::Overlaps;
-use bourn_project::ElementId;
 use bourn_reapi::services::ServiceResult;
 use bourn_reapi::tree::{Entry, ImportReport, Tree};
 use indexmap::IndexMap;
@@ -19,10 +18,8 @@ pub const UNSTAGED_FILES: &str = "unstaged-files";
 
 /// One artifact that was staged.
 pub struct Staged {
-    /// Whose.
-    pub element: ElementId,
     /// The artifact.
-    pub cached: Arc<Cached>,
+    pub piece: Piece,
     /// The files of it that the split took.
     pub files: Tree,
     /// What staging it did to what was there.
@@ -67,11 +64,11 @@ impl StagingSession {
         }
         let overlaps = self.overlaps()?;
         let external = self.warn_of_overlaps(session, job, &overlaps)?;
-        self.warn_of_ignored(session, job)?;
+        self.warn_of_ignored(job)?;
         match action {
             _ if external.is_empty() => Ok(()),
             Overlaps::Ignore => Ok(()),
-            _ => self.judge_external(session, job, earlier, &external, action),
+            _ => self.judge_external(job, earlier, &external, action),
         }
     }
 
@@ -117,13 +114,13 @@ impl StagingSession {
             }
             let mut unlisted = Vec::new();
             for &staged in &list[1..] {
-                if !session.public(&staged.cached)?.may_overlap(&absolute(path))? {
+                if !session.public(&staged.piece.cached)?.may_overlap(&absolute(path))? {
                     unlisted.push(staged);
                 }
             }
             if !unlisted.is_empty() {
                 found = true;
-                let _ = writeln!(detail, "{}", self.describe(session, path, &unlisted, list));
+                let _ = writeln!(detail, "{}", self.describe(path, &unlisted, list));
             }
         }
         if found {
@@ -132,8 +129,8 @@ impl StagingSession {
         Ok(external)
     }
 
-    fn describe(&self, session: &Session<'_>, path: &str, unlisted: &[&Staged], all: &[&Staged]) -> String {
-        let name = |staged: &&Staged| session.plan.graph.full_name(staged.element);
+    fn describe(&self, path: &str, unlisted: &[&Staged], all: &[&Staged]) -> String {
+        let name = |staged: &&Staged| staged.piece.issuer.element.to_string();
         let who: Vec<String> = unlisted.iter().map(name).collect();
         let order: Vec<String> = all.iter().rev().map(name).collect();
         format!(
@@ -145,7 +142,7 @@ impl StagingSession {
         )
     }
 
-    fn warn_of_ignored(&self, session: &Session<'_>, job: &Job<'_>) -> BuildResult<()> {
+    fn warn_of_ignored(&self, job: &Job<'_>) -> BuildResult<()> {
         let mut detail = format!(
             "Not staging files which would replace non-empty directories in staging area: {}\n",
             self.location
@@ -153,7 +150,7 @@ impl StagingSession {
         let mut found = false;
         for staged in self.staged.iter().filter(|staged| !staged.report.ignored.is_empty()) {
             found = true;
-            let _ = write!(detail, "\nFrom {}:\n", session.plan.graph.full_name(staged.element));
+            let _ = write!(detail, "\nFrom {}:\n", staged.piece.issuer.element);
             for path in &staged.report.ignored {
                 let _ = writeln!(detail, "  {}", self.below(path));
             }
@@ -167,7 +164,6 @@ impl StagingSession {
 
     fn judge_external(
         &self,
-        session: &Session<'_>,
         job: &Job<'_>,
         earlier: &[StagingSession],
         external: &[(&str, &Staged)],
@@ -177,11 +173,10 @@ impl StagingSession {
         let mut found = false;
         for (path, staged) in external {
             let path = self.below(path);
-            let own = session.plan.graph.full_name(staged.element);
+            let own = &staged.piece.issuer.element;
             // What no artifact brought was an empty directory, which anything may replace.
             if let Some((other, location)) = staged_by(earlier, &path)? {
                 found = true;
-                let other = session.plan.graph.full_name(other);
                 let _ = writeln!(
                     detail,
                     "{path}: {own} overlaps files previously staged by {other} in: {location}"
@@ -216,13 +211,13 @@ fn absolute(path: &str) -> String {
 }
 
 /// Which element of the sessions put a file at an absolute path, and where it was staged; the latest session counts.
-fn staged_by<'s>(sessions: &'s [StagingSession], path: &str) -> ServiceResult<Option<(ElementId, &'s str)>> {
+fn staged_by<'s>(sessions: &'s [StagingSession], path: &str) -> ServiceResult<Option<(&'s str, &'s str)>> {
     for session in sessions.iter().rev() {
         let Some(below) = path.strip_prefix(session.location.trim_end_matches('/')) else { continue };
         let Some(below) = below.strip_prefix('/') else { continue };
         for staged in &session.staged {
             if staged.wrote(below)? {
-                return Ok(Some((staged.element, &session.location)));
+                return Ok(Some((&staged.piece.issuer.element, &session.location)));
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::job::{Activity, Job, locked};
 use crate::script::{Item, Script};
 use crate::session::Session;
 use crate::stage::Root;
-use bourn_project::{ElementId, SandboxConfig};
+use bourn_project::SandboxConfig;
 use bourn_reapi::action::{Action, ActionResult, OutputDirectory};
 use bourn_reapi::services::{Execution, ServiceResult, Streams};
 use bourn_reapi::tree::Tree;
@@ -22,6 +22,8 @@ const SYSTEM_DIRECTORIES: [&str; 3] = ["dev", "proc", "tmp"];
 pub struct Sandbox {
     /// Its root.
     pub root: Root,
+    /// What of the machine is asked.
+    pub config: Arc<SandboxConfig>,
     /// The environment that the kind set, in order.
     pub environment: Vec<(String, String)>,
     /// Directory that commands start in, absolute.
@@ -48,9 +50,10 @@ pub enum Writable {
 
 impl Sandbox {
     /// An empty sandbox with an environment.
-    pub fn new(root: Root, environment: Vec<(String, String)>) -> Sandbox {
+    pub fn new(root: Root, config: Arc<SandboxConfig>, environment: Vec<(String, String)>) -> Sandbox {
         Sandbox {
             root,
+            config,
             environment,
             directory: None,
             marked: Vec::new(),
@@ -109,28 +112,25 @@ impl Sandbox {
         &mut self,
         session: &Session<'_>,
         job: &Job<'_>,
-        element: ElementId,
         items: &[Item],
         writable: Writable,
     ) -> BuildResult<()> {
         let Some(script) = Script::compose(items) else { return Ok(()) };
         let heading = Activity::new("Running commands").detail(&script.labels).keyless();
-        job.activity(&heading, || self.run_script(session, job, element, &script, writable))
+        job.activity(&heading, || self.run_script(session, job, &script, writable))
     }
 
     fn run_script(
         &mut self,
         session: &Session<'_>,
         job: &Job<'_>,
-        element: ElementId,
         script: &Script,
         writable: Writable,
     ) -> BuildResult<()> {
-        let config = &*session.element(element).sandbox;
-        self.check(session, config, "sh", &script.environment)?;
+        self.check(session, "sh", &script.environment)?;
         self.prepare(&script.directory, writable)?;
-        let command = self.command(script, config, writable);
-        let execution = self.execution(command, config, writable)?;
+        let command = self.command(script, writable);
+        let execution = self.execution(command, writable)?;
         let status = match writable {
             Writable::Shared => self.integrate(session, job, &execution)?,
             _ => self.execute(session, job, &execution, &mut *job.output()?)?,
@@ -139,10 +139,9 @@ impl Sandbox {
     }
 
     /// Refuses what cannot be run here.
-    fn check(
+    pub(crate) fn check(
         &self,
         session: &Session<'_>,
-        config: &SandboxConfig,
         program: &str,
         environment: &[(String, String)],
     ) -> BuildResult<()> {
@@ -150,7 +149,7 @@ impl Sandbox {
             let message = format!("Staged artifacts do not provide command '{program}'");
             return Err(BuildError::new(domain::SANDBOX, message).reason("missing-command").of_element(None));
         }
-        let machine = &session.options.machine;
+        let (config, machine) = (&self.config, &session.options.machine);
         let unsupported = if config.build_os != machine.os {
             format!("OS '{}' is not supported here", config.build_os)
         } else if !machine.architectures.contains(&config.build_arch) {
@@ -162,7 +161,7 @@ impl Sandbox {
         Err(BuildError::new(domain::SANDBOX, message).reason("unavailable-local-sandbox"))
     }
 
-    fn command(&self, script: &Script, config: &SandboxConfig, writable: Writable) -> Command {
+    fn command(&self, script: &Script, writable: Writable) -> Command {
         let outputs = match writable {
             Writable::Marked => self.marked.clone(),
             Writable::All | Writable::Shared => vec!["/".to_owned()],
@@ -170,7 +169,7 @@ impl Sandbox {
         Command {
             arguments: ["sh", "-c", "-e", &script.text].map(str::to_owned).to_vec(),
             environment_variables: variables(&script.environment),
-            platform: Some(platform(config)),
+            platform: Some(platform(&self.config)),
             working_directory: script.directory.clone(),
             output_paths: outputs,
             output_node_properties: if self.record_times && writable != Writable::Shared {
@@ -183,12 +182,7 @@ impl Sandbox {
         }
     }
 
-    fn execution(
-        &self,
-        command: Command,
-        config: &SandboxConfig,
-        writable: Writable,
-    ) -> BuildResult<Execution> {
+    fn execution(&self, command: Command, writable: Writable) -> BuildResult<Execution> {
         Ok(Execution {
             input_root: self.root.tree.digest()?,
             prefixes: self.root.prefixes.clone(),
@@ -199,8 +193,8 @@ impl Sandbox {
             root_read_only: writable == Writable::Marked,
             command,
             network: false,
-            uid: config.build_uid.unwrap_or(0),
-            gid: config.build_gid.unwrap_or(0),
+            uid: self.config.build_uid.unwrap_or(0),
+            gid: self.config.build_gid.unwrap_or(0),
             mounts: Vec::new(),
             streams: Streams::Log,
             hostname: None,

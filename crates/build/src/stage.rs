@@ -7,14 +7,14 @@
 
 use crate::cache::Cached;
 use crate::error::{BuildError, BuildResult, domain};
-use crate::event::MessageKind;
+use crate::event::{Issuer, MessageKind};
 use crate::job::{Job, locked};
 use crate::overlap::{Staged, StagingSession};
 use crate::session::Session;
-use bourn_plan::assembly::{Reach, Split, Stage};
+use bourn_plan::assembly::{Overlaps, Reach, Split, Stage};
 use bourn_project::ElementId;
-use bourn_reapi::Digest;
 use bourn_reapi::tree::{ImportReport, Tree};
+use bourn_reapi::{ArtifactName, Digest};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -90,6 +90,38 @@ impl Remembered {
     }
 }
 
+/// An artifact to be staged: of an element of the plan, or one that was asked for by its name.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// How messages call it: the full element name, or the artifact's name.
+    pub issuer: Issuer,
+    /// How the message about its staging calls it.
+    pub short: Arc<str>,
+    /// The element, if it is one of the plan.
+    pub element: Option<ElementId>,
+    /// The artifact.
+    pub cached: Arc<Cached>,
+}
+
+/// How pieces are staged.
+#[derive(Clone, Copy, Debug)]
+pub struct Placing<'p> {
+    /// Where.
+    pub into: &'p str,
+    /// Which files.
+    pub split: &'p Split,
+    /// What overlaps with earlier steps lead to.
+    pub overlaps: Overlaps,
+    /// How many pieces at the start are likely to be staged together again; nought when nothing is known.
+    pub together: usize,
+}
+
+impl Placing<'_> {
+    /// All files, at the root.
+    pub const ROOT: Placing<'static> =
+        Placing { into: "/", split: &Split::ALL, overlaps: Overlaps::Warn, together: 0 };
+}
+
 /// A tree in which artifacts are staged, and what is known of how it came about.
 pub struct Root {
     /// The tree.
@@ -150,56 +182,61 @@ impl Root {
             }
             _ => 0,
         };
-        let artifacts = artifacts(session, job, &elements)?;
-        check_domains(session, step, &artifacts)?;
-        self.merge(session, job, step, &artifacts, first)
+        let pieces = session.pieces(&elements)?;
+        check_domains(session, step, &pieces)?;
+        let placing =
+            Placing { into: &step.into, split: &step.split, overlaps: step.overlaps, together: first };
+        self.place(session, job, &pieces, &placing)
     }
 
-    fn merge(
+    /// Stages pieces, as one session for overlaps.
+    ///
+    /// # Errors
+    /// A directory meets a file; warnings and overlaps that are errors.
+    pub fn place(
         &mut self,
         session: &Session<'_>,
         job: &Job<'_>,
-        step: &Stage,
-        artifacts: &[(ElementId, Arc<Cached>)],
-        first: usize,
+        pieces: &[Piece],
+        placing: &Placing<'_>,
     ) -> BuildResult<()> {
-        if !is_root(&step.into) {
-            self.tree.create_directory(&step.into)?;
+        if !is_root(placing.into) {
+            self.tree.create_directory(placing.into)?;
         }
-        let chains = self.chains(step, artifacts);
-        let done = self.recall(session, &chains, first)?;
-        let mut staged = Vec::with_capacity(artifacts.len());
-        for (at, (element, cached)) in artifacts.iter().enumerate() {
-            let files = session.split_files(cached, &step.split)?;
+        let chains = self.chains(pieces, placing);
+        let done = self.recall(session, &chains, placing.together)?;
+        let mut staged = Vec::with_capacity(pieces.len());
+        for (at, piece) in pieces.iter().enumerate() {
+            announce(session, job, piece);
+            let files = session.split_files(&piece.cached, placing.split)?;
             let report = if at < done {
                 recall_report(session, &chains[at])
             } else {
                 job.check_cancelled()?;
-                let report = self.tree.import(&step.into, &files, None)?;
+                let report = self.tree.import(placing.into, &files, None)?;
                 keep_report(session, chains.get(at), report)
             };
-            if at >= done && (at + 1 == first || at + 1 == artifacts.len()) {
+            if at >= done && (at + 1 == placing.together || at + 1 == pieces.len()) {
                 self.mark_prefix()?;
                 if let Some(chain) = chains.get(at) {
                     locked(&session.staging.trees).put(*chain, self.tree.clone());
                 }
             }
-            staged.push(Staged { element: *element, cached: cached.clone(), files, report });
+            staged.push(Staged { piece: piece.clone(), files, report });
         }
         self.chain = chains.last().copied().or(self.chain);
-        let location = absolute(&step.into);
-        let merged = StagingSession { location, staged };
-        merged.judge(session, job, &self.sessions, step.overlaps)?;
+        let merged = StagingSession { location: absolute(placing.into), staged };
+        merged.judge(session, job, &self.sessions, placing.overlaps)?;
         self.sessions.push(merged);
         Ok(())
     }
 
     /// The name of the tree after each artifact; empty when the tree is not made of artifacts alone.
-    fn chains(&self, step: &Stage, artifacts: &[(ElementId, Arc<Cached>)]) -> Vec<Chain> {
+    fn chains(&self, pieces: &[Piece], placing: &Placing<'_>) -> Vec<Chain> {
         let Some(mut chain) = self.chain else { return Vec::new() };
-        let mut chains = Vec::with_capacity(artifacts.len());
-        for (_, artifact) in artifacts {
-            chain = chain.then(&step.into, artifact, &step.split);
+        let mut chains = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            chain = chain.then(placing.into, &piece.cached, placing.split);
             chains.push(chain);
         }
         chains
@@ -244,38 +281,18 @@ fn keep_report(session: &Session<'_>, chain: Option<&Chain>, report: ImportRepor
     report
 }
 
-/// The artifacts of elements, each announced as being staged.
-fn artifacts(
-    session: &Session<'_>,
-    job: &Job<'_>,
-    elements: &[ElementId],
-) -> BuildResult<Vec<(ElementId, Arc<Cached>)>> {
-    let mut artifacts = Vec::with_capacity(elements.len());
-    for &element in elements {
-        let Some(cached) = session.artifact(element) else {
-            let detail = "No artifacts have been cached yet for that element\n\
-                          Try building the element first with `bst build`\n";
-            let error = BuildError::new(domain::ELEMENT, "No artifacts to stage").detail(detail);
-            return Err(error.reason("uncached-checkout-attempt"));
-        };
-        let issuer = session.issuer(element);
-        let key = issuer.key.as_ref().map_or("", |key| &key.full);
-        let text = format!("Staging {}/{}", session.element(element).name, session.options.log.brief(key));
-        job.say_of(issuer, MessageKind::Status, &text);
-        artifacts.push((element, cached));
-    }
-    Ok(artifacts)
+/// Says that a piece is being staged.
+fn announce(session: &Session<'_>, job: &Job<'_>, piece: &Piece) {
+    let key = piece.issuer.key.as_ref().map_or("", |key| &key.full);
+    let text = format!("Staging {}/{}", piece.short, session.options.log.brief(key));
+    job.say_of(piece.issuer.clone(), MessageKind::Status, &text);
 }
 
 /// Refuses domains that an artifact does not know, where the step asks for that.
-fn check_domains(
-    session: &Session<'_>,
-    step: &Stage,
-    artifacts: &[(ElementId, Arc<Cached>)],
-) -> BuildResult<()> {
+fn check_domains(session: &Session<'_>, step: &Stage, pieces: &[Piece]) -> BuildResult<()> {
     let Some((include_at, exclude_at)) = &step.known_domains else { return Ok(()) };
-    for (_, artifact) in artifacts {
-        let public = session.public(artifact)?;
+    for piece in pieces {
+        let public = session.public(&piece.cached)?;
         let known = public.split_rules()?.domains();
         let mut lines = Vec::new();
         for (list, at) in [(&step.split.include, include_at), (&step.split.exclude, exclude_at)] {
@@ -295,6 +312,36 @@ fn check_domains(
 }
 
 impl Session<'_> {
+    /// The artifacts of elements, to be staged.
+    ///
+    /// # Errors
+    /// One of them is not cached.
+    pub fn pieces(&self, elements: &[ElementId]) -> BuildResult<Vec<Piece>> {
+        elements.iter().map(|&element| self.piece(element)).collect()
+    }
+
+    /// The artifact of that name, to be staged; `None` when it is not here, or not whole.
+    ///
+    /// # Errors
+    /// The cache cannot be read.
+    pub fn named_piece(&self, name: &ArtifactName) -> BuildResult<Option<Piece>> {
+        let Some(message) = self.assets().artifact(name)? else { return Ok(None) };
+        let Some(cached) = Cached::check(message, &**self.cas())? else { return Ok(None) };
+        let short: Arc<str> = name.element.as_str().into();
+        let issuer = Issuer { element: short.clone(), key: Some(cached.display_key()) };
+        Ok(Some(Piece { issuer, short, element: None, cached: Arc::new(cached) }))
+    }
+
+    fn piece(&self, id: ElementId) -> BuildResult<Piece> {
+        let Some(cached) = self.artifact(id) else {
+            let detail = "No artifacts have been cached yet for that element\n\
+                          Try building the element first with `bst build`\n";
+            let error = BuildError::new(domain::ELEMENT, "No artifacts to stage").detail(detail);
+            return Err(error.reason("uncached-checkout-attempt"));
+        };
+        Ok(Piece { issuer: self.issuer(id), short: self.element(id).name.clone(), element: Some(id), cached })
+    }
+
     /// The files that a split takes of an artifact.
     ///
     /// # Errors

@@ -3,10 +3,11 @@
 use crate::error::{BuildError, BuildResult, domain};
 use crate::event::DisplayKey;
 use bourn_plan::CacheKey;
+use bourn_reapi::artifact::ArtifactDependency;
 use bourn_reapi::digest::DigestMessage;
 use bourn_reapi::services::{Cas, ServiceResult};
 use bourn_reapi::tree::Tree;
-use bourn_reapi::{Artifact, Digest, SandboxState};
+use bourn_reapi::{Artifact, ArtifactName, Digest, SandboxState};
 use std::sync::Arc;
 
 /// Version of the message that is written.
@@ -81,6 +82,11 @@ impl Cached {
         digest(&self.message.public_data)
     }
 
+    /// The blob with environment and sandbox.
+    pub fn low_diversity(&self) -> Option<Digest> {
+        digest(&self.message.low_diversity_meta)
+    }
+
     /// Whether the build succeeded.
     pub fn is_success(&self) -> bool {
         self.message.build_success
@@ -89,6 +95,14 @@ impl Cached {
     /// The key of what it was really built from.
     pub fn strong_key(&self) -> CacheKey {
         CacheKey(self.message.strong_key.clone())
+    }
+
+    /// The names of the artifacts that it was built upon, in staging order.
+    pub fn built_upon(&self) -> impl Iterator<Item = ArtifactName> + '_ {
+        let name = |dependency: &ArtifactDependency| {
+            ArtifactName::new(&dependency.project_name, &dependency.element_name, &dependency.cache_key)
+        };
+        self.message.build_deps.iter().map(name)
     }
 
     /// Its key as it is shown.

@@ -1,6 +1,7 @@
 //! Building small projects over a store in memory, with an executor that plays the commands.
 
 mod assembling;
+mod entering;
 mod failing;
 mod project;
 mod scheduling;

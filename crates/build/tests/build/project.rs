@@ -388,12 +388,16 @@ impl World {
     }
 
     pub(crate) fn build_all(&self, targets: &[ElementId], scope: BuildScope) -> Built {
-        let files = Files::default();
-        let session =
-            Session::new(&self.plan, &files, &self.services, &self.options, &self.heard, &self.control);
-        let outcome = build(&session, targets, scope).unwrap_or_else(|error| panic!("{error:?}"));
+        let outcome = self
+            .session(|session| build(session, targets, scope).unwrap_or_else(|error| panic!("{error:?}")));
         let events = std::mem::take(&mut *self.heard.events.lock().expect("not poisoned"));
         Built { outcome, events }
+    }
+
+    /// Does something in a session of its own.
+    pub(crate) fn session<T>(&self, work: impl FnOnce(&Session<'_>) -> T) -> T {
+        let files = Files::default();
+        work(&Session::new(&self.plan, &files, &self.services, &self.options, &self.heard, &self.control))
     }
 
     /// The scripts run since this was asked last.
