@@ -147,34 +147,6 @@ impl<'a> Session<'a> {
         format!("{} source at {}", source.declaration.kind, self.place(source.declaration.at))
     }
 
-    /// Marks elements as required, so that their state says whether they could be built (`show`).
-    ///
-    /// With `runtime`, what they need to run becomes required too.
-    pub fn require(&self, ids: &[ElementId], runtime: bool) {
-        self.states_mut().require(self.plan, ids.iter().copied(), runtime);
-    }
-
-    /// What can be said of an element after [`Session::query`].
-    pub fn status(&self, id: ElementId) -> Status {
-        let states = self.states();
-        let state = states.get(id);
-        if self.planned(id).sources.iter().any(|source| !source.source.is_resolved()) {
-            return Status::NoReference;
-        }
-        if &*self.element(id).kind == "junction" {
-            return Status::Junction;
-        }
-        match (&state.artifact, state.sources) {
-            (ArtifactState::Unknown, _) => Status::Waiting,
-            (ArtifactState::Cached(cached), _) if cached.is_success() => Status::Cached,
-            (ArtifactState::Cached(_), _) => Status::Failed,
-            (ArtifactState::Absent, SourceState::Unknown) => Status::Waiting,
-            (ArtifactState::Absent, SourceState::Missing) => Status::FetchNeeded,
-            (ArtifactState::Absent, _) if states.is_buildable(id) => Status::Buildable,
-            (ArtifactState::Absent, _) => Status::Waiting,
-        }
-    }
-
     /// How an element is called in messages, with its key as known now.
     pub fn issuer(&self, id: ElementId) -> Issuer {
         let key = Some(self.states().display_key(self.plan, id));
@@ -336,40 +308,6 @@ impl<'a> Session<'a> {
     fn discarded(&self, id: ElementId, cached: &Cached, why: &str) {
         let detail = format!("Discarded '{}'\n{why}", cached.message.strong_key);
         self.main_job(id).say(MessageKind::Info, "Discarded failed build", Some(&detail));
-    }
-}
-
-/// The state of an element; shown as `show` writes it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Status {
-    /// A source has no ref.
-    NoReference,
-    /// It is a junction.
-    Junction,
-    /// Something it is built upon is not there, or not known.
-    Waiting,
-    /// A failed build is in the cache.
-    Failed,
-    /// It is in the cache.
-    Cached,
-    /// Sources have to be fetched.
-    FetchNeeded,
-    /// It can be built now.
-    Buildable,
-}
-
-impl Status {
-    /// The words for it.
-    pub fn words(self) -> &'static str {
-        match self {
-            Status::NoReference => "no reference",
-            Status::Junction => "junction",
-            Status::Waiting => "waiting",
-            Status::Failed => "failed",
-            Status::Cached => "cached",
-            Status::FetchNeeded => "fetch needed",
-            Status::Buildable => "buildable",
-        }
     }
 }
 

@@ -5,7 +5,7 @@ use bourn_build::checkout::{assert_sources_cached, checkout, sources};
 use bourn_build::fetch::Fetch;
 use bourn_build::order::{Scope, closure};
 use bourn_build::run;
-use bourn_build::session::{Query, Status};
+use bourn_build::session::Query;
 use bourn_build::shell::{
     Openness, ShellCommand, ShellMount, build_sandbox, enter, left_sandbox, runtime_sandbox,
 };
@@ -86,19 +86,20 @@ fn sources_are_checked_out_once_fetched() {
 #[test]
 fn states() {
     let world = World::new(&specs());
-    let check = |expected: [Status; 3]| {
+    let check = |cached: [bool; 3], buildable: [bool; 3]| {
         world.session(|session| {
             let all = [world.id("base.bst"), world.id("lib.bst"), world.id("hello.bst")];
-            session.require(&all, true);
-            session.query(&all, Query::Artifacts).expect("asked");
-            assert_eq!(all.map(|id| session.status(id)), expected);
+            session.require(&all, true, Query::Artifacts).expect("asked");
+            let states = session.states();
+            assert_eq!(all.map(|id| states.get(id).artifact.success().is_some()), cached);
+            assert_eq!(all.map(|id| states.is_buildable(id)), buildable);
         });
     };
-    check([Status::Buildable, Status::Buildable, Status::Waiting]);
+    check([false; 3], [true, true, false]);
     world.build_all(&[world.id("base.bst")], run::BuildScope::Run);
-    check([Status::Cached, Status::Buildable, Status::Buildable]);
+    check([true, false, false], [false, true, true]);
     world.build();
-    check([Status::Cached; 3]);
+    check([true; 3], [false; 3]);
 }
 
 fn command(open: Option<Openness>) -> ShellCommand {
