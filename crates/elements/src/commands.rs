@@ -76,7 +76,8 @@ impl Build {
         for (step, commands) in STEPS.into_iter().zip(&self.commands) {
             key.push((step, layout::list(commands)));
         }
-        if let Some(directory) = element.variable("command-subdir").filter(|directory| !directory.is_empty()) {
+        if let Some(directory) = element.variable("command-subdir").filter(|directory| !directory.is_empty())
+        {
             key.push(("command-subdir", directory.into()));
         }
         // `max-jobs` is no part of the key, but that it was forced to one is.

@@ -38,7 +38,8 @@ impl Layout {
 
     /// Stages everything, then integrates what was staged at the root.
     pub fn stage(&self) -> Vec<Step> {
-        let mut steps: Vec<Step> = self.places.iter().map(|(place, elements)| stage_at(place, elements)).collect();
+        let mut steps: Vec<Step> =
+            self.places.iter().map(|(place, elements)| stage_at(place, elements)).collect();
         if let Some(elements) = self.places.get("/") {
             let from = elements.iter().map(|(element, _)| *element).collect();
             let integrate = Step::Integrate(Integrate { from, apart: false });
@@ -121,7 +122,8 @@ pub struct Script {
 impl Script {
     /// A script of no commands yet that runs in `%{cwd}` and collects `%{install-root}`.
     pub fn new(element: ElementContext<'_>, layout: Layout, root_read_only: bool) -> Script {
-        let or_root = |name: &str| element.variable(name).filter(|value| !value.is_empty()).unwrap_or("/").to_owned();
+        let or_root =
+            |name: &str| element.variable(name).filter(|value| !value.is_empty()).unwrap_or("/").to_owned();
         Script {
             commands: Vec::new(),
             directory: or_root("cwd"),
@@ -225,7 +227,9 @@ pub fn cleanable(build_root: &str, install_root: &str) -> Option<String> {
 pub fn directory<'a>(element: ElementContext<'a>, variable: &str) -> Result<&'a str, String> {
     match element.variable(variable) {
         None => Err(format!("Variable `{variable}` is not defined")),
-        Some(path) => absolute(path).map_err(|reason| format!("Variable `{variable}`: {reason}")).map(|()| path),
+        Some(path) => {
+            absolute(path).map_err(|reason| format!("Variable `{variable}`: {reason}")).map(|()| path)
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use bourn_elements::{ELEMENTS, table};
 use bourn_plan::source::{
     FetchContext, LocalDigests, ProvenanceContext, Source, SourceError, SourceProvenance, SourceRef, UrlTable,
 };
-use bourn_plan::{ElementKind, KeyValue, KindTable, Plan, SourceContext, SourceKind, plan};
+use bourn_plan::{ElementKind, KeyInputs, KeyValue, KindTable, Plan, SourceContext, SourceKind, plan};
 use bourn_project::{
     Dependency, DependencyKind, Element, ElementGraph, ElementId, KindOrigin, Project, ProjectId, RefStorage,
     SandboxConfig, SourceDeclaration, Variables,
@@ -63,7 +63,8 @@ fn compare(text: &str) -> usize {
     let rounds = std::env::var("BOURN_GOLDEN_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
     for _ in 0..rounds.unwrap_or(0) {
         let start = Instant::now();
-        let again = bourn_plan::plan(graph.clone(), &Kinds, &NoFiles).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let again =
+            bourn_plan::plan(graph.clone(), &Kinds, &NoFiles).unwrap_or_else(|wrong| panic!("{wrong}"));
         println!("again in {:?}", start.elapsed());
         drop(again);
     }
@@ -88,6 +89,8 @@ fn difference(plan: &Plan, at: usize, record: &Json) -> Option<String> {
         ("weak", element.weak_key.as_ref().map(|key| key.0.clone()).into()),
         ("strict", element.strict_key.as_ref().map(|key| key.0.clone()).into()),
     ];
+    let inputs = KeyInputs::strict(plan, ElementId(at as u32)).map(|inputs| inputs.key());
+    assert_eq!(inputs, element.strict_key.as_ref().map(|key| key.0.clone()), "{}", record["full"]);
     let (name, value) = found.into_iter().find(|(name, value)| record[*name] != *value)?;
     Some(format!("{} ({}): {name} is {value}, wanted {}", record["full"], record["kind"], record[name]))
 }

@@ -216,6 +216,11 @@ impl Hasher {
     }
 }
 
+/// The key that names text which is JSON already.
+pub(crate) fn key_of(json: &[u8]) -> String {
+    hex(&Sha256::digest(json))
+}
+
 impl Out for Hasher {
     #[inline]
     fn put(&mut self, bytes: &[u8]) {
@@ -269,7 +274,13 @@ pub(crate) struct Keys {
 }
 
 /// The members of the object after `dependencies`, up to `weak-cache-key`.
-fn write_own(out: &mut Vec<u8>, element: &Element, project: &Project, description: &Description, sources: &[u8]) {
+fn write_own(
+    out: &mut Vec<u8>,
+    element: &Element,
+    project: &Project,
+    description: &Description,
+    sources: &[u8],
+) {
     out.put(b",\"element-base-key\":{\"build-root\":");
     match element.variables.get("build-root") {
         Some(path) => json::text(out, path),
@@ -351,21 +362,40 @@ thread_local! {
 pub(crate) struct Keyring<'a> {
     graph: &'a ElementGraph,
     edges: &'a Edges,
-    /// `["PROJECT","ELEMENT"` of each element.
+    /// `["PROJECT","ELEMENT"` of each element, when the keys of all are wanted; written anew for each otherwise.
     names: Vec<Vec<u8>>,
 }
 
 impl<'a> Keyring<'a> {
+    /// For the keys of all elements.
     pub(crate) fn new(graph: &'a ElementGraph, edges: &'a Edges) -> Keyring<'a> {
-        let projects: Vec<Vec<u8>> = graph.projects.iter().map(|project| quoted(&project.name)).collect();
-        let name = |element: &Element| {
-            let mut name = b"[".to_vec();
-            name.put(&projects[element.project.0 as usize]);
-            name.put(b",");
-            json::text(&mut name, &element.name);
-            name
-        };
-        Keyring { graph, edges, names: graph.elements.iter().map(name).collect() }
+        let mut keyring = Keyring::of_one(graph, edges);
+        keyring.names = (0..edges.len())
+            .map(|at| {
+                let mut name = Vec::new();
+                keyring.write_name(&mut name, ElementId(at as u32));
+                name
+            })
+            .collect();
+        keyring
+    }
+
+    /// For the key of one element.
+    pub(crate) fn of_one(graph: &'a ElementGraph, edges: &'a Edges) -> Keyring<'a> {
+        Keyring { graph, edges, names: Vec::new() }
+    }
+
+    fn write_name(&self, out: &mut impl Out, id: ElementId) {
+        match self.names.get(id.0 as usize) {
+            Some(name) => out.put(name),
+            None => {
+                let element = self.graph.element(id);
+                out.put(b"[");
+                json::text(out, &self.graph.project(element.project).name);
+                out.put(b",");
+                json::text(out, &element.name);
+            }
+        }
     }
 
     /// The keys of all elements.
@@ -380,7 +410,13 @@ impl<'a> Keyring<'a> {
     }
 
     /// The keys of one element whose closure has its keys.
-    fn element(&self, id: ElementId, inputs: &[Inputs<'_>], keys: &[OnceLock<Keys>], desk: &mut Desk) -> Keys {
+    fn element(
+        &self,
+        id: ElementId,
+        inputs: &[Inputs<'_>],
+        keys: &[OnceLock<Keys>],
+        desk: &mut Desk,
+    ) -> Keys {
         let inputs = &inputs[id.0 as usize];
         let description = inputs.description;
         desk.sources.clear();
@@ -402,7 +438,8 @@ impl<'a> Keyring<'a> {
         let Some(weak) = self.key(&mut desk.hasher, closure, weak_of, &desk.own, None) else {
             return Keys { sources, ..Keys::default() };
         };
-        let strict_of = |dep: &ElementId| Part::of(keys[dep.0 as usize].get().and_then(|keys| keys.strict.as_deref()));
+        let strict_of =
+            |dep: &ElementId| Part::of(keys[dep.0 as usize].get().and_then(|keys| keys.strict.as_deref()));
         let strict = self.key(&mut desk.hasher, closure, strict_of, &desk.own, Some(&weak));
         Keys { weak: Some(weak), strict, sources }
     }
@@ -416,44 +453,56 @@ impl<'a> Keyring<'a> {
         own: &[u8],
         weak: Option<&str>,
     ) -> Option<String> {
-        if closure.iter().any(|dep| matches!(part(dep), Part::Missing)) {
-            return None;
-        }
-        hasher.put(HEAD);
-        for (at, dep) in closure.iter().enumerate() {
-            if at > 0 {
-                hasher.put(b",");
-            }
-            hasher.put(&self.names[dep.0 as usize]);
-            match part(dep) {
-                Part::Key(key) => {
-                    hasher.put(b",\"");
-                    hasher.put(key.as_bytes());
-                    hasher.put(b"\"]");
-                }
-                Part::Name | Part::Missing => hasher.put(b"]"),
-            }
-        }
-        hasher.put(b"]");
-        hasher.put(own);
-        if let Some(weak) = weak {
-            hasher.put(b",\"weak-cache-key\":\"");
-            hasher.put(weak.as_bytes());
-            hasher.put(b"\"");
-        }
-        hasher.put(b"}");
-        Some(hasher.key())
+        self.write(hasher, closure, part, own, weak).then(|| hasher.key())
     }
 
-    /// The strong key of an element: its weak key and the strong keys of what it is built upon. `None` when one of
-    /// these is not known.
-    pub(crate) fn strong<'k>(
+    /// Writes the object that a key is the hash of. `false`, and nothing is written, when a part is missing.
+    fn write<'k>(
+        &self,
+        out: &mut impl Out,
+        closure: &[ElementId],
+        part: impl Fn(&ElementId) -> Part<'k>,
+        own: &[u8],
+        weak: Option<&str>,
+    ) -> bool {
+        if closure.iter().any(|dep| matches!(part(dep), Part::Missing)) {
+            return false;
+        }
+        out.put(HEAD);
+        for (at, dep) in closure.iter().enumerate() {
+            if at > 0 {
+                out.put(b",");
+            }
+            self.write_name(out, *dep);
+            match part(dep) {
+                Part::Key(key) => {
+                    out.put(b",\"");
+                    out.put(key.as_bytes());
+                    out.put(b"\"]");
+                }
+                Part::Name | Part::Missing => out.put(b"]"),
+            }
+        }
+        out.put(b"]");
+        out.put(own);
+        if let Some(weak) = weak {
+            out.put(b",\"weak-cache-key\":\"");
+            out.put(weak.as_bytes());
+            out.put(b"\"");
+        }
+        out.put(b"}");
+        true
+    }
+
+    /// The object that an element's strong key is the hash of: its weak key and the strong keys of what it is built
+    /// upon. `None` when one of these is not known.
+    pub(crate) fn strong_json<'k>(
         &self,
         id: ElementId,
         inputs: &Inputs<'_>,
         weak: &WeakKey,
-        strong: impl Fn(ElementId) -> Option<&'k CacheKey>,
-    ) -> Option<CacheKey> {
+        strong: impl Fn(ElementId) -> Option<&'k str>,
+    ) -> Option<Vec<u8>> {
         let element = self.graph.element(id);
         let mut desk = Desk::new();
         if !inputs.write_sources(&mut desk.sources) {
@@ -462,8 +511,9 @@ impl<'a> Keyring<'a> {
         let project = self.graph.project(element.project);
         write_own(&mut desk.own, element, project, inputs.description, &desk.sources);
         let closure = self.edges.build(id, &mut desk.walk);
-        let part = |dep: &ElementId| Part::of(strong(*dep).map(|key| key.0.as_str()));
-        self.key(&mut desk.hasher, closure, part, &desk.own, Some(&weak.0)).map(CacheKey)
+        let part = |dep: &ElementId| Part::of(strong(*dep));
+        let mut json = Vec::new();
+        self.write(&mut json, closure, part, &desk.own, Some(&weak.0)).then_some(json)
     }
 }
 
@@ -478,10 +528,4 @@ impl<'k> Part<'k> {
     fn of(key: Option<&'k str>) -> Part<'k> {
         key.map_or(Part::Missing, Part::Key)
     }
-}
-
-fn quoted(text: &str) -> Vec<u8> {
-    let mut out = Vec::new();
-    json::text(&mut out, text);
-    out
 }

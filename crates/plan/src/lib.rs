@@ -5,6 +5,7 @@
 
 pub mod assembly;
 pub mod closure;
+pub mod explain;
 pub mod json;
 pub mod key;
 pub mod kind;
@@ -16,6 +17,7 @@ pub use assembly::{
     Assembly, Command, CommandGroup, Compose, Integrate, Overlaps, Reach, Run, Split, Stage, Step,
 };
 pub use closure::{Edges, Walk};
+pub use explain::{Difference, KeyInputs};
 pub use key::{CacheKey, KeyValue, StrictKey, WeakKey};
 pub use kind::{Description, ElementContext, ElementKind, KindTable, SourceKind};
 pub use plan::{Plan, PlannedElement, plan};

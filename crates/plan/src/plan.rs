@@ -1,7 +1,7 @@
 //! The plan: every element with its assembly, its sources and its keys.
 
 use crate::closure::Edges;
-use crate::key::{CacheKey, Inputs, Keyring, StrictKey, WeakKey};
+use crate::key::{self, CacheKey, Inputs, Keyring, StrictKey, WeakKey};
 use crate::kind::{Description, ElementContext, KindTable};
 use crate::source::{LocalDigests, PlannedSource, SourceContext, SourceError, UrlTable, Warning, Warnings};
 use bourn_project::{Element, ElementGraph, ElementId, KindOrigin, SourceDeclaration};
@@ -62,10 +62,19 @@ impl Plan {
         id: ElementId,
         strong: impl Fn(ElementId) -> Option<&'k CacheKey>,
     ) -> Option<CacheKey> {
+        self.key_json(id, |id| strong(id).map(|key| key.0.as_str())).map(|json| CacheKey(key::key_of(&json)))
+    }
+
+    /// The object that the strong key of an element is the hash of.
+    pub(crate) fn key_json<'k>(
+        &self,
+        id: ElementId,
+        strong: impl Fn(ElementId) -> Option<&'k str>,
+    ) -> Option<Vec<u8>> {
         let element = self.element(id);
         let weak = element.weak_key.as_ref()?;
         let inputs = Inputs { description: &element.description, sources: &element.sources };
-        Keyring::new(&self.graph, &self.edges).strong(id, &inputs, weak, strong)
+        Keyring::of_one(&self.graph, &self.edges).strong_json(id, &inputs, weak, strong)
     }
 }
 

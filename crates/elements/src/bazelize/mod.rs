@@ -47,7 +47,8 @@ impl ElementKind for Kind {
                 let split =
                     Split { include: layout::strings(&include), exclude: layout::strings(&exclude), orphans };
                 let (build_root, install_root) = (build_root.to_owned(), install_root.to_owned());
-                let place = Place { build_root: build_root.clone(), install_root: install_root.clone(), split };
+                let place =
+                    Place { build_root: build_root.clone(), install_root: install_root.clone(), split };
                 Assembly {
                     stage: vec![Step::Compute(Arc::new(place))],
                     assemble: vec![Step::Compute(Arc::new(Project {

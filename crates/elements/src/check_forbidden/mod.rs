@@ -22,7 +22,8 @@ impl ElementKind for Kind {
     fn describe(&self, element: ElementContext<'_>) -> Result<Description, Diagnostics> {
         let config = &element.element().config;
         config.validate_keys(&["forbidden"])?;
-        let forbidden: BTreeSet<Text> = config.get_str_list("forbidden")?.into_iter().map(Text::from).collect();
+        let forbidden: BTreeSet<Text> =
+            config.get_str_list("forbidden")?.into_iter().map(Text::from).collect();
         let names = KeyValue::list(forbidden.iter().map(|name| name.as_str()));
         let mut description = Description::new(KeyValue::object([("forbidden", names)]));
         description.assembly = Assembly {

@@ -5,7 +5,9 @@
 
 use crate::package::Version;
 use bourn_plan::assembly::{Assembly, Step};
-use bourn_plan::{AssemblyError, Compute, Description, ElementContext, ElementKind, KeyValue, Walk, Workbench};
+use bourn_plan::{
+    AssemblyError, Compute, Description, ElementContext, ElementKind, KeyValue, Walk, Workbench,
+};
 use bourn_project::KindTraits;
 use bourn_yaml::{Diagnostics, Text};
 use std::sync::Arc;
@@ -52,7 +54,8 @@ impl Compute for Collect {
             let script = script.as_str().map_err(|wrong| AssemblyError::element(&wrong.message))?;
             index += 1;
             let name = &bench.graph().element(dependency).name;
-            let name: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+            let name: String =
+                name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
             let path = format!("{directory}/{index:03}-{name}");
             bench.write(&path, true, &mut |file| file.write_all(script.as_bytes()))?;
         }

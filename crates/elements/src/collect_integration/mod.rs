@@ -3,7 +3,9 @@
 use crate::layout;
 use crate::package::Version;
 use bourn_plan::assembly::{Assembly, Step};
-use bourn_plan::{AssemblyError, Compute, Description, ElementContext, ElementKind, KeyValue, Walk, Workbench};
+use bourn_plan::{
+    AssemblyError, Compute, Description, ElementContext, ElementKind, KeyValue, Walk, Workbench,
+};
 use bourn_project::KindTraits;
 use bourn_yaml::{Diagnostics, Text};
 use std::collections::BTreeSet;

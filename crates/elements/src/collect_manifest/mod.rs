@@ -44,8 +44,11 @@ impl ElementKind for Kind {
         description.artifact_version = if version >= ARTIFACTS { 2 } else { 1 };
         description.runs_commands = !modern;
         description.strict_rebuild = modern;
-        description.assembly =
-            Assembly { assemble: vec![layout::unbuilt("collect_manifest")], collect: "/".into(), ..Assembly::default() };
+        description.assembly = Assembly {
+            assemble: vec![layout::unbuilt("collect_manifest")],
+            collect: "/".into(),
+            ..Assembly::default()
+        };
         Ok(description)
     }
 }

@@ -25,8 +25,11 @@ impl ElementKind for Kind {
         let exclude = layout::texts(config.get_str_list("exclude")?);
         let orphans = config.get_bool("include-orphans")?;
 
-        let mut key: Vec<(&str, KeyValue)> =
-            vec![("integrate", integrate.into()), ("include", layout::sorted(&include)), ("orphans", orphans.into())];
+        let mut key: Vec<(&str, KeyValue)> = vec![
+            ("integrate", integrate.into()),
+            ("include", layout::sorted(&include)),
+            ("orphans", orphans.into()),
+        ];
         if !exclude.is_empty() {
             key.push(("exclude", layout::sorted(&exclude)));
         }

@@ -80,7 +80,8 @@ impl Compute for Package {
 
 /// The names in `Package:` lines.
 fn packages(control: &str) -> Result<Vec<String>, AssemblyError> {
-    let pattern = Regex::new(r"Package:\s*(.+)\n").map_err(|error| AssemblyError::world(error.to_string()))?;
+    let pattern =
+        Regex::new(r"Package:\s*(.+)\n").map_err(|error| AssemblyError::world(error.to_string()))?;
     Ok(pattern.captures_iter(control).map(|found| found[1].to_owned()).collect())
 }
 
@@ -133,4 +134,3 @@ fn maintainer_scripts(bench: &dyn Workbench, directory: &str) -> Result<Option<N
     }
     Ok((!scripts.is_empty()).then(|| Node::mapping(scripts)))
 }
-

@@ -3,7 +3,9 @@
 use crate::layout::{self, Script};
 use crate::package::Version;
 use bourn_plan::assembly::{Command, Run, Split, Step};
-use bourn_plan::{AssemblyError, Compute, Description, ElementContext, ElementKind, Entry, KeyValue, Workbench};
+use bourn_plan::{
+    AssemblyError, Compute, Description, ElementContext, ElementKind, Entry, KeyValue, Workbench,
+};
 use bourn_project::{ElementId, KindTraits};
 use bourn_yaml::{Diagnostics, Mapping, Node};
 use md5::{Digest as _, Md5};
@@ -105,7 +107,8 @@ impl Unpack {
             let text = node.opt_str(key).map_err(|wrong| AssemblyError::element(&wrong.message))?;
             Ok(text.map(str::to_owned))
         };
-        let name = text(&data, "name")?.unwrap_or_else(|| format!("{}-{package}", layout::normal_name(&input)));
+        let name =
+            text(&data, "name")?.unwrap_or_else(|| format!("{}-{package}", layout::normal_name(&input)));
         let split = Split { include: vec![package.to_owned()], ..Split::ALL };
         let files = bench.manifest(self.input, &split)?;
         let directory = layout::join(&self.build_root, package);
@@ -124,7 +127,8 @@ impl Unpack {
         let sums = checksums(bench, &self.build_root, &files)?;
         bench.write(&file("md5sums"), false, &mut |file| file.write_all(sums.as_bytes()))?;
         // bst looks for the scripts beside the packages, not within this one's.
-        if let Some(scripts) = public.get("package-scripts").filter(|scripts| scripts.get(package).is_some()) {
+        if let Some(scripts) = public.get("package-scripts").filter(|scripts| scripts.get(package).is_some())
+        {
             for script in ["postinst", "preinst", "postrm", "prerm"] {
                 if let Some(content) = text(scripts, script)?.filter(|content| !content.is_empty()) {
                     bench.write(&file(script), true, &mut |file| file.write_all(content.as_bytes()))?;

@@ -45,7 +45,10 @@ impl ElementKind for Kind {
         });
         description.assembly = Assembly {
             stage: vec![Step::silent("Staging artifact", vec![stage])],
-            assemble: pass_integration.then_some(Step::PassIntegration { from: parent }).into_iter().collect(),
+            assemble: pass_integration
+                .then_some(Step::PassIntegration { from: parent })
+                .into_iter()
+                .collect(),
             collect: "/".into(),
             ..Assembly::default()
         };
@@ -59,8 +62,10 @@ fn parent(element: ElementContext<'_>) -> Result<ElementId, Diagnostic> {
     parents.sort_unstable();
     parents.dedup();
     let [parent] = parents[..] else {
-        let message =
-            format!("FilterElement element must have exactly 1 build-dependency, actually have {}", parents.len());
+        let message = format!(
+            "FilterElement element must have exactly 1 build-dependency, actually have {}",
+            parents.len()
+        );
         let detail = full_list(element, "build", element.build_dependencies().map(|d| d.element));
         return Err(layout::wrong(element, "filter-bdepend-wrong-count", message).detail(detail));
     };
@@ -74,13 +79,18 @@ fn parent(element: ElementContext<'_>) -> Result<ElementId, Diagnostic> {
     let parent_element = element.graph.element(parent);
     if &*parent_element.kind == "stack" && parent_element.origin == KindOrigin::Core {
         let message = "FilterElement element's build dependency must produce an artifact";
-        let detail = format!("{} does not produce an artifact, so there is nothing to filter", parent_element.name);
+        let detail =
+            format!("{} does not produce an artifact, so there is nothing to filter", parent_element.name);
         return Err(layout::wrong(element, "filter-bdepend-no-artifact", message).detail(detail));
     }
     Ok(parent)
 }
 
-fn full_list(element: ElementContext<'_>, sort: &str, dependencies: impl Iterator<Item = ElementId>) -> String {
+fn full_list(
+    element: ElementContext<'_>,
+    sort: &str,
+    dependencies: impl Iterator<Item = ElementId>,
+) -> String {
     let names: Vec<&str> = dependencies.map(|id| &*element.graph.element(id).name).collect();
     format!("Full list of {sort} depends:\n  {}", names.join("\n  "))
 }

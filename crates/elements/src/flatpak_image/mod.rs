@@ -3,7 +3,9 @@
 use crate::layout;
 use crate::package::Version;
 use bourn_plan::assembly::{Assembly, Command, CommandGroup, Run, Split, Stage, Step};
-use bourn_plan::{AssemblyError, Compute, Description, ElementContext, ElementKind, Entry, KeyValue, Workbench};
+use bourn_plan::{
+    AssemblyError, Compute, Description, ElementContext, ElementKind, Entry, KeyValue, Workbench,
+};
 use bourn_project::{ElementId, KindTraits};
 use bourn_yaml::{Diagnostic, Diagnostics, Domain, Node, Text};
 use std::collections::BTreeMap;
@@ -62,7 +64,8 @@ impl ElementKind for Kind {
         }
         let mut description = Description::new(KeyValue::object(key));
         description.strict_rebuild = true;
-        let split = Split { include: layout::strings(&include), exclude: layout::strings(&exclude), orphans: true };
+        let split =
+            Split { include: layout::strings(&include), exclude: layout::strings(&exclude), orphans: true };
         // bst runs the command for the last of the components only.
         let compose = components.last().map(|component| compose_components(component, &directory));
         let lay_out = Step::Compute(Arc::new(LayOut { directory, metadata, sort }));

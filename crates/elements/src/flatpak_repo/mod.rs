@@ -55,7 +55,11 @@ struct Target<'a> {
 }
 
 /// Lays out the dependencies and adds a command for each image; answers how many there are.
-fn add_images(element: ElementContext<'_>, script: &mut Script, defaults: Target<'_>) -> Result<usize, Diagnostic> {
+fn add_images(
+    element: ElementContext<'_>,
+    script: &mut Script,
+    defaults: Target<'_>,
+) -> Result<usize, Diagnostic> {
     let mut images = 0;
     layout::each_dependency(element, |dependency, config| {
         let Some(config) = config else {
@@ -105,7 +109,8 @@ fn read<'a>(
         (true, false) => Sort::Image,
         (false, true) => Sort::Stack,
         (both, _) => {
-            let word = if both { "both a flatpak image and a stack" } else { "neither a flatpak image nor a stack" };
+            let word =
+                if both { "both a flatpak image and a stack" } else { "neither a flatpak image nor a stack" };
             let message = format!("Dependency specified as {word}");
             return Err(Diagnostic::new(Domain::Element, "", message).at(config.at));
         }

@@ -47,10 +47,12 @@ impl ElementKind for Kind {
             let joined = layout::join(root, path.trim_start_matches('/'));
             joined.trim_end_matches('/').to_owned()
         };
-        let build_root = layout::join(element.variable("build-root")?, &layout::normal_name(&element.element().name));
+        let build_root =
+            layout::join(element.variable("build-root")?, &layout::normal_name(&element.element().name));
         let input = under(&build_root, source);
         let output = under(element.variable("install-root")?, target);
-        let parent = output.rsplit_once('/').map_or("", |(parent, _)| if parent.is_empty() { "/" } else { parent });
+        let parent =
+            output.rsplit_once('/').map_or("", |(parent, _)| if parent.is_empty() { "/" } else { parent });
         let commands = [
             format!("mkdir -p {parent}"),
             format!("[ ! -e {output} ] || rmdir {output}"),

@@ -12,7 +12,11 @@ pub struct Kind;
 
 /// A junction stands alone.
 pub fn traits(_: Version) -> KindTraits {
-    KindTraits { forbids_runtime_dependencies: true, forbids_build_dependencies: true, ..KindTraits::default() }
+    KindTraits {
+        forbids_runtime_dependencies: true,
+        forbids_build_dependencies: true,
+        ..KindTraits::default()
+    }
 }
 
 impl ElementKind for Kind {

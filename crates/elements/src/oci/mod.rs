@@ -30,7 +30,8 @@ impl ElementKind for Kind {
     fn describe(&self, element: ElementContext<'_>) -> Result<Description, Diagnostics> {
         let config = &element.element().config;
         config.validate_keys(&["mode", "gzip", "images", "annotations"])?;
-        let mode = config.opt_enum("mode", &[("docker", Mode::Docker), ("oci", Mode::Oci)])?.unwrap_or(Mode::Oci);
+        let mode =
+            config.opt_enum("mode", &[("docker", Mode::Docker), ("oci", Mode::Oci)])?.unwrap_or(Mode::Oci);
         let gzip = config.opt_bool("gzip")?.unwrap_or(mode == Mode::Oci);
         if let Some(annotations) = config.get("annotations") {
             // bst reads `images` in its place, which is a list.
@@ -47,8 +48,11 @@ impl ElementKind for Kind {
             ("images", KeyValue::List(images?)),
             ("gzip", gzip.into()),
         ]));
-        description.assembly =
-            Assembly { assemble: vec![layout::unbuilt("oci")], collect: "/output".into(), ..Assembly::default() };
+        description.assembly = Assembly {
+            assemble: vec![layout::unbuilt("oci")],
+            collect: "/output".into(),
+            ..Assembly::default()
+        };
         Ok(description)
     }
 }
@@ -60,8 +64,17 @@ fn refused(message: &str, node: &Node) -> Diagnostic {
 /// One image, read and checked, as it enters the key.
 fn image_key(image: &Node, mode: Mode) -> Result<KeyValue, Diagnostic> {
     let mut keys = vec![
-        "parent", "layer", "architecture", "variant", "os", "os.version", "os.features", "author", "comment",
-        "config", "annotations",
+        "parent",
+        "layer",
+        "architecture",
+        "variant",
+        "os",
+        "os.version",
+        "os.features",
+        "author",
+        "comment",
+        "config",
+        "annotations",
     ];
     if mode == Mode::Docker {
         keys.push("tags");

@@ -60,7 +60,10 @@ fn assembly(
         marked: vec![build_root.to_owned(), install_root.to_owned()],
         stage: vec![
             Step::silent("Staging environment", vec![Step::Stage(layout::root(tools.clone()))]),
-            Step::silent("Integrating sandbox", vec![Step::Integrate(Integrate { from: tools, apart: true })]),
+            Step::silent(
+                "Integrating sandbox",
+                vec![Step::Integrate(Integrate { from: tools, apart: true })],
+            ),
             // bst stages all of them once for each of them, so that with several of them all overlap themselves.
             Step::silent("Staging sysroot", vec![stage_system; system.len()]),
         ],
@@ -81,7 +84,16 @@ fn repository(branch: &str, build_root: &str, install_root: &str) -> Vec<Command
     vec![
         Command::program(&["ostree", "init", "--repo", &bare]),
         Command::program(&[
-            "ostree", "commit", "--repo", &bare, "--consume", &system, "--branch", branch, "--timestamp", time,
+            "ostree",
+            "commit",
+            "--repo",
+            &bare,
+            "--consume",
+            &system,
+            "--branch",
+            branch,
+            "--timestamp",
+            time,
         ]),
         Command::program(&["ostree", "init", "--repo", install_root, "--mode", "archive"]),
         Command::program(&["ostree", "pull-local", "--repo", install_root, &bare]),

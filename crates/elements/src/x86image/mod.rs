@@ -7,7 +7,12 @@ use bourn_project::KindTraits;
 use bourn_yaml::Diagnostics;
 
 /// The lists of commands, in the order in which they run.
-const STEPS: &[&str] = &["filesystem-tree-setup-commands", "filesystem-image-creation-commands", "partition-commands", "final-commands"];
+const STEPS: &[&str] = &[
+    "filesystem-tree-setup-commands",
+    "filesystem-image-creation-commands",
+    "partition-commands",
+    "final-commands",
+];
 
 /// The kind.
 #[derive(Debug)]
