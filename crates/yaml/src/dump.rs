@@ -30,6 +30,23 @@ pub fn dump(node: &Node) -> String {
     writer.out
 }
 
+/// A scalar on one line, however long, with the quotes that it needs as the value of a block mapping.
+pub(crate) fn dump_scalar(text: &str) -> String {
+    let form = Form::of(text);
+    if form.plain {
+        text.to_owned()
+    } else if text.contains('\'') || text.contains(is_break) || !form.single_quoted {
+        let mut out = String::from('"');
+        for c in text.chars() {
+            if needs_escape(c) { out.push_str(&escaped(c)) } else { out.push(c) }
+        }
+        out.push('"');
+        out
+    } else {
+        format!("'{text}'")
+    }
+}
+
 /// The text so far and what the next piece of it has to know.
 #[derive(Default)]
 struct Writer {

@@ -1,7 +1,7 @@
 //! From tokens to events: what begins, what ends, which scalars stand between.
 
 use crate::diagnostic::Diagnostic;
-use crate::scan::{Kind, Scanner, Style, Token};
+use crate::scan::{Kind, Scanner, Token};
 use crate::span::FileId;
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ pub(crate) enum What<'a> {
     DocumentStart,
     DocumentEnd,
     Alias,
-    Scalar { text: Cow<'a, str>, style: Style, properties: Properties },
+    Scalar { text: Cow<'a, str>, properties: Properties },
     SequenceStart { flow: bool, properties: Properties },
     SequenceEnd,
     MappingStart { flow: bool, properties: Properties },
@@ -258,7 +258,7 @@ impl<'a> Events<'a> {
             Kind::BlockMappingStart if block => (false, State::BlockMappingKey { first: true }),
             _ if properties.anchor || properties.own_tag.is_some() => {
                 self.pop_state();
-                return Ok(scalar(Cow::Borrowed(""), Style::Plain, properties, start, end));
+                return Ok(scalar(Cow::Borrowed(""), properties, start, end));
             }
             _ => {
                 let at = (token.start, token.end);
@@ -280,7 +280,7 @@ impl<'a> Events<'a> {
         self.pop_state();
         let Token { kind, start: own_start, end } = self.scanner.take()?;
         match kind {
-            Kind::Scalar(text, style) => Ok(scalar(text, style, properties, start, end)),
+            Kind::Scalar(text) => Ok(scalar(text, properties, start, end)),
             _ => Err(self.fault((own_start, end), "Expected a scalar here")),
         }
     }
@@ -514,10 +514,10 @@ fn event(what: What<'_>, start: u32, end: u32) -> Event<'_> {
     Event { what, start, end }
 }
 
-fn scalar(text: Cow<'_, str>, style: Style, properties: Properties, start: u32, end: u32) -> Event<'_> {
-    event(What::Scalar { text, style, properties }, start, end)
+fn scalar(text: Cow<'_, str>, properties: Properties, start: u32, end: u32) -> Event<'_> {
+    event(What::Scalar { text, properties }, start, end)
 }
 
 fn empty<'a>(at: u32) -> Event<'a> {
-    scalar(Cow::Borrowed(""), Style::Plain, Properties::default(), at, at)
+    scalar(Cow::Borrowed(""), Properties::default(), at, at)
 }

@@ -11,6 +11,7 @@
 //! | a diagnostic as text | [`render()`] |
 //! | one mapping over or under another | [`compose::compose`], [`compose::compose_under`] |
 //! | a node as bst writes it into files | [`dump()`] |
+//! | edits of a file's text in place | [`edit::changes`], [`edit::apply`] |
 //! | what a node holds as text, keys in order | [`Node::text`], [`Node::items`], [`Node::entries`], [`Mapping`] |
 
 pub mod access;
@@ -20,6 +21,7 @@ pub mod dump;
 pub mod edit;
 mod event;
 pub mod file;
+mod layout;
 pub mod mapping;
 pub mod nearest;
 pub mod node;

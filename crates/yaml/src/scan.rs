@@ -43,17 +43,7 @@ pub(crate) enum Kind<'a> {
     Alias,
     Anchor,
     Tag { handle: &'a str, suffix: Vec<u8> },
-    Scalar(Cow<'a, str>, Style),
-}
-
-/// How a scalar is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Style {
-    Plain,
-    Single,
-    Double,
-    Literal,
-    Folded,
+    Scalar(Cow<'a, str>),
 }
 
 /// A place where a key may have begun.
@@ -481,10 +471,10 @@ impl<'a> Scanner<'a> {
             b'*' => self.fetch_anchor(Kind::Alias),
             b'&' => self.fetch_anchor(Kind::Anchor),
             b'!' => self.fetch_tag(),
-            b'|' if !self.in_flow() => self.fetch_block_scalar(Style::Literal),
-            b'>' if !self.in_flow() => self.fetch_block_scalar(Style::Folded),
-            b'\'' => self.fetch_quoted(Style::Single),
-            b'"' => self.fetch_quoted(Style::Double),
+            b'|' if !self.in_flow() => self.fetch_block_scalar(false),
+            b'>' if !self.in_flow() => self.fetch_block_scalar(true),
+            b'\'' => self.fetch_quoted(b'\''),
+            b'"' => self.fetch_quoted(b'"'),
             b'#' | b'|' | b'>' | b'%' | b'@' | b'`' | b'\t' => Err(self.unexpected(first)),
             _ => self.fetch_plain(),
         }
@@ -814,7 +804,7 @@ impl<'a> Scanner<'a> {
 
     // Scalars
 
-    fn fetch_block_scalar(&mut self, style: Style) -> Scan<()> {
+    fn fetch_block_scalar(&mut self, folded: bool) -> Scan<()> {
         self.remove_simple_key()?;
         self.simple_key_allowed = true;
         let start = self.at;
@@ -830,14 +820,14 @@ impl<'a> Scanner<'a> {
             end: header_end,
         };
         self.scan_block_breaks(&mut block, start)?;
-        self.scan_block_lines(&mut block, style, start)?;
+        self.scan_block_lines(&mut block, folded, start)?;
         if keep != Some(false) {
             block.text.push_str(&block.leading);
         }
         if keep == Some(true) {
             block.text.push_str(&block.trailing);
         }
-        self.push(Kind::Scalar(Cow::Owned(block.text), style), start, block.end);
+        self.push(Kind::Scalar(Cow::Owned(block.text)), start, block.end);
         Ok(())
     }
 
@@ -859,12 +849,12 @@ impl<'a> Scanner<'a> {
         Ok((keep, increment))
     }
 
-    fn scan_block_lines(&mut self, block: &mut Block, style: Style, start: usize) -> Scan<()> {
+    fn scan_block_lines(&mut self, block: &mut Block, folded: bool, start: usize) -> Scan<()> {
         let indent = block.indent.unwrap_or(1);
         let mut leading_blank = false;
         while self.column() == indent && !self.is_end() {
             let blank = self.is_blank(0);
-            let folds = style == Style::Folded && block.leading.starts_with('\n') && !leading_blank && !blank;
+            let folds = folded && block.leading.starts_with('\n') && !leading_blank && !blank;
             if !folds {
                 block.text.push_str(&block.leading);
             } else if block.trailing.is_empty() {
@@ -909,13 +899,12 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn fetch_quoted(&mut self, style: Style) -> Scan<()> {
+    fn fetch_quoted(&mut self, quote: u8) -> Scan<()> {
         self.save_simple_key()?;
         self.simple_key_allowed = false;
         let start = self.at;
         self.at += 1;
         let mut text = Pieces::from(self.at);
-        let quote = if style == Style::Single { b'\'' } else { b'"' };
         loop {
             if self.is_document_indicator(b'-') || self.is_document_indicator(b'.') {
                 let fault = self.fault(self.at, self.at + 3, "The document ends within quotes");
@@ -933,7 +922,7 @@ impl<'a> Scanner<'a> {
         }
         let value = text.finish(self.text, self.at);
         self.at += 1;
-        self.push(Kind::Scalar(value, style), start, self.at);
+        self.push(Kind::Scalar(value), start, self.at);
         Ok(())
     }
 
@@ -1059,7 +1048,7 @@ impl<'a> Scanner<'a> {
             }
         }
         let value = text.finish(self.text, end);
-        self.push(Kind::Scalar(value, Style::Plain), start, end);
+        self.push(Kind::Scalar(value), start, end);
         if broken.is_some() {
             self.simple_key_allowed = true;
         }
