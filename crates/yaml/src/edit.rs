@@ -294,6 +294,10 @@ impl<'a> Place<'a> {
         if *flow {
             let gap = if last.value.start == last.value.end && last.colon_end.is_some() { " " } else { "" };
             let entry = format!("{gap}, {}: {}", flow_scalar(key), flow_value(value));
+            let pair = &self.text[self.spot.start..last.end()];
+            if !pair.starts_with('{') {
+                return self.splice(self.spot.start..last.end(), &format!("{{{pair}{entry}}}"));
+            }
             return self.splice(last.end()..last.end(), &entry);
         }
         let indent = self.column(self.spot.start);
