@@ -229,7 +229,7 @@ impl<'a> Place<'a> {
     fn enter(self, spot: &'a Spot, held: Option<&'a Entry>) -> Place<'a> {
         let mut inner = Place { spot, held, in_flow: self.in_flow || self.spot.is_flow(), ..self };
         if let (Some(entry), Shape::Sequence { flow: false, .. }) = (held, &spot.shape) {
-            inner.dash = self.column(spot.start).saturating_sub(self.column(entry.start));
+            inner.dash = self.column(spot.head).saturating_sub(self.column(entry.start));
         }
         inner
     }
@@ -277,7 +277,7 @@ impl<'a> Place<'a> {
         if self.held.is_some() {
             return self.replace(value);
         }
-        let lines = self.lines(&dump(value), self.column(self.spot.start));
+        let lines = self.lines(&dump(value), self.column(self.spot.head));
         self.splice(self.spot.start..self.spot.end, lines.trim_start_matches(['\r', '\n', ' ']))
     }
 
@@ -294,13 +294,14 @@ impl<'a> Place<'a> {
         if *flow {
             let gap = if last.value.start == last.value.end && last.colon_end.is_some() { " " } else { "" };
             let entry = format!("{gap}, {}: {}", flow_scalar(key), flow_value(value));
-            let pair = &self.text[self.spot.start..last.end()];
+            let pair = &self.text[self.spot.head..last.end()];
             if !pair.starts_with('{') {
-                return self.splice(self.spot.start..last.end(), &format!("{{{pair}{entry}}}"));
+                // A pair within `[]` has no braces of its own.
+                return self.splice(self.spot.head..last.end(), &format!("{{{pair}{entry}}}"));
             }
             return self.splice(last.end()..last.end(), &entry);
         }
-        let indent = self.column(self.spot.start);
+        let indent = self.column(self.spot.head);
         let at = line_end(self.text, last.end());
         self.splice(at..at, &self.lines(&dump(&fresh), indent))
     }
@@ -318,7 +319,7 @@ impl<'a> Place<'a> {
         if *flow {
             return self.splice(last.end..last.end, &format!(", {}", texts.join(", ")));
         }
-        let indent = self.column(self.spot.start);
+        let indent = self.column(self.spot.head);
         let at = line_end(self.text, last.end);
         self.splice(at..at, &self.lines(&dump(&fresh), indent))
     }
@@ -371,7 +372,7 @@ impl<'a> Place<'a> {
         let key_column = self.column(entry.start);
         let indent = match (&self.spot.shape, &value.value) {
             (Shape::Sequence { flow: false, .. }, Value::Sequence(_))
-            | (Shape::Mapping { flow: false, .. }, Value::Mapping(_)) => self.column(self.spot.start),
+            | (Shape::Mapping { flow: false, .. }, Value::Mapping(_)) => self.column(self.spot.head),
             (_, Value::Sequence(_)) => key_column + self.dash,
             _ => key_column + 2,
         };

@@ -10,6 +10,8 @@ use crate::scan::break_len;
 pub(crate) struct Spot {
     /// First byte, tags included.
     pub(crate) start: usize,
+    /// First byte of the value itself: its bracket or brace, first `-` or first key if it is a collection.
+    pub(crate) head: usize,
     /// One past the last byte of the value. Nothing was written where this is `start`.
     pub(crate) end: usize,
     pub(crate) shape: Shape,
@@ -75,17 +77,20 @@ impl Reader<'_> {
         match event.what {
             What::SequenceStart { flow, .. } => self.sequence(flow, start, end),
             What::MappingStart { flow, .. } => self.mapping(flow, start, end),
-            _ => Ok(Spot { start, end, shape: Shape::Scalar }),
+            _ => Ok(Spot { start, head: start, end, shape: Shape::Scalar }),
         }
     }
 
     fn sequence(&mut self, flow: bool, start: usize, mut end: usize) -> Result<Spot, Diagnostic> {
+        // A list without indentation begins with the token of its first `-`, others with one of no width.
+        let width = usize::from(self.text.as_bytes().get(end) != Some(&b'-'));
+        let head = if flow { end - 1 } else { end - width };
         let mut items = Vec::new();
         loop {
             let event = self.events.next()?;
             if matches!(event.what, What::SequenceEnd) {
                 end = if flow { event.end as usize } else { end };
-                return Ok(Spot { start, end, shape: Shape::Sequence { flow, items } });
+                return Ok(Spot { start, head, end, shape: Shape::Sequence { flow, items } });
             }
             let item = self.spot(event)?;
             end = end.max(item.end);
@@ -94,14 +99,20 @@ impl Reader<'_> {
     }
 
     fn mapping(&mut self, flow: bool, start: usize, mut end: usize) -> Result<Spot, Diagnostic> {
+        let braced = flow && self.text[..end].ends_with('{') && end > start;
+        let head = if braced {
+            end - 1
+        } else if flow {
+            start
+        } else {
+            end
+        };
         let mut entries: Vec<Entry> = Vec::new();
         loop {
             let event = self.events.next()?;
             if matches!(event.what, What::MappingEnd) {
-                // A pair within `[]` has no brace of its own.
-                let braced = flow && event.end > event.start;
                 end = if braced { event.end as usize } else { end };
-                return Ok(Spot { start, end, shape: Shape::Mapping { flow, entries } });
+                return Ok(Spot { start, head, end, shape: Shape::Mapping { flow, entries } });
             }
             let floor = entries.last().map_or(start, Entry::end);
             let entry = self.entry(event, floor)?;
