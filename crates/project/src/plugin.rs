@@ -237,7 +237,10 @@ impl Session<'_, '_> {
                         format!("Failed to load {plugin} plugin '{kind}': there is no {kind}.py in {path}");
                     return Err(plugin_error("", message).at(origin.at).into());
                 }
-                let package = self.package_of(&directory, project);
+                let package = match self.package_of(&directory, project) {
+                    Some(told) if !told.1.is_empty() => Some(told),
+                    told => self.recognised(plugin, kind, &directory).or(told),
+                };
                 Ok(Some(KindOrigin::File { directory, package }))
             }
             OriginPlace::Pip(package) => {
@@ -246,6 +249,16 @@ impl Session<'_, '_> {
             OriginPlace::Junction(junction) => {
                 self.junction_origin(project, junction, plugin, kind, origin.at).map(Some)
             }
+        }
+    }
+
+    /// The package and version of a plugin, told by its code. Files that cannot be read tell nothing.
+    fn recognised(&self, plugin: PluginType, kind: &str, directory: &Path) -> Option<(String, String)> {
+        let code = std::fs::read(directory.join(format!("{kind}.py"))).ok()?;
+        match plugin {
+            PluginType::Element => self.options.kinds.recognise_element(kind, &code),
+            PluginType::Source => self.options.kinds.recognise_source(kind, &code),
+            PluginType::SourceMirror => None,
         }
     }
 
