@@ -7,6 +7,7 @@ use crate::error::{BuildError, BuildResult, domain};
 use crate::event::MessageKind;
 use crate::job::{Activity, Job};
 use crate::options::CacheBuildTrees;
+use crate::sandbox::SYSTEM_DIRECTORIES;
 use crate::session::Session;
 use bourn_project::ElementId;
 use bourn_reapi::artifact::ArtifactDependency;
@@ -179,6 +180,19 @@ impl Keeping<'_, '_> {
         }
     }
 
+    /// The whole sandbox. Directories of the system carry the mark that bst's last command left on them.
+    fn build_root(&self) -> BuildResult<Digest> {
+        let Bench { session, sandbox, .. } = self.bench;
+        let mut root = Tree::empty(session.cas());
+        root.import("", &sandbox.root.tree, None)?;
+        if sandbox.was_read_only {
+            for path in SYSTEM_DIRECTORIES {
+                root.set_property(path, READ_ONLY, "false")?;
+            }
+        }
+        Ok(root.digest()?)
+    }
+
     fn add_build_tree(&self, message: &mut Artifact) -> BuildResult<()> {
         let Bench { session, id, sandbox, .. } = self.bench;
         let root = &sandbox.root.tree;
@@ -187,7 +201,7 @@ impl Keeping<'_, '_> {
         {
             message.buildtree = Some(bare(session, &tree)?.into());
         }
-        message.buildroot = Some(bare(session, root)?.into());
+        message.buildroot = Some(self.build_root()?.into());
         message.sources = session.states().get(*id).sources.staged().map(Into::into);
         let mut environment: Vec<EnvironmentVariable> = Vec::new();
         if sandbox.directory.is_some() || !sandbox.marked.is_empty() {
@@ -207,6 +221,9 @@ impl Keeping<'_, '_> {
         Ok(())
     }
 }
+
+/// The property by which bst tells its sandbox what of a tree may be written to.
+const READ_ONLY: &str = "SubtreeReadOnly";
 
 /// The digest of a tree's content without properties of its top directory.
 fn bare(session: &Session<'_>, tree: &Tree) -> BuildResult<Digest> {

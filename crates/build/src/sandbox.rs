@@ -16,7 +16,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 /// Directories that every sandbox has.
-const SYSTEM_DIRECTORIES: [&str; 3] = ["dev", "proc", "tmp"];
+pub(crate) const SYSTEM_DIRECTORIES: [&str; 3] = ["dev", "proc", "tmp"];
 
 /// The sandbox of one element.
 pub struct Sandbox {
@@ -34,6 +34,8 @@ pub struct Sandbox {
     pub subsandboxes: Vec<Digest>,
     /// Whether modification times of outputs are recorded (workspaces).
     pub record_times: bool,
+    /// Whether the last commands found the root read-only.
+    pub was_read_only: bool,
 }
 
 /// What commands may write to.
@@ -59,6 +61,7 @@ impl Sandbox {
             marked: Vec::new(),
             subsandboxes: Vec::new(),
             record_times: false,
+            was_read_only: false,
         }
     }
 
@@ -131,6 +134,7 @@ impl Sandbox {
         self.prepare(&script.directory, writable)?;
         let command = self.command(script, writable);
         let execution = self.execution(command, writable)?;
+        self.was_read_only = writable == Writable::Marked;
         let status = match writable {
             Writable::Shared => self.integrate(session, job, &execution)?,
             _ => self.execute(session, job, &execution, &mut *job.output()?)?,
