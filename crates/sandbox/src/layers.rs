@@ -5,7 +5,7 @@ use bourn_reapi::services::{ExportOptions, ServiceResult};
 use bourn_reapi::{Cas, Digest};
 use std::ffi::CString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Directories that show a tree when they are mounted one upon the other.
 #[derive(Default)]
@@ -49,6 +49,9 @@ pub(crate) struct Exported<'a> {
 
 impl Layers for Exported<'_> {
     fn stack(&self, tree: &Digest, _prefixes: &[Digest]) -> ServiceResult<Stack> {
+        // Whoever comes second waits until the layer is whole.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.directory.join(tree.hex());
         if !path.exists() {
             std::fs::create_dir_all(&path).map_err(|e| bourn_reapi::ServiceError::io(&e, "cannot create", &path))?;
