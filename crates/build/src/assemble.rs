@@ -156,7 +156,7 @@ impl Keeping<'_, '_> {
         let element = session.element(id);
         let blobs = [
             dump(&self.bench.public).into_bytes(),
-            metadata::low_diversity(element).into_bytes(),
+            metadata::low_diversity(element, &self.bench.sandbox.environment).into_bytes(),
             metadata::high_diversity(element).into_bytes(),
         ];
         let digests = session.cas().write_many(&blobs)?;

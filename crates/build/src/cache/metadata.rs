@@ -60,13 +60,12 @@ fn unreadable(why: &str) -> BuildError {
     BuildError::new(domain::ARTIFACT, "The metadata of an artifact cannot be read").detail(why)
 }
 
-/// Environment and sandbox of an element: equal for many elements, so kept apart from the rest.
-pub fn low_diversity(element: &Element) -> String {
+/// Environment and sandbox of an element: equal for many elements, so kept apart from the rest. The environment is the
+/// one that commands were run with.
+pub fn low_diversity(element: &Element, environment: &[(String, String)]) -> String {
     let mut top = Mapping::new();
-    top.insert(
-        "environment",
-        pairs(element.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
-    );
+    let variables = environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    top.insert("environment", pairs(variables));
     top.insert("sandbox-config", sandbox(&element.sandbox));
     dump(&Node::mapping(top))
 }
