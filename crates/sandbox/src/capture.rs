@@ -212,21 +212,14 @@ impl Capture<'_> {
     }
 
     /// Takes in one entry of an upper directory; `at.path` is the entry's own.
-    fn visit(
-        &self,
-        at: &At<'_>,
-        name: &CStr,
-        found: &mut Found,
-        files: &mut Vec<PathBuf>,
-    ) -> ServiceResult<()> {
+    fn visit(&self, at: &At<'_>, name: &CStr, found: &mut Found, files: &mut Vec<PathBuf>) -> ServiceResult<()> {
         let Some(upper) = &at.upper else { return Ok(()) };
         let text = name.to_str().map_err(|_| nameless(&at.path))?;
         let stat = statat(upper, name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| at.failed(error, "cannot look at"))?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
-                let inner =
-                    open_whatever_mode(upper, name).map_err(|error| at.failed(error, "cannot open"))?;
+                let inner = open_whatever_mode(upper, name).map_err(|error| at.failed(error, "cannot open"))?;
                 let cuts = at.cuts.and_then(|cuts| cuts.children.get(text));
                 let beneath = self.below(&at.beneath, text, cuts, Some(&inner))?;
                 let mut inner = At { upper: Some(inner), path: at.path.clone(), beneath, cuts };
@@ -297,8 +290,7 @@ fn failed(error: Errno, doing: &str, path: Vec<u8>) -> ServiceError {
 
 fn nameless(path: &[u8]) -> ServiceError {
     let shown = String::from_utf8_lossy(path);
-    let message =
-        format!("the name of `{}` is not UTF-8, so it cannot be kept in a tree", shown.escape_debug());
+    let message = format!("the name of `{}` is not UTF-8, so it cannot be kept in a tree", shown.escape_debug());
     ServiceError::new(ErrorKind::Invalid, message).hint("let the build give it another name, or remove it")
 }
 

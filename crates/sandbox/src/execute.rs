@@ -9,11 +9,11 @@ use crate::orders::{Bind, Orders};
 use crate::probe;
 use crate::root::{Layout, Places, Root, c_path, c_text, components};
 use crate::scratch::{self, trouble};
-use crate::spawner::Spawner;
-use crate::sweeper::{Pool, Sweeper};
 use bourn_reapi::command::EnvironmentVariable;
 use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ServiceResult, Streams};
 use bourn_reapi::{Cas, Executor, ServiceError};
+use crate::spawner::Spawner;
+use crate::sweeper::{Pool, Sweeper};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, Timespec};
@@ -118,16 +118,11 @@ impl LocalExecutor {
             }
             Streams::Log => {
                 let null = Path::new("/dev/null");
-                let input = std::fs::File::open(null)
-                    .map_err(|error| ServiceError::io(&error, "cannot open", null))?;
-                let (output, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| {
-                    trouble(error, "cannot make a pipe for", Path::new("the output of a command"))
-                })?;
+                let input = std::fs::File::open(null).map_err(|error| ServiceError::io(&error, "cannot open", null))?;
+                let (output, theirs) = pipe_with(PipeFlags::CLOEXEC)
+                    .map_err(|error| trouble(error, "cannot make a pipe for", Path::new("the output of a command")))?;
                 let streams = [input.as_fd(), theirs.as_fd(), theirs.as_fd()];
-                (
-                    self.spawner.spawn(&orders, streams, execution.network).map_err(probe::not_split)?,
-                    Some(output),
-                )
+                (self.spawner.spawn(&orders, streams, execution.network).map_err(probe::not_split)?, Some(output))
             }
         };
         let sandbox = self.register(sandbox);
@@ -136,10 +131,7 @@ impl LocalExecutor {
         match report {
             Some(Report::Ended { status, crowded }) => {
                 if crowded {
-                    say(
-                        log,
-                        "the sandbox could not make one more process: the limit of processes is reached",
-                    )?;
+                    say(log, "the sandbox could not make one more process: the limit of processes is reached")?;
                 }
                 Ok(exit_code(status))
             }
@@ -151,12 +143,7 @@ impl LocalExecutor {
 }
 
 impl Executor for LocalExecutor {
-    fn execute(
-        &self,
-        execution: &Execution,
-        log: &mut dyn Write,
-        cancel: &Cancel,
-    ) -> ServiceResult<Executed> {
+    fn execute(&self, execution: &Execution, log: &mut dyn Write, cancel: &Cancel) -> ServiceResult<Executed> {
         let layers = Exported { cas: &self.cas, directory: self.directory.join("layers"), overlaid: true };
         let places = Places { directory: &self.directory, pool: &self.pool, layers: &layers };
         let root = Layout { cas: &self.cas, execution, places: &places }.lay_out()?;
@@ -211,8 +198,7 @@ fn orders(execution: &Execution, root: &Root, guarded: &[CString]) -> ServiceRes
     let user = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
     let inherit = execution.streams == Streams::Inherit;
-    let environment =
-        |variable: &EnvironmentVariable| c_text(format!("{}={}", variable.name, variable.value).as_bytes());
+    let environment = |variable: &EnvironmentVariable| c_text(format!("{}={}", variable.name, variable.value).as_bytes());
     Ok(Orders {
         uid_map: c_text(format!("{} {user} 1", execution.uid).as_bytes())?,
         gid_map: c_text(format!("{} {group} 1", execution.gid).as_bytes())?,
@@ -225,11 +211,7 @@ fn orders(execution: &Execution, root: &Root, guarded: &[CString]) -> ServiceRes
         guarded: guarded.to_vec(),
         freeze: root.freeze.clone(),
         programs: programs(execution)?,
-        arguments: command
-            .arguments
-            .iter()
-            .map(|argument| c_text(argument.as_bytes()))
-            .collect::<Result<_, _>>()?,
+        arguments: command.arguments.iter().map(|argument| c_text(argument.as_bytes())).collect::<Result<_, _>>()?,
         environment: command.environment_variables.iter().map(environment).collect::<Result<_, _>>()?,
         directory: c_text(format!("/{}", components(&command.working_directory)?.join("/")).as_bytes())?,
     })
@@ -252,10 +234,7 @@ fn terminal() -> Option<CString> {
 fn programs(execution: &Execution) -> ServiceResult<Vec<CString>> {
     let command = &execution.command;
     let Some(name) = command.arguments.first() else {
-        return Err(ServiceError::new(
-            ErrorKind::Invalid,
-            "a command without a single argument cannot be executed",
-        ));
+        return Err(ServiceError::new(ErrorKind::Invalid, "a command without a single argument cannot be executed"));
     };
     if name.contains('/') {
         return Ok(vec![c_text(name.as_bytes())?]);
@@ -283,10 +262,7 @@ fn attend(
             return Err(ServiceError::new(ErrorKind::Cancelled, "the command was cancelled"));
         }
         let (written, reported) = listen(sandbox.control(), output.as_ref().map(AsFd::as_fd))?;
-        if written
-            && let Some(pipe) = &output
-            && !pass_on(pipe, log, &mut buffer)?
-        {
+        if written && let Some(pipe) = &output && !pass_on(pipe, log, &mut buffer)? {
             output = None;
         }
         if reported {
@@ -323,8 +299,7 @@ fn say(log: &mut dyn Write, line: &str) -> ServiceResult<()> {
 }
 
 fn write_log(log: &mut dyn Write, bytes: &[u8]) -> ServiceResult<()> {
-    log.write_all(bytes)
-        .map_err(|error| ServiceError::io(&error, "cannot write", Path::new("the log of the command")))
+    log.write_all(bytes).map_err(|error| ServiceError::io(&error, "cannot write", Path::new("the log of the command")))
 }
 
 /// The status as a shell would give it.

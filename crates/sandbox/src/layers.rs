@@ -54,14 +54,9 @@ impl Layers for Exported<'_> {
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.directory.join(tree.hex());
         if !path.exists() {
-            std::fs::create_dir_all(&path)
-                .map_err(|e| bourn_reapi::ServiceError::io(&e, "cannot create", &path))?;
+            std::fs::create_dir_all(&path).map_err(|e| bourn_reapi::ServiceError::io(&e, "cannot create", &path))?;
             if *tree != Digest::empty() {
-                self.cas.export_tree(
-                    tree,
-                    &path,
-                    &ExportOptions { merge: true, staged: true, ..ExportOptions::default() },
-                )?;
+                self.cas.export_tree(tree, &path, &ExportOptions { merge: true, staged: true, ..ExportOptions::default() })?;
             }
         }
         Ok(Stack { layers: vec![path], content: Vec::new() })

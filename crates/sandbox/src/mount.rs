@@ -46,8 +46,7 @@ pub(crate) fn mount_all(orders: &mut Reader<'_>) -> Result<(), Failure> {
     }
     let root = base(orders)?;
     let no_devices = MountAttrFlags::MOUNT_ATTR_NODEV;
-    let proc = fresh(c"proc", &[], no_devices | MountAttrFlags::MOUNT_ATTR_NOEXEC)
-        .map_err(at(Step::Proc, c"/proc"))?;
+    let proc = fresh(c"proc", &[], no_devices | MountAttrFlags::MOUNT_ATTR_NOEXEC).map_err(at(Step::Proc, c"/proc"))?;
     enter(&root)?;
     put(&proc, c"/proc").map_err(at(Step::Proc, c"/proc"))?;
     guard(orders)?;
@@ -141,9 +140,7 @@ fn parts(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
 
 /// Mounts what is at `part` of `lower` at the same place of `root`.
 fn put_part(lower: &OwnedFd, root: &OwnedFd, part: &CStr) -> Result<(), Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
     let mount = open_tree(lower, part, flags)?;
     move_mount(&mount, c"", root, part, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
@@ -267,8 +264,9 @@ fn devices_directory(devices: &mut [Option<OwnedFd>], terminal: Option<OwnedFd>)
         put_upon_new_file(&terminal, &dev, c"console").map_err(at(Step::Device, c"console"))?;
     }
     let terminals = fresh(c"devpts", &[(c"ptmxmode", c"0666"), (c"mode", c"0620")], no_exec);
-    let mounted = terminals
-        .and_then(|mount| move_mount(&mount, c"", &dev, c"pts", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH));
+    let mounted = terminals.and_then(|mount| {
+        move_mount(&mount, c"", &dev, c"pts", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    });
     mounted.map_err(at(Step::Device, c"/dev/pts"))
 }
 

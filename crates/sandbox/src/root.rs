@@ -77,8 +77,7 @@ pub(crate) fn components(path: &str) -> ServiceResult<Vec<String>> {
                 components.pop();
             }
             name if name.contains('\0') => {
-                let message =
-                    format!("the path `{}` in a sandbox has a zero byte in it", path.escape_debug());
+                let message = format!("the path `{}` in a sandbox has a zero byte in it", path.escape_debug());
                 return Err(ServiceError::new(ErrorKind::Invalid, message));
             }
             name => components.push(name.to_owned()),
@@ -96,8 +95,7 @@ pub(crate) fn c_path(path: &Path) -> ServiceResult<CString> {
 pub(crate) fn c_text(text: &[u8]) -> ServiceResult<CString> {
     CString::new(text).map_err(|_| {
         let shown = String::from_utf8_lossy(text);
-        let message =
-            format!("a sandbox cannot be given `{}`: it has a zero byte in it", shown.escape_debug());
+        let message = format!("a sandbox cannot be given `{}`: it has a zero byte in it", shown.escape_debug());
         ServiceError::new(ErrorKind::Invalid, message)
     })
 }
@@ -184,8 +182,7 @@ impl Layout<'_> {
         let mut rest = tree.clone();
         for (name, below) in &mut cuts.children {
             if rest.file(name).is_some() || rest.symlink(name).is_some() {
-                let message =
-                    format!("`{name}` in the sandbox is not a directory, but has to be one to be written to");
+                let message = format!("`{name}` in the sandbox is not a directory, but has to be one to be written to");
                 return Err(ServiceError::new(ErrorKind::Invalid, message));
             }
             let Some(node) = rest.directory(name) else { continue };
@@ -228,13 +225,7 @@ impl Layout<'_> {
         Ok(complete.then_some(plan))
     }
 
-    fn plan_level(
-        &self,
-        directory: &Directory,
-        cuts: &Cuts,
-        prefix: &str,
-        plan: &mut Plan,
-    ) -> ServiceResult<()> {
+    fn plan_level(&self, directory: &Directory, cuts: &Cuts, prefix: &str, plan: &mut Plan) -> ServiceResult<()> {
         for node in &directory.symlinks {
             plan.skeleton.insert(format!("{prefix}{}", node.name), Entry::Link(node.target.clone()));
         }
@@ -282,10 +273,7 @@ impl Layout<'_> {
                 return Ok(true);
             }
             let parent = tree.take();
-            if parent
-                .as_ref()
-                .is_some_and(|parent| parent.symlink(name).is_some() || parent.file(name).is_some())
-            {
+            if parent.as_ref().is_some_and(|parent| parent.symlink(name).is_some() || parent.file(name).is_some()) {
                 return Ok(true); // the kernel will follow it, or mount upon it
             }
             if let Some(node) = parent.as_ref().and_then(|parent| parent.directory(name)) {
@@ -326,9 +314,7 @@ impl Layout<'_> {
         self.export_cuts(cuts, &root)?;
         for (components, directory) in &plan.inner {
             let path = root.join(components.join("/"));
-            if !path.exists() {
-                make_point(&path, *directory)?
-            }
+            if !path.exists() { make_point(&path, *directory)? }
         }
         slot.seal()
     }
@@ -336,11 +322,9 @@ impl Layout<'_> {
     /// Writes what was cut out as real files, into directories that are there.
     fn export_cuts(&self, cuts: &Cuts, at: &Path) -> ServiceResult<()> {
         match cuts.cut {
-            Some(digest) if digest != Digest::empty() => self.cas.export_tree(
-                &digest,
-                at,
-                &ExportOptions { merge: true, staged: true, ..ExportOptions::default() },
-            ),
+            Some(digest) if digest != Digest::empty() => {
+                self.cas.export_tree(&digest, at, &ExportOptions { merge: true, staged: true, ..ExportOptions::default() })
+            }
             _ => cuts.children.iter().try_for_each(|(name, below)| self.export_cuts(below, &at.join(name))),
         }
     }
@@ -366,11 +350,7 @@ impl Layout<'_> {
             };
             (stack, base)
         } else {
-            self.cas.export_tree(
-                &base,
-                &upper,
-                &ExportOptions { merge: true, staged: true, ..ExportOptions::default() },
-            )?;
+            self.cas.export_tree(&base, &upper, &ExportOptions { merge: true, staged: true, ..ExportOptions::default() })?;
             (Stack::default(), Base::Directory(c_path(&upper)?))
         };
         self.export_cuts(&cuts, &upper)?;
@@ -405,13 +385,7 @@ impl Layout<'_> {
         Ok(())
     }
 
-    fn make_missing(
-        &self,
-        input: &Directory,
-        upper: &Path,
-        path: &str,
-        directory: bool,
-    ) -> ServiceResult<()> {
+    fn make_missing(&self, input: &Directory, upper: &Path, path: &str, directory: bool) -> ServiceResult<()> {
         let components = components(path)?;
         let mut tree = Some(Arc::new(input.clone()));
         let mut at = upper.to_owned();
@@ -492,8 +466,7 @@ fn stamp_way(cuts: &Cuts, at: &Path) -> ServiceResult<()> {
 fn stamp(path: &Path) -> ServiceResult<()> {
     let time = Timespec { tv_sec: STAGED_TIME, tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
-    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(|error| trouble(error, "cannot change", path))
+    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| trouble(error, "cannot change", path))
 }
 
 fn collect_cuts(cuts: &Cuts, path: &mut Vec<u8>, found: &mut Vec<CString>) -> ServiceResult<()> {

@@ -17,8 +17,8 @@ use crate::scratch::{empty, names, open_directory, open_whatever_mode, remove_an
 use bourn_reapi::services::{STAGED_TIME, ServiceResult};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Timespec, Timestamps, fchmod, flistxattr, flock,
-    fstat, mkdirat, openat, readlinkat, renameat, symlinkat, unlinkat, utimensat,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Timespec, Timestamps, fchmod, flistxattr, flock, fstat,
+    mkdirat, openat, readlinkat, renameat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -107,8 +107,7 @@ impl Slot {
             }
         }
         let spare = open_directory(&directory, c"spare")?;
-        let spares =
-            names(&spare)?.into_iter().filter_map(|(name, _)| name.into_string().ok()).collect::<Vec<_>>();
+        let spares = names(&spare)?.into_iter().filter_map(|(name, _)| name.into_string().ok()).collect::<Vec<_>>();
         let mut skeleton = Skeleton::new();
         let idle = open_directory(&directory, c"idle");
         let clean = match &idle {
@@ -119,18 +118,8 @@ impl Slot {
             Ok(idle) => idle,
             Err(_) => openat(&directory, c".", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?,
         };
-        let next_spare =
-            spares.iter().filter_map(|name| name.parse().ok()).max().map_or(0, |last: u64| last + 1);
-        Ok(Slot {
-            path: path.to_owned(),
-            directory,
-            root,
-            skeleton,
-            spares,
-            next_spare,
-            stamps: Vec::new(),
-            clean,
-        })
+        let next_spare = spares.iter().filter_map(|name| name.parse().ok()).max().map_or(0, |last: u64| last + 1);
+        Ok(Slot { path: path.to_owned(), directory, root, skeleton, spares, next_spare, stamps: Vec::new(), clean })
     }
 
     /// Removes whatever is there and begins with an empty root.
@@ -162,24 +151,17 @@ impl Slot {
     /// Makes the skeleton what is wanted. The directories to write to are empty afterwards and can be filled.
     pub(crate) fn arrange(&mut self, wanted: &Skeleton) -> ServiceResult<()> {
         let path = self.path.clone();
-        let done =
-            self.try_arrange(wanted).map_err(|error| trouble(error, "cannot prepare a root in", &path));
+        let done = self.try_arrange(wanted).map_err(|error| trouble(error, "cannot prepare a root in", &path));
         self.clean = false;
         done
     }
 
     fn try_arrange(&mut self, wanted: &Skeleton) -> Result<(), Errno> {
         renameat(&self.directory, c"idle", &self.directory, c"root")?;
-        let superfluous: Vec<String> = self
-            .skeleton
-            .iter()
-            .filter(|(path, entry)| !is_kept(wanted.get(*path), entry))
-            .map(|(path, _)| path.clone())
-            .collect();
-        let missing: Vec<(&String, &Entry)> = wanted
-            .iter()
-            .filter(|(path, entry)| !self.skeleton.get(*path).is_some_and(|had| is_kept(Some(entry), had)))
-            .collect();
+        let superfluous: Vec<String> =
+            self.skeleton.iter().filter(|(path, entry)| !is_kept(wanted.get(*path), entry)).map(|(path, _)| path.clone()).collect();
+        let missing: Vec<(&String, &Entry)> =
+            wanted.iter().filter(|(path, entry)| !self.skeleton.get(*path).is_some_and(|had| is_kept(Some(entry), had))).collect();
         let changes = !superfluous.is_empty() || !missing.is_empty();
         if changes {
             self.permit_changes()?;
@@ -264,8 +246,7 @@ impl Slot {
 
     /// The directories in which nothing may change, the root among them.
     fn way(&self) -> Vec<String> {
-        let inner =
-            self.skeleton.iter().filter(|(_, entry)| **entry == Entry::Way).map(|(path, _)| path.clone());
+        let inner = self.skeleton.iter().filter(|(_, entry)| **entry == Entry::Way).map(|(path, _)| path.clone());
         std::iter::once(".".to_owned()).chain(inner).collect()
     }
 
@@ -310,9 +291,7 @@ impl Slot {
 
     fn has_its_entries(&self, directory: &OwnedFd, path: &str) -> Result<bool, Errno> {
         let prefix = if path == "." { String::new() } else { format!("{path}/") };
-        let is_child = |entry: &str| {
-            entry.strip_prefix(&prefix).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
-        };
+        let is_child = |entry: &str| entry.strip_prefix(&prefix).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'));
         let expected = self.skeleton.keys().filter(|entry| is_child(entry)).count();
         let found = names(directory)?;
         let known = found.iter().all(|(name, _)| {
@@ -365,11 +344,7 @@ fn read_skeleton(directory: impl AsFd, prefix: &str, skeleton: &mut Skeleton) ->
                 if !is_plain(&inner)? || !read_skeleton(inner, &format!("{path}/"), skeleton)? {
                     return Ok(false);
                 }
-                if skeleton
-                    .range(format!("{path}/")..)
-                    .next()
-                    .is_some_and(|(next, _)| next.starts_with(&format!("{path}/")))
-                {
+                if skeleton.range(format!("{path}/")..).next().is_some_and(|(next, _)| next.starts_with(&format!("{path}/"))) {
                     skeleton.insert(path, Entry::Way);
                 }
             }
