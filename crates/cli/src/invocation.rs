@@ -6,7 +6,7 @@ use crate::report::reporter::Reporter;
 use crate::settings::resolve::Settings;
 use crate::targets::{self, Known, Targets};
 use crate::workspaces::Workspaces;
-use bourn_build::event::MessageKind;
+use bourn_build::event::{Event, Message, MessageKind};
 use bourn_build::run::Outcome as Ran;
 use bourn_build::session::{Query, Session};
 use bourn_project::ElementId;
@@ -120,7 +120,7 @@ impl<'a> Invocation<'a> {
     }
 
     /// The directory of elements, if there is a project.
-    fn element_path(&self) -> Result<Option<PathBuf>, Failure> {
+    pub(crate) fn element_path(&self) -> Result<Option<PathBuf>, Failure> {
         let Some(project) = &self.location.project else { return Ok(None) };
         let conf = self.files.read(&project.join(location::PROJECT_FILE), location::PROJECT_FILE, None)?;
         let conf = bourn_yaml::parse(self.files, conf)?;
@@ -146,6 +146,35 @@ impl<'a> Invocation<'a> {
             let count = self.worth_counting(begin).then(|| format!("{all} of {all} subtasks processed"));
             Ok(((), count))
         })
+    }
+
+    /// Says that an activity for an element begins and how it ended.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub(crate) fn timed_of<T>(
+        &self,
+        session: &Session<'_>,
+        element: Option<ElementId>,
+        activity: &str,
+        work: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let job = match element {
+            Some(id) => session.main_job(id),
+            None => session.program_job(),
+        };
+        let begin = Instant::now();
+        job.say(MessageKind::Start, activity, None);
+        let result = work();
+        let kind = if result.is_ok() { MessageKind::Success } else { MessageKind::Failure };
+        self.reporter.event(&Event::Message(Message {
+            subject: job.subject().clone(),
+            kind,
+            text: activity.to_owned(),
+            detail: None,
+            elapsed: Some(begin.elapsed()),
+        }));
+        result
     }
 
     /// Notes that jobs were started, on a project of `total` elements below the targets.

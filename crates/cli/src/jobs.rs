@@ -22,51 +22,31 @@ pub(crate) fn servers(
     remotes: &Remotes,
     contact: Contact,
 ) -> Result<Servers, Failure> {
-    invocation.reporter.timed("Initializing remote caches", || {
+    let servers = invocation.reporter.timed("Initializing remote caches", || {
         let settings = invocation.settings;
-        let servers = Servers::resolve(settings, invocation.files, world.graph(), remotes, contact)?;
-        Ok(servers)
-    })
+        Servers::resolve(settings, invocation.files, world.graph(), remotes, contact)
+    })?;
+    if !remotes.artifacts.is_empty() || !remotes.sources.is_empty() {
+        return Err(no_servers_yet());
+    }
+    if servers.has_artifacts(false) || servers.has_sources(false) {
+        invocation.reporter.warn("The configured artifact and source servers cannot be used by this version");
+    }
+    Ok(servers)
 }
 
 /// Checks that every source has a ref.
 ///
 /// # Errors
 /// `inconsistent-pipeline` with the sources that have none.
-pub(crate) fn assert_refs(world: &World, elements: &[ElementId]) -> Result<(), Failure> {
-    let mut detail = String::new();
-    let mut workspaces = String::new();
-    for &id in elements {
-        let planned = world.plan.element(id);
-        let missing: Vec<_> = planned.sources.iter().filter(|source| !source.source.is_resolved()).collect();
-        if missing.is_empty() {
-            continue;
-        }
-        let name = world.graph().full_name(id);
-        if world.workspaces.get(&name).is_some() {
-            workspaces.push_str(&format!("  {name}\n"));
-            continue;
-        }
-        detail.push_str(&format!("  {name}\n"));
-        for source in missing {
-            let number = source.declaration.index + 1;
-            detail.push_str(&format!("    source {number} of kind {} has no ref\n", source.declaration.kind));
-        }
-    }
-    if !detail.is_empty() {
-        let text = format!("Exact versions are missing for the following elements:\n\n{detail}");
-        return Err(Failure::new("pipeline", "Inconsistent pipeline")
-            .reason("inconsistent-pipeline")
-            .detail(text)
-            .hint("track them first: source track ELEMENT"));
-    }
-    if !workspaces.is_empty() {
-        return Err(Failure::new("pipeline", "Inconsistent pipeline")
-            .reason("inconsistent-pipeline-workspaced")
-            .detail(workspaces)
-            .hint("close these workspaces first"));
-    }
-    Ok(())
+pub(crate) fn assert_refs(session: &Session<'_>, elements: &[ElementId]) -> Result<(), Failure> {
+    Ok(bourn_build::checkout::assert_consistent(session, elements)?)
+}
+
+/// What is said where a server would be needed.
+pub(crate) fn no_servers_yet() -> Failure {
+    Failure::new("remote", "Artifact and source servers cannot be used by this version")
+        .hint("build from source, or use a cache directory on a shared disk")
 }
 
 /// Asks the cache for the sources of elements.

@@ -47,6 +47,16 @@ impl Workspaces {
         Ok(Workspaces { project: project.to_path_buf(), open })
     }
 
+    /// None at all.
+    pub(crate) fn none() -> Workspaces {
+        Workspaces { project: PathBuf::new(), open: IndexMap::new() }
+    }
+
+    /// Leaves away those that `keep` says no to.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.open.retain(|element, _| keep(element));
+    }
+
     /// Every open workspace.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Workspace)> {
         self.open.iter().map(|(element, workspace)| (element.as_str(), workspace))

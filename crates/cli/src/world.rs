@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     /// Open workspaces.
     pub(crate) workspaces: Workspaces,
+    /// The kinds known.
+    pub(crate) kinds: BuiltIn,
     /// Digests of local files.
     pub(crate) local: LocalTrees,
     /// Who stores and runs.
@@ -55,8 +57,30 @@ impl World {
         targets: &[String],
         except: &[String],
     ) -> Result<World, Failure> {
-        let directory = invocation.project("Unable to load elements")?.to_path_buf();
         let workspaces = invocation.workspaces()?;
+        World::load_with(invocation, targets, except, workspaces)
+    }
+
+    /// The same as if the targets had no open workspaces.
+    ///
+    /// # Errors
+    /// Those of [`World::load`].
+    pub(crate) fn load_without_workspaces(
+        invocation: &Invocation<'_>,
+        targets: &[String],
+    ) -> Result<World, Failure> {
+        let mut workspaces = invocation.workspaces()?;
+        workspaces.retain(|element| !targets.iter().any(|target| target == element));
+        World::load_with(invocation, targets, &[], workspaces)
+    }
+
+    fn load_with(
+        invocation: &Invocation<'_>,
+        targets: &[String],
+        except: &[String],
+        workspaces: Workspaces,
+    ) -> Result<World, Failure> {
+        let directory = invocation.project("Unable to load elements")?.to_path_buf();
         let kinds = BuiltIn::new(invocation.settings)?;
         let local = wire::local_trees(invocation.settings);
         let services = wire::services(invocation.settings)?;
@@ -71,23 +95,56 @@ impl World {
         let graph = invocation.reporter.counted("Loading elements", || {
             let begin = Instant::now();
             let graph = loader.load(targets, except)?;
-            let count = invocation
-                .worth_counting(begin)
-                .then(|| format!("{} subtasks processed", graph.elements.len()));
+            let count = invocation.worth_counting(begin);
+            let count = count.then(|| format!("{} subtasks processed", graph.elements.len()));
             Ok((Arc::new(graph), count))
         })?;
         let plan = invocation.reporter.counted("Resolving elements", || {
             let begin = Instant::now();
             let plan = bourn_plan::plan(graph, &kinds, &local)?;
             let all = plan.elements.len();
-            let count =
-                invocation.worth_counting(begin).then(|| format!("{all} of {all} subtasks processed"));
-            Ok((plan, count))
+            let count = invocation.worth_counting(begin);
+            Ok((plan, count.then(|| format!("{all} of {all} subtasks processed"))))
         })?;
         loader.warn(&plan);
         let options = loader.options(&plan.graph)?;
         let control = Control::new(services.executor.clone());
-        Ok(World { plan, workspaces, local, services, options, control })
+        Ok(World { plan, workspaces, kinds, local, services, options, control })
+    }
+
+    /// A world with no project in it, for commands on artifacts alone.
+    ///
+    /// # Errors
+    /// The cache cannot be created.
+    pub(crate) fn without_project(invocation: &Invocation<'_>) -> Result<World, Failure> {
+        let kinds = BuiltIn::new(invocation.settings)?;
+        let local = wire::local_trees(invocation.settings);
+        let services = wire::services(invocation.settings)?;
+        let workspaces = Workspaces::none();
+        let plan = bourn_plan::plan(Arc::new(ElementGraph::default()), &kinds, &local)?;
+        let loader = Loader {
+            invocation,
+            directory: Path::new("/"),
+            workspaces: &workspaces,
+            kinds: &kinds,
+            local: &local,
+            services: &services,
+        };
+        let options = loader.options(&plan.graph)?;
+        let control = Control::new(services.executor.clone());
+        Ok(World { plan, workspaces, kinds, local, services, options, control })
+    }
+
+    /// The element whose sources stand for this one; says so when it is another.
+    pub(crate) fn source_element(&self, invocation: &Invocation<'_>, id: ElementId) -> ElementId {
+        let Some(source) = self.plan.element(id).description.source_element.filter(|source| *source != id)
+        else {
+            return id;
+        };
+        let source = self.source_element(invocation, source);
+        let name = |id| &self.graph().element(id).name;
+        invocation.reporter.info(&format!("Element '{}' redirected to '{}'", name(id), name(source)));
+        source
     }
 
     /// A session to carry the plan out.

@@ -31,7 +31,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Build) -> Outcome {
     };
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
-    jobs::assert_refs(&world, &scope.plan(&session, &targets))?;
+    jobs::assert_refs(&session, &scope.plan(&session, &targets))?;
     let required = scope.required(&session, &targets);
     invocation.query(&session, &required, scope != BuildScope::None, Query::Build)?;
     jobs::announce(invocation, &world, &session, &targets, &servers)?;

@@ -1,11 +1,15 @@
 //! One file per command. Each takes its options and a session, and answers with an exit status.
 
+pub(crate) mod artifact;
 pub(crate) mod build;
 pub(crate) mod completions;
-pub(crate) mod fetch;
 pub(crate) mod help;
 pub(crate) mod init;
 pub(crate) mod print;
 pub(crate) mod prompt;
 pub(crate) mod run;
+pub(crate) mod shell;
 pub(crate) mod show;
+pub(crate) mod source_checkout;
+pub(crate) mod source_fetch;
+pub(crate) mod workspace;

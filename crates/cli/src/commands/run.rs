@@ -1,8 +1,10 @@
 //! From the arguments to the command they name.
 
+use crate::args::artifact::ArtifactCommand;
 use crate::args::command::{Arguments, Command};
 use crate::args::parse::Program;
 use crate::args::source::SourceCommand;
+use crate::args::workspace::WorkspaceCommand;
 use crate::commands;
 use crate::exit::{self, Failure, Outcome};
 use crate::invocation::Invocation;
@@ -42,25 +44,86 @@ fn dispatch(
         command => {
             let settings = Settings::load(program, general, environment.clone(), files)
                 .map_err(|wrong| Failure::from(wrong).while_doing("Error loading user configuration"))?;
-            with_settings(command, &settings, files)
+            with_settings(command, &Runner { settings: &settings, files })
         }
     }
 }
 
-/// The commands that settings mean something for.
-fn with_settings(command: &Command, settings: &Settings, files: &Files) -> Outcome {
-    let run = |name, work: &dyn Fn(&Invocation<'_>) -> Outcome| {
-        Invocation::run(settings, files, name, |invocation| work(invocation))
-    };
+/// Runs commands that settings mean something for.
+struct Runner<'a> {
+    settings: &'a Settings,
+    files: &'a Files,
+}
+
+impl Runner<'_> {
+    /// Runs a command within an invocation.
+    fn plain(&self, work: impl FnOnce(&Invocation<'_>) -> Outcome) -> Outcome {
+        Invocation::run(self.settings, self.files, None, |invocation| work(invocation))
+    }
+
+    /// The same in a session of that name, which is told of at its beginning and end.
+    fn session(&self, name: &str, work: impl FnOnce(&Invocation<'_>) -> Outcome) -> Outcome {
+        Invocation::run(self.settings, self.files, Some(name), |invocation| work(invocation))
+    }
+}
+
+fn with_settings(command: &Command, run: &Runner<'_>) -> Outcome {
     match command {
+        Command::Artifact(command) => artifact(command, run),
         Command::Build(options) => {
-            run(Some("Build"), &|invocation| commands::build::run(invocation, options))
+            run.session("Build", |invocation| commands::build::run(invocation, options))
         }
-        Command::Source(SourceCommand::Fetch(options)) => {
-            run(Some("Fetch"), &|invocation| commands::fetch::run(invocation, options))
-        }
-        Command::Show(options) => run(None, &|invocation| commands::show::run(invocation, options)),
+        Command::Shell(options) => run.plain(|invocation| commands::shell::run(invocation, options)),
+        Command::Show(options) => run.plain(|invocation| commands::show::run(invocation, options)),
+        Command::Source(command) => source(command, run),
+        Command::Workspace(command) => workspace(command, run),
         _ => Err(Failure::app("This command does not work yet")),
+    }
+}
+
+fn artifact(command: &ArtifactCommand, run: &Runner<'_>) -> Outcome {
+    use commands::artifact;
+    match command {
+        ArtifactCommand::Checkout(options) => match artifact::check_options(options) {
+            Some(status) => Ok(status),
+            None => run.plain(|invocation| artifact::checkout(invocation, options)),
+        },
+        ArtifactCommand::Delete(options) => run.plain(|invocation| artifact::delete(invocation, options)),
+        ArtifactCommand::ListContents(options) => {
+            run.plain(|invocation| artifact::list_contents(invocation, options))
+        }
+        ArtifactCommand::Log(options) => run.plain(|invocation| artifact::log(invocation, options)),
+        ArtifactCommand::Pull(options) => {
+            run.session("Pull", |invocation| artifact::pull(invocation, options))
+        }
+        ArtifactCommand::Push(options) => {
+            run.session("Push", |invocation| artifact::push(invocation, options))
+        }
+        ArtifactCommand::Show(options) => run.plain(|invocation| artifact::show(invocation, options)),
+    }
+}
+
+fn source(command: &SourceCommand, run: &Runner<'_>) -> Outcome {
+    use commands::{source_checkout, source_fetch};
+    match command {
+        SourceCommand::Checkout(options) => match source_checkout::check_options(options) {
+            Some(status) => Ok(status),
+            None => run.plain(|invocation| source_checkout::run(invocation, options)),
+        },
+        SourceCommand::Fetch(options) => {
+            run.session("Fetch", |invocation| source_fetch::run(invocation, options))
+        }
+        _ => Err(Failure::app("This command does not work yet")),
+    }
+}
+
+fn workspace(command: &WorkspaceCommand, run: &Runner<'_>) -> Outcome {
+    use commands::workspace;
+    match command {
+        WorkspaceCommand::Close(options) => run.plain(|invocation| workspace::close(invocation, options)),
+        WorkspaceCommand::List => run.plain(|invocation| workspace::list(invocation)),
+        WorkspaceCommand::Open(options) => run.plain(|invocation| workspace::open(invocation, options)),
+        WorkspaceCommand::Reset(options) => run.plain(|invocation| workspace::reset(invocation, options)),
     }
 }
 

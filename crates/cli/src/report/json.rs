@@ -93,11 +93,6 @@ fn object(event: &Event) -> (&'static str, Map<String, Value>) {
             set("key", (&**key).into());
             "workspace-built"
         }
-        Event::WorkspaceBuilt { element, key } => {
-            set("element", (&**element).into());
-            set("key", (&**key).into());
-            "workspace-built"
-        }
     };
     (name, out)
 }

@@ -20,7 +20,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Fetch) -> Outcome {
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
     jobs::query_sources(invocation, &session, &elements)?;
-    jobs::assert_refs(&world, &elements)?;
+    jobs::assert_refs(&session, &elements)?;
     jobs::announce(invocation, &world, &session, &world.graph().targets, &servers)?;
     let ran = jobs::steered(invocation, &world, || run::fetch(&session, &elements, What::Staged))?;
     conclude(&ran)?;
