@@ -10,6 +10,7 @@ mod jobs;
 mod junctions;
 mod location;
 mod pager;
+mod refs;
 mod render;
 mod report;
 mod select;

@@ -4,7 +4,7 @@ use crate::args::value::OnError;
 use crate::commands::prompt;
 use crate::invocation::Invocation;
 use crate::report::reporter::write_stderr;
-use bourn_build::event::{Decision, Event, Failure, JobId, Sink, Subject};
+use bourn_build::event::{Decision, Event, Failure, JobId, MessageKind, Sink, Subject};
 
 /// The sink of a run.
 pub(crate) struct Watch<'a> {
@@ -28,6 +28,9 @@ impl<'a> Watch<'a> {
 impl Sink for Watch<'_> {
     fn event(&self, event: Event) {
         self.invocation.reporter.event(&event);
+        if let Event::WorkspaceBuilt { element, key } = &event {
+            self.note_build(element, key);
+        }
     }
 
     fn failed(&self, job: JobId, subject: &Subject, failure: &Failure) -> Decision {
@@ -44,6 +47,20 @@ impl Sink for Watch<'_> {
 }
 
 impl Watch<'_> {
+    /// Keeps the key of the last build in a workspace, so that the next goes on from there.
+    fn note_build(&self, element: &str, key: &str) {
+        let kept = self.invocation.workspaces().and_then(|mut workspaces| {
+            match workspaces.set_last_build(element, Some(key)) {
+                true => workspaces.save(),
+                false => Ok(()),
+            }
+        });
+        if let Err(failure) = kept {
+            let text = format!("Error saving workspaces: {}", failure.message);
+            self.invocation.reporter.message(MessageKind::Error, &text, None, None);
+        }
+    }
+
     /// Asks what to do, until the answer is one that ends the question.
     fn ask(&self, job: JobId, subject: &Subject, failure: &Failure) -> Decision {
         let log = self.invocation.reporter.log_of(job);

@@ -189,7 +189,13 @@ pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = directory.join(format!(".{name}.{}", std::process::id()));
     let written = std::fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|mut file| {
+            // What replaces a file has the permissions that it had.
+            if let Ok(old) = path.metadata() {
+                file.set_permissions(old.permissions())?;
+            }
+            file.write_all(text.as_bytes())
+        })
         .and_then(|()| std::fs::rename(&temporary, path));
     written.map_err(|error| {
         let _ = std::fs::remove_file(&temporary);

@@ -104,7 +104,7 @@ fn artifact(command: &ArtifactCommand, run: &Runner<'_>) -> Outcome {
 }
 
 fn source(command: &SourceCommand, run: &Runner<'_>) -> Outcome {
-    use commands::{source_checkout, source_fetch};
+    use commands::{source_checkout, source_fetch, source_push, track};
     match command {
         SourceCommand::Checkout(options) => match source_checkout::check_options(options) {
             Some(status) => Ok(status),
@@ -113,7 +113,10 @@ fn source(command: &SourceCommand, run: &Runner<'_>) -> Outcome {
         SourceCommand::Fetch(options) => {
             run.session("Fetch", |invocation| source_fetch::run(invocation, options))
         }
-        _ => Err(Failure::app("This command does not work yet")),
+        SourceCommand::Push(options) => {
+            run.session("Push", |invocation| source_push::run(invocation, options))
+        }
+        SourceCommand::Track(options) => run.session("Track", |invocation| track::run(invocation, options)),
     }
 }
 
