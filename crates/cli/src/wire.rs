@@ -8,28 +8,30 @@ use bourn_plan::{ElementKind, KindTable, SourceKind, UrlTable};
 use bourn_project::{KindOrigin, KindTraits, Kinds, Project};
 use bourn_reapi::services::{Cancel, Executed, Execution, ServiceResult};
 use bourn_reapi::{Cas, Executor, ServiceError, Services};
+use bourn_pyhost::{Python, PythonKinds};
 use bourn_sandbox::LocalExecutor;
 use bourn_sources::{LocalTrees, Netrc, UrlSettings};
-use bourn_yaml::Diagnostics;
+use bourn_yaml::{Diagnostics, Files};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-/// The kinds built into the program.
-pub(crate) struct BuiltIn {
+/// Every kind: those built into the program, and the project's own Python plugins.
+pub(crate) struct AllKinds {
     urls: UrlSettings,
+    python: PythonKinds,
 }
 
-impl BuiltIn {
+impl AllKinds {
     /// With what the user's configuration says about downloads.
     ///
     /// # Errors
     /// A `.netrc` that cannot be read.
-    pub(crate) fn new(settings: &Settings) -> Result<BuiltIn, Failure> {
+    pub(crate) fn new(settings: &Settings, files: &Files) -> Result<AllKinds, Failure> {
         let netrc = netrc(&settings.environment.home().join(".netrc"))?;
         let urls =
             UrlSettings { fetch: settings.user.fetch_source, track: settings.user.track_source, netrc };
-        Ok(BuiltIn { urls })
+        Ok(AllKinds { urls, python: PythonKinds::new(python(settings), files.clone()) })
     }
 }
 
@@ -47,7 +49,7 @@ fn netrc(path: &Path) -> Result<Netrc, Failure> {
 }
 
 /// What the loader asks.
-impl Kinds for BuiltIn {
+impl Kinds for AllKinds {
     fn element_defaults(&self, kind: &str, origin: &KindOrigin) -> Option<String> {
         elements::defaults(kind, origin).map(str::to_owned)
     }
@@ -79,9 +81,15 @@ impl Kinds for BuiltIn {
 }
 
 /// What the plan asks.
-impl KindTable for BuiltIn {
+impl KindTable for AllKinds {
     fn element(&self, kind: &str, origin: &KindOrigin) -> Option<&dyn ElementKind> {
-        elements::element(kind, origin).map(|kind| kind as &dyn ElementKind)
+        if let Some(built_in) = elements::element(kind, origin) {
+            return Some(built_in);
+        }
+        match origin {
+            KindOrigin::File { directory, package } => self.python.element(kind, directory, package.is_some()),
+            _ => None,
+        }
     }
 
     fn source(&self, kind: &str, origin: &KindOrigin) -> Option<&dyn SourceKind> {
@@ -90,6 +98,16 @@ impl KindTable for BuiltIn {
 
     fn urls(&self, projects: &[Project]) -> Result<Vec<Arc<dyn UrlTable>>, Diagnostics> {
         bourn_sources::url_tables(projects, &self.urls)
+    }
+}
+
+/// The user's Python, with the user's environment: plugins run tools and read variables of their own.
+fn python(settings: &Settings) -> Python {
+    let environment = &settings.environment;
+    Python {
+        program: environment.find_program("python3").unwrap_or_else(|| PathBuf::from("python3")),
+        environment: environment.all().map(|(name, value)| (name.into(), value.into())).collect(),
+        directory: settings.own_directory().join("pyhost"),
     }
 }
 

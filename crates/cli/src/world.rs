@@ -7,7 +7,7 @@ use crate::report::pipeline::Printer;
 use crate::report::style::Painter;
 use crate::select::{self, Scope};
 use crate::watch::Watch;
-use crate::wire::{self, BuiltIn};
+use crate::wire::{self, AllKinds};
 use crate::workspaces::Workspaces;
 use bourn_build::control::Control;
 use bourn_build::event::MessageKind;
@@ -36,7 +36,7 @@ pub(crate) struct World {
     /// Open workspaces.
     pub(crate) workspaces: Workspaces,
     /// The kinds known.
-    pub(crate) kinds: BuiltIn,
+    pub(crate) kinds: AllKinds,
     /// Digests of local files.
     pub(crate) local: LocalTrees,
     /// Who stores and runs.
@@ -81,7 +81,7 @@ impl World {
         workspaces: Workspaces,
     ) -> Result<World, Failure> {
         let directory = invocation.project("Unable to load elements")?.to_path_buf();
-        let kinds = BuiltIn::new(invocation.settings)?;
+        let kinds = AllKinds::new(invocation.settings, invocation.files)?;
         let local = wire::local_trees(invocation.settings);
         let services = wire::services(invocation.settings)?;
         let loader = Loader {
@@ -117,7 +117,7 @@ impl World {
     /// # Errors
     /// The cache cannot be created.
     pub(crate) fn without_project(invocation: &Invocation<'_>) -> Result<World, Failure> {
-        let kinds = BuiltIn::new(invocation.settings)?;
+        let kinds = AllKinds::new(invocation.settings, invocation.files)?;
         let local = wire::local_trees(invocation.settings);
         let services = wire::services(invocation.settings)?;
         let workspaces = Workspaces::none();
@@ -196,7 +196,7 @@ pub(crate) struct Loader<'a> {
     /// Open workspaces.
     pub(crate) workspaces: &'a Workspaces,
     /// The kinds known.
-    pub(crate) kinds: &'a BuiltIn,
+    pub(crate) kinds: &'a AllKinds,
     /// Digests of local files.
     pub(crate) local: &'a LocalTrees,
     /// Who stores.

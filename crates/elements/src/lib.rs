@@ -10,7 +10,6 @@
 pub mod bazel_build;
 pub mod bazelize;
 pub mod check_forbidden;
-pub mod collect_initial_scripts;
 pub mod collect_integration;
 pub mod collect_manifest;
 pub mod commands;

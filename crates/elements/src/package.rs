@@ -12,33 +12,28 @@ pub enum Package {
     Plugins,
     /// `buildstream-plugins-community`.
     Community,
-    /// Plugins that Freedesktop SDK and GNOME OS carry in their own repositories.
-    FreedesktopSdk,
 }
 
 impl Package {
-    /// Its name on PyPI, in normal form; of the core and of repositories, a name in the same style.
+    /// Its name on PyPI, in normal form; of the core, a name in the same style.
     pub fn name(self) -> &'static str {
         match self {
             Package::Core => "buildstream",
             Package::Plugins => "buildstream-plugins",
             Package::Community => "buildstream-plugins-community",
-            Package::FreedesktopSdk => "freedesktop-sdk",
         }
     }
 
     /// The package of that name.
     pub fn named(name: &str) -> Option<Package> {
-        [Package::Core, Package::Plugins, Package::Community, Package::FreedesktopSdk]
-            .into_iter()
-            .find(|package| package.name() == name)
+        [Package::Core, Package::Plugins, Package::Community].into_iter().find(|package| package.name() == name)
     }
 
     /// The versions that bourn can act as, newest first. What differs between them is decided by
     /// [`Version`]s in the kinds.
     pub fn versions(self) -> &'static [&'static str] {
         match self {
-            Package::Core | Package::FreedesktopSdk => &[],
+            Package::Core => &[],
             Package::Plugins => {
                 &["2.8.0", "2.7.0", "2.6.0", "2.5.0", "2.4.0", "2.3.0", "2.2.0", "2.1.0", "2.0.1", "2.0.0"]
             }

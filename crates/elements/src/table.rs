@@ -69,7 +69,7 @@ macro_rules! kind {
     };
 }
 
-use Package::{Community, Core, FreedesktopSdk, Plugins};
+use Package::{Community, Core, Plugins};
 
 /// Every element kind.
 #[rustfmt::skip]
@@ -110,7 +110,6 @@ pub static ELEMENTS: &[Entry] = &[
     kind!(Community, "snap_image", snap_image),
     kind!(Community, "tar_element", tar_element),
     kind!(Community, "x86image", x86image),
-    kind!(FreedesktopSdk, "collect_initial_scripts", collect_initial_scripts, none),
 ];
 
 impl Entry {
@@ -215,7 +214,6 @@ mod tests {
         };
         check("cargo", file(Some(("buildstream-plugins-community", "2.3.1"))), true);
         check("cargo", file(None), false);
-        check("collect_initial_scripts", file(Some(("freedesktop-sdk", "1.0.0"))), true);
     }
 
     #[test]

@@ -40,7 +40,7 @@ fn keys_follow_the_version_of_a_package() {
 fn every_kind_has_a_key() {
     let records: Vec<Json> = serde_json::from_str(include_str!("golden/newest.json")).expect("a list");
     // Links are followed by the loader; junctions and what a repository carries are not in the project.
-    let outside = ["junction", "link", "collect_initial_scripts"];
+    let outside = ["junction", "link"];
     for entry in ELEMENTS.iter().filter(|entry| !outside.contains(&entry.name)) {
         assert!(records.iter().any(|record| record["kind"] == entry.name), "{}", entry.name);
     }
@@ -169,9 +169,6 @@ fn origin(record: &Json) -> KindOrigin {
     let package = entry.package.name().to_owned();
     match entry.package {
         Package::Core => KindOrigin::Core,
-        Package::FreedesktopSdk => {
-            KindOrigin::File { directory: "/nowhere".into(), package: Some((package, version.into())) }
-        }
         // The records name the version of the community's package.
         Package::Plugins => KindOrigin::Pip { package, specifier: String::new(), version: newest.into() },
         Package::Community => {

@@ -22,7 +22,7 @@ pub struct PythonElement {
     /// Its kind.
     pub kind: String,
     /// The files of the load, for places in messages.
-    pub files: Arc<Files>,
+    pub files: Files,
 }
 
 impl ElementKind for PythonElement {

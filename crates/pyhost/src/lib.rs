@@ -12,7 +12,9 @@
 pub mod element;
 pub mod host;
 pub mod module;
+pub mod table;
 pub mod wire;
 
 pub use element::PythonElement;
 pub use host::{Host, HostError, Python};
+pub use table::PythonKinds;

@@ -31,10 +31,10 @@ impl FileEntry {
     }
 }
 
-/// Every file of a load. Shared by reference between threads; adding takes a lock.
-#[derive(Debug, Default)]
+/// Every file of a load. Clones are the same files; adding takes a lock.
+#[derive(Clone, Debug, Default)]
 pub struct Files {
-    entries: RwLock<Vec<Arc<FileEntry>>>,
+    entries: Arc<RwLock<Vec<Arc<FileEntry>>>>,
 }
 
 /// A place as people read it.

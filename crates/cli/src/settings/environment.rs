@@ -39,6 +39,11 @@ impl Environment {
         self.variables.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// Every variable.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Whether a variable is set, be it empty.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.variables.contains_key(name)
