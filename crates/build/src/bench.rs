@@ -12,7 +12,7 @@ use crate::stage::Root;
 use bourn_plan::Step;
 use bourn_plan::assembly::{Assembly, Command, Compose, Integrate, Run, Split, Stage};
 use bourn_plan::closure::Edges;
-use bourn_plan::source::PlannedSource;
+use bourn_plan::source::{PlannedSource, ProvenanceContext, SourceProvenance};
 use bourn_plan::workbench::{AssemblyError, Entry, Scratch, Workbench};
 use bourn_project::{ElementGraph, ElementId};
 use bourn_reapi::Digest;
@@ -389,6 +389,25 @@ impl Workbench for Bench<'_> {
 
     fn sources(&self, element: ElementId) -> &[PlannedSource] {
         &self.session.planned(element).sources
+    }
+
+    fn provenance(&self, element: ElementId) -> Done<Vec<Option<Vec<SourceProvenance>>>> {
+        let Some(local) = self.session.local else {
+            return Err(AssemblyError::world("Where sources come from is not known in this session"));
+        };
+        let graph = &self.session.plan.graph;
+        let context = ProvenanceContext {
+            project: graph.project(graph.element(element).project),
+            local,
+            source_directory: &self.session.options.source_directory,
+        };
+        let sources = self.sources(element).iter().map(|planned| {
+            planned.source.provenance(&context).map_err(|error| {
+                let message = format!("{}: {}", graph.full_name(element), error.message);
+                AssemblyError { detail: error.detail, hint: error.hint, ..AssemblyError::world(message) }
+            })
+        });
+        sources.collect()
     }
 
     fn entry(&self, path: &str) -> Done<Option<Entry>> {

@@ -11,7 +11,7 @@ use crate::stage::Staging;
 use crate::state::{ArtifactState, SourceState, States};
 use bourn_plan::closure::Walk;
 use bourn_plan::source::PlannedSource;
-use bourn_plan::{CacheKey, Plan, PlannedElement};
+use bourn_plan::{CacheKey, LocalDigests, Plan, PlannedElement};
 use bourn_project::{Element, ElementId, Project};
 use bourn_reapi::services::{ServiceResult, SourceName};
 use bourn_reapi::{ArtifactName, Assets, Cas, Digest, Services};
@@ -34,6 +34,8 @@ pub struct Session<'a> {
     pub sink: &'a dyn Sink,
     /// Whether to stop.
     pub control: &'a Control,
+    /// Digests of local files, for what sources say of where they come from.
+    pub(crate) local: Option<&'a dyn LocalDigests>,
     pub(crate) staging: Staging,
     pub(crate) integrations: Integrations,
     states: RwLock<States>,
@@ -57,11 +59,18 @@ impl<'a> Session<'a> {
             options,
             sink,
             control,
+            local: None,
             staging: Staging::default(),
             integrations: Integrations::default(),
             states: RwLock::new(States::new(plan, options.strict)),
             publics: Mutex::default(),
         }
+    }
+
+    /// The same session, told of the digests of local files.
+    pub fn with_local(mut self, local: &'a dyn LocalDigests) -> Session<'a> {
+        self.local = Some(local);
+        self
     }
 
     /// The store.

@@ -150,6 +150,7 @@ impl World {
     /// A session to carry the plan out.
     pub(crate) fn session<'s>(&'s self, invocation: &'s Invocation<'_>, watch: &'s Watch<'_>) -> Session<'s> {
         Session::new(&self.plan, invocation.files, &self.services, &self.options, watch, &self.control)
+            .with_local(&self.local)
     }
 
     /// What prints its elements.

@@ -28,6 +28,7 @@ pub mod link;
 pub mod oci;
 pub mod ostree;
 pub mod package;
+pub mod pyjson;
 pub mod recognised;
 pub mod script;
 pub mod snap_image;

@@ -7,7 +7,7 @@
 
 use crate::assembly::{Run, Split, Stage};
 use crate::closure::Edges;
-use crate::source::PlannedSource;
+use crate::source::{PlannedSource, SourceProvenance};
 use bourn_project::{ElementGraph, ElementId};
 use bourn_reapi::Digest;
 use bourn_yaml::Node;
@@ -135,6 +135,12 @@ pub trait Workbench {
 
     /// The configured sources of an element, in order.
     fn sources(&self, element: ElementId) -> &[PlannedSource];
+
+    /// What each source of an element, in order, says of where it comes from; `None` for kinds that do not say.
+    ///
+    /// # Errors
+    /// Local files that cannot be read, sources without a ref.
+    fn provenance(&self, element: ElementId) -> Result<Vec<Option<Vec<SourceProvenance>>>, AssemblyError>;
 
     /// What stands at a path; `None` when nothing does.
     ///

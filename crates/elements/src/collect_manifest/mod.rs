@@ -1,11 +1,14 @@
 //! Kind `collect_manifest`: where the sources of all dependencies come from, as a manifest.
 
-use crate::layout;
+mod manifest;
+
 use crate::package::Version;
-use bourn_plan::assembly::Assembly;
+use bourn_plan::assembly::{Assembly, Step};
 use bourn_plan::{Description, ElementContext, ElementKind, KeyValue};
 use bourn_project::KindTraits;
 use bourn_yaml::{Diagnostic, Diagnostics, Node};
+use manifest::Manifest;
+use std::sync::Arc;
 
 /// The kind.
 #[derive(Debug)]
@@ -13,6 +16,8 @@ pub struct Kind;
 
 /// From this version on, provenance of sources is used, and an SPDX document may be asked for.
 const PROVENANCE: Version = Version(2, 1, 0);
+/// From this version on, the locations of sources name product and version.
+const NAMED_SOURCES: Version = Version(2, 3, 0);
 /// The first version whose artifacts say so.
 const ARTIFACTS: Version = Version(2, 0, 4);
 
@@ -30,6 +35,7 @@ impl ElementKind for Kind {
         let modern = version >= PROVENANCE;
         let path = config.opt_str("path")?.map(str::to_owned);
         let mut key = vec![("path", KeyValue::from(path.clone()))];
+        let mut step = without_provenance();
         if modern {
             let spdx = Spdx::read(config)?;
             if let Some(spdx) = &spdx {
@@ -38,18 +44,26 @@ impl ElementKind for Kind {
             }
             if config.opt_bool("use-source-provenance")?.unwrap_or(true) {
                 key.push(("source_provenance", true.into()));
+                step =
+                    Step::Compute(Arc::new(Manifest { path, spdx, names_sources: version >= NAMED_SOURCES }));
             }
         }
         let mut description = Description::new(KeyValue::object(key));
         description.artifact_version = if version >= ARTIFACTS { 2 } else { 1 };
         description.runs_commands = !modern;
         description.strict_rebuild = modern;
-        description.assembly = Assembly {
-            assemble: vec![layout::unbuilt("collect_manifest")],
-            collect: "/".into(),
-            ..Assembly::default()
-        };
+        description.assembly = Assembly { assemble: vec![step], collect: "/".into(), ..Assembly::default() };
         Ok(description)
+    }
+}
+
+/// Sources were once asked in another way, which only versions before 2.1 and projects that say so still use.
+fn without_provenance() -> Step {
+    Step::Refuse {
+        message: "Manifests without source provenance cannot be made".into(),
+        hint: Some(
+            "leave `use-source-provenance` away, or use buildstream-plugins-community 2.1 or newer".into(),
+        ),
     }
 }
 
