@@ -26,7 +26,6 @@ const EDGES: &[(&str, &[&str])] = &[
 
 /// Crates from outside that only one room may name, because it is heavy or because it decides a policy.
 const FENCED: &[(&str, &[&str])] = &[
-    ("saphyr-parser", &["yaml"]),
     ("ureq", &["sources"]),
     ("tonic", &["remote"]),
     ("tokio", &["remote"]),

@@ -3,14 +3,14 @@
 //! `source track` sets refs this way, in elements, includes and `project.refs`. What is written has the content
 //! that bst's would have. Texts go in and come out; who calls writes them to disk.
 
+use crate::cursor::{bom_len, break_len, line_end, line_start};
 use crate::diagnostic::Diagnostic;
 use crate::dump::{dump, dump_scalar};
 use crate::file::Files;
-use crate::layout::{Entry, Shape, Spot, layout, line_end, line_start};
+use crate::layout::{Entry, Shape, Spot, layout};
 use crate::mapping::{Mapping, Text};
 use crate::node::{Node, Value};
 use crate::parse::parse_text;
-use crate::scan::{bom_len, break_len};
 use crate::span::{FileId, Provenance};
 use std::ops::Range;
 

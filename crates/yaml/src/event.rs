@@ -119,7 +119,7 @@ impl<'a> Events<'a> {
     }
 
     fn fault(&self, at: (u32, u32), message: &str) -> Diagnostic {
-        self.scanner.fault(at.0 as usize, at.1 as usize, message)
+        self.scanner.cursor.fault(at.0 as usize, at.1 as usize, message)
     }
 
     /// A fault at the next token within a collection that began where the innermost one did.
@@ -131,7 +131,7 @@ impl<'a> Events<'a> {
         let fault = self.fault(at, message);
         match self.starts.pop() {
             Some(start) => {
-                let place = self.scanner.place(start as usize, start as usize);
+                let place = self.scanner.cursor.place(start as usize, start as usize);
                 fault.note(Some(place), format!("the {what} begins here"))
             }
             None => fault,

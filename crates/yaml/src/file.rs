@@ -1,7 +1,7 @@
 //! The files that were read, kept so that diagnostics can quote them.
 
+use crate::cursor::{bom_len, break_len};
 use crate::diagnostic::Diagnostic;
-use crate::scan::{bom_len, break_len};
 use crate::span::{FileId, Provenance};
 use std::fmt;
 use std::io::ErrorKind;

@@ -1,9 +1,9 @@
 //! Where everything of a text stands: a tree of spans, for edits in place.
 
+use crate::cursor::line_end;
 use crate::diagnostic::Diagnostic;
 use crate::event::{Event, Events, What};
 use crate::mapping::Text;
-use crate::scan::break_len;
 
 /// A value and the bytes it stands on.
 #[derive(Debug)]
@@ -161,28 +161,4 @@ impl Reader<'_> {
         }
         key_start
     }
-}
-
-/// The byte where the line around `at` begins.
-pub(crate) fn line_start(text: &str, at: usize) -> usize {
-    let bytes = text.as_bytes();
-    let (mut start, mut next) = (0, 0);
-    while next < at {
-        let len = break_len(bytes, next);
-        next += len.max(1);
-        if len > 0 && next <= at {
-            start = next;
-        }
-    }
-    start
-}
-
-/// The byte where the line around `at` ends, before its break.
-pub(crate) fn line_end(text: &str, at: usize) -> usize {
-    let bytes = text.as_bytes();
-    let mut end = at.min(bytes.len());
-    while end < bytes.len() && break_len(bytes, end) == 0 {
-        end += 1;
-    }
-    end
 }

@@ -16,6 +16,7 @@
 
 pub mod access;
 pub mod compose;
+mod cursor;
 pub mod diagnostic;
 pub mod dump;
 pub mod edit;
@@ -27,8 +28,10 @@ pub mod nearest;
 pub mod node;
 pub mod parse;
 pub mod render;
+mod scalar;
 mod scan;
 pub mod span;
+mod tag;
 
 pub use compose::{assert_fully_composited, compose, compose_under};
 pub use diagnostic::{Diagnostic, Diagnostics, Domain};

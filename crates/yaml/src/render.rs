@@ -11,9 +11,9 @@
 //!
 //! The place is written as bst writes it, because tools look for it.
 
+use crate::cursor::{bom_len, break_len};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::file::{FileEntry, Files};
-use crate::scan::{bom_len, break_len};
 use crate::span::Provenance;
 use std::fmt::Write;
 use unicode_width::UnicodeWidthChar;
