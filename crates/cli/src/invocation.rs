@@ -68,6 +68,17 @@ impl<'a> Invocation<'a> {
         })
     }
 
+    /// Checks that what project.conf says makes sense, for commands that load no elements.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn check_project(&self) -> Result<(), Failure> {
+        match &self.location.project {
+            Some(directory) => crate::world::check_project(self, directory),
+            None => Ok(()),
+        }
+    }
+
     /// The open workspaces of the project.
     ///
     /// # Errors

@@ -3,12 +3,12 @@
 use crate::args::value::Selection;
 use crate::exit::Failure;
 use crate::invocation::Invocation;
-use crate::select::Scope;
 use crate::targets::Targets;
 use crate::world::World;
 use bourn_build::session::{Query, Session};
 use bourn_build::stage::Piece;
 use bourn_project::ElementId;
+use bourn_project::selection::Selection as Scope;
 use bourn_reapi::{ArtifactName, Assets};
 
 /// An element or an artifact.
@@ -31,7 +31,10 @@ pub(crate) fn load(
     let cached = || Ok(crate::wire::store(invocation.settings)?.artifact_names()?);
     let Targets { elements, artifacts, .. } = invocation.classify(words, true, &cached)?;
     let world = match elements.is_empty() {
-        true => World::without_project(invocation)?,
+        true => {
+            invocation.check_project()?;
+            World::without_project(invocation)?
+        }
         false => World::load(invocation, &elements, &[])?,
     };
     Ok((world, artifacts))

@@ -4,13 +4,13 @@ use crate::args::command::Remotes;
 use crate::exit::Failure;
 use crate::invocation::Invocation;
 use crate::report::heading::Heading;
-use crate::select::{self, Scope};
 use crate::settings::servers::{Contact, Servers};
 use crate::signals;
 use crate::world::World;
 use bourn_build::error::BuildResult;
 use bourn_build::session::{Query, Session};
 use bourn_project::ElementId;
+use bourn_project::selection::{self, Selection as Scope};
 
 /// The servers of every project, as the command line and the configuration want them.
 ///
@@ -72,7 +72,7 @@ pub(crate) fn announce(
     targets: &[ElementId],
     servers: &Servers,
 ) -> Result<(), Failure> {
-    let all = select::closure(world.graph(), targets, Scope::All);
+    let all = selection::select(world.graph(), targets, Scope::All);
     invocation.set_started(all.len());
     if !invocation.reporter.wants_heading() {
         return Ok(());

@@ -13,7 +13,6 @@ mod pager;
 mod refs;
 mod render;
 mod report;
-mod select;
 mod settings;
 mod signals;
 mod tarball;

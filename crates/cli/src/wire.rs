@@ -6,9 +6,9 @@ use bourn_cas::Store;
 use bourn_elements::table as elements;
 use bourn_plan::{ElementKind, KindTable, SourceKind, UrlTable};
 use bourn_project::{KindOrigin, KindTraits, Kinds, Project};
+use bourn_pyhost::{Python, PythonKinds};
 use bourn_reapi::services::{Cancel, Executed, Execution, ServiceResult};
 use bourn_reapi::{Cas, Executor, ServiceError, Services};
-use bourn_pyhost::{Python, PythonKinds};
 use bourn_sandbox::LocalExecutor;
 use bourn_sources::{LocalTrees, Netrc, UrlSettings};
 use bourn_yaml::{Diagnostics, Files};
@@ -87,7 +87,9 @@ impl KindTable for AllKinds {
             return Some(built_in);
         }
         match origin {
-            KindOrigin::File { directory, package } => self.python.element(kind, directory, package.is_some()),
+            KindOrigin::File { directory, package } => {
+                self.python.element(kind, directory, package.is_some())
+            }
             _ => None,
         }
     }

@@ -5,7 +5,6 @@ use crate::invocation::Invocation;
 use crate::junctions;
 use crate::report::pipeline::Printer;
 use crate::report::style::Painter;
-use crate::select::{self, Scope};
 use crate::watch::Watch;
 use crate::wire::{self, AllKinds};
 use crate::workspaces::Workspaces;
@@ -17,6 +16,7 @@ use bourn_build::session::Session;
 use bourn_build::state::States;
 use bourn_plan::Plan;
 use bourn_project::load::Workspace as LoadedWorkspace;
+use bourn_project::selection::{self, Selection as Scope};
 use bourn_project::{ElementGraph, ElementId, LoadOptions, Loaded};
 use bourn_reapi::Services;
 use bourn_sources::LocalTrees;
@@ -176,8 +176,43 @@ impl World {
     /// The elements in a scope of the targets, without the excepted ones.
     pub(crate) fn select(&self, scope: Scope) -> Vec<ElementId> {
         let graph = self.graph();
-        let selected = select::closure(graph, &graph.targets, scope);
-        select::except(graph, &graph.targets, selected, &graph.excepted)
+        let selected = selection::select(graph, &graph.targets, scope);
+        selection::except(graph, &graph.targets, selected, &graph.excepted)
+    }
+}
+
+/// Loads the project in a directory without any of its elements.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check_project(invocation: &Invocation<'_>, directory: &Path) -> Result<(), Failure> {
+    let kinds = AllKinds::new(invocation.settings, invocation.files)?;
+    let mut options = load_options(invocation, &kinds, directory);
+    options.project_only = true;
+    bourn_project::load(invocation.files, &options)
+        .map_err(|wrong| Failure::from(wrong).while_doing("Error loading project"))?;
+    Ok(())
+}
+
+/// What holds for every load of a project.
+fn load_options<'a>(invocation: &Invocation<'_>, kinds: &'a AllKinds, directory: &Path) -> LoadOptions<'a> {
+    let settings = invocation.settings;
+    let machine = rustix::system::uname();
+    LoadOptions {
+        directory: directory.to_path_buf(),
+        targets: Vec::new(),
+        except: Vec::new(),
+        project_only: false,
+        options: settings.options.clone(),
+        default_mirror: settings.default_mirror.clone(),
+        project_overrides: settings.user.projects.clone(),
+        max_jobs: settings.max_jobs(),
+        host_arch: machine.machine().to_string_lossy().into_owned(),
+        host_os: machine.sysname().to_string_lossy().into_owned(),
+        kinds,
+        junctions: IndexMap::new(),
+        locate: None,
+        workspaces: IndexMap::new(),
     }
 }
 
@@ -207,23 +242,13 @@ pub(crate) struct Loader<'a> {
 impl Loader<'_> {
     /// Loads; stages junctions that are missing and loads again, until nothing is.
     fn load(&self, targets: &[String], except: &[String]) -> Result<ElementGraph, Failure> {
-        let settings = self.invocation.settings;
         let locate = |need: &bourn_project::JunctionNeed| junctions::staged(self, need);
-        let machine = rustix::system::uname();
         let mut options = LoadOptions {
-            directory: self.directory.to_path_buf(),
             targets: targets.to_vec(),
             except: except.to_vec(),
-            options: settings.options.clone(),
-            default_mirror: settings.default_mirror.clone(),
-            project_overrides: settings.user.projects.clone(),
-            max_jobs: settings.max_jobs(),
-            host_arch: machine.machine().to_string_lossy().into_owned(),
-            host_os: machine.sysname().to_string_lossy().into_owned(),
-            kinds: self.kinds,
-            junctions: IndexMap::new(),
             locate: Some(&locate),
             workspaces: self.loaded_workspaces(),
+            ..load_options(self.invocation, self.kinds, self.directory)
         };
         loop {
             let needs = match bourn_project::load(self.invocation.files, &options)? {

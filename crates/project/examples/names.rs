@@ -98,6 +98,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         directory: PathBuf::from(variable("PROJECT")?),
         targets,
         except: Vec::new(),
+        project_only: false,
         options: set.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         default_mirror: None,
         project_overrides: Default::default(),

@@ -36,6 +36,8 @@ pub struct LoadOptions<'a> {
     pub targets: Vec<String>,
     /// Elements named with `--except`.
     pub except: Vec<String>,
+    /// Whether nothing but the toplevel project.conf is loaded and checked: the graph that comes back is empty.
+    pub project_only: bool,
     /// `--option NAME VALUE`.
     pub options: Vec<(String, String)>,
     /// `--default-mirror`.
@@ -141,6 +143,10 @@ fn run<'c, 's>(
 impl Session<'_, '_> {
     fn load(&mut self) -> Attempt<ElementGraph> {
         self.open_project(self.options.directory.clone(), None, None, None)?;
+        if self.options.project_only {
+            self.settle()?;
+            return Ok(ElementGraph::default());
+        }
         let (targets, excepted) = self.load_targets()?;
         let all: Vec<ElementIndex> = targets.iter().chain(&excepted).copied().collect();
         self.settle()?;

@@ -16,6 +16,18 @@ pub(crate) enum Selection {
     All,
 }
 
+impl From<Selection> for bourn_project::selection::Selection {
+    fn from(selection: Selection) -> bourn_project::selection::Selection {
+        use bourn_project::selection::Selection as Selected;
+        match selection {
+            Selection::None => Selected::None,
+            Selection::Build => Selected::Build,
+            Selection::Run => Selected::Run,
+            Selection::All => Selected::All,
+        }
+    }
+}
+
 impl fmt::Display for Selection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

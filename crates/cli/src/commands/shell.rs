@@ -6,7 +6,6 @@ use crate::invocation::{Invocation, conclude};
 use crate::items::{self, Item};
 use crate::jobs;
 use crate::report::style::{CONTENT, FORMAT, Painter};
-use crate::select::{self, Scope};
 use crate::settings::servers::Contact;
 use crate::watch::Watch;
 use crate::world::World;
@@ -18,6 +17,7 @@ use bourn_build::sandbox::Sandbox;
 use bourn_build::session::{Query, Session};
 use bourn_build::shell::{self, Openness, ShellCommand, ShellMount};
 use bourn_project::ElementId;
+use bourn_project::selection::{self, Selection as Scope};
 use bourn_reapi::ArtifactName;
 use bourn_yaml::{Diagnostic, Node};
 use std::path::{Path, PathBuf};
@@ -88,7 +88,7 @@ impl Prepared<'_> {
         let (world, session) = (self.world, self.session);
         let targets = &world.graph().targets;
         let scope = if build { Scope::Build } else { Scope::Run };
-        let elements = select::closure(world.graph(), targets, scope);
+        let elements = selection::select(world.graph(), targets, scope);
         self.invocation.query(session, &elements, true, Query::Artifacts)?;
         let about = self.only_of(targets)?;
         let assert = |ids: &[ElementId]| {

@@ -7,11 +7,11 @@ use crate::exit::{Failure, Outcome};
 use crate::invocation::Invocation;
 use crate::report::element::{ElementFormat, SYMBOLS, Symbol};
 use crate::report::pipeline::Printer;
-use crate::select::Scope;
 use crate::watch::Watch;
 use crate::world::World;
 use bourn_build::session::Query;
 use bourn_project::ElementId;
+use bourn_project::selection::Selection as Scope;
 use serde_json::{Map, Value};
 
 /// Symbols that only the cache can tell.

@@ -4,12 +4,12 @@ use crate::args::source::Fetch;
 use crate::exit::Outcome;
 use crate::invocation::{Invocation, conclude};
 use crate::jobs;
-use crate::select::Scope;
 use crate::settings::servers::Contact;
 use crate::watch::Watch;
 use crate::world::World;
 use bourn_build::fetch::Fetch as What;
 use bourn_build::run;
+use bourn_project::selection::Selection as Scope;
 
 /// Fetches sources.
 pub(crate) fn run(invocation: &Invocation<'_>, options: &Fetch) -> Outcome {

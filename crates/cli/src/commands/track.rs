@@ -6,11 +6,11 @@ use crate::exit::{Failure, Outcome};
 use crate::invocation::{Invocation, conclude};
 use crate::jobs;
 use crate::refs;
-use crate::select::{self, Scope};
 use crate::settings::servers::Servers;
 use crate::watch::Watch;
 use crate::world::World;
 use bourn_build::run;
+use bourn_project::selection::{self, Selection as Scope};
 use bourn_project::{ElementId, ProjectId, RefStorage};
 use indexmap::IndexMap;
 
@@ -39,7 +39,7 @@ fn selected(invocation: &Invocation<'_>, world: &World, options: &Track) -> Resu
     for (project, targets) in by_project {
         let mut found = match options.deps {
             Selection::None => redirected(invocation, world, &targets),
-            deps => select::closure(graph, &targets, Scope::from(deps)),
+            deps => selection::select(graph, &targets, Scope::from(deps)),
         };
         if !options.cross_junctions {
             found.retain(|id| graph.element(*id).project == project);
@@ -53,7 +53,7 @@ fn selected(invocation: &Invocation<'_>, world: &World, options: &Track) -> Resu
             .detail("Sources of other projects are to be tracked, but this project keeps no refs for them.")
             .hint("set `ref-storage: project.refs` in project.conf"));
     }
-    Ok(select::except(graph, &graph.targets, all, &graph.excepted))
+    Ok(selection::except(graph, &graph.targets, all, &graph.excepted))
 }
 
 fn redirected(invocation: &Invocation<'_>, world: &World, targets: &[ElementId]) -> Vec<ElementId> {

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 /// `workspace list`.
 pub(crate) fn list(invocation: &Invocation<'_>) -> Outcome {
+    invocation.check_project()?;
     let workspaces = invocation.workspaces()?;
     let entries = workspaces.iter().map(|(element, _)| {
         let directory = workspaces.directory(element).unwrap_or_default();
@@ -55,6 +56,7 @@ pub(crate) fn open(invocation: &Invocation<'_>, options: &Open) -> Outcome {
 
 /// `workspace close`.
 pub(crate) fn close(invocation: &Invocation<'_>, options: &Close) -> Outcome {
+    invocation.check_project()?;
     let mut workspaces = invocation.workspaces()?;
     let names = match options.all {
         true if workspaces.is_empty() => {

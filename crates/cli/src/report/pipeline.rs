@@ -4,7 +4,6 @@ use crate::exit::Failure;
 use crate::report::element::{ElementFormat, Symbol};
 use crate::report::reporter::Reporter;
 use crate::report::style::{PLAIN, Painter, Style};
-use crate::select::{self, Scope};
 use crate::workspaces::Workspaces;
 use bourn_build::event::{Action, Event, Issuer, Message, MessageKind, Subject};
 use bourn_build::state::{ArtifactState, SourceState, States};
@@ -110,9 +109,9 @@ impl Printer<'_> {
                 pairs(element.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())))
             }
             Symbol::Public => element.public.clone(),
-            Symbol::Deps => self.names(id, Scope::All),
-            Symbol::BuildDeps => self.names(id, Scope::Build),
-            Symbol::RuntimeDeps => self.names(id, Scope::Run),
+            Symbol::Deps => self.names(id, true, true),
+            Symbol::BuildDeps => self.names(id, true, false),
+            Symbol::RuntimeDeps => self.names(id, false, true),
             Symbol::SourceInfo => self.source_info(id)?,
             _ => return Ok(None),
         }))
@@ -123,10 +122,16 @@ impl Printer<'_> {
         self.workspaces?.directory(&self.plan.graph.full_name(id))
     }
 
-    fn names(&self, id: ElementId, scope: Scope) -> Node {
+    /// Full names of direct dependencies: those for building, those for running, each once.
+    fn names(&self, id: ElementId, build: bool, run: bool) -> Node {
         let graph = &*self.plan.graph;
-        let names = select::direct(graph, id, scope).into_iter().map(|id| Node::scalar(graph.full_name(id)));
-        Node::sequence(names.collect())
+        let dependencies = || graph.element(id).dependencies.iter();
+        let builds = dependencies().filter(|dependency| build && dependency.kind.is_build());
+        let rest = dependencies().filter(|dependency| {
+            run && dependency.kind.is_runtime() && !(build && dependency.kind.is_build())
+        });
+        let all = builds.chain(rest).map(|dependency| Node::scalar(graph.full_name(dependency.element)));
+        Node::sequence(all.collect())
     }
 
     /// Where the sources of an element come from.

@@ -168,11 +168,6 @@ impl Reporter {
         self.shared.lock().logs.get(&job).cloned()
     }
 
-    /// How lines are written.
-    pub(crate) fn format(&self) -> &LineFormat {
-        &self.shared.format
-    }
-
     /// Whether the heading of a session is wanted.
     pub(crate) fn wants_heading(&self) -> bool {
         !self.shared.quiet && self.shared.display != Display::Json
