@@ -9,7 +9,7 @@ use bourn_build::event::{Action, Event, Issuer, Message, MessageKind, Subject};
 use bourn_build::state::{ArtifactState, SourceState, States};
 use bourn_plan::{KeyValue, LocalDigests, Plan, ProvenanceContext};
 use bourn_project::ElementId;
-use bourn_yaml::{Mapping, Node};
+use bourn_yaml::{Mapping, Node, Value};
 use std::path::Path;
 
 /// What it takes to print elements.
@@ -231,7 +231,8 @@ pub(crate) fn state(plan: &Plan, states: &States, id: ElementId) -> (&'static st
 fn pairs<'a>(entries: impl Iterator<Item = (&'a str, &'a str)>) -> Node {
     let mut mapping = Mapping::new();
     for (name, value) in entries {
-        mapping.insert(name, Node::scalar(value));
+        // Resolved values keep the white space that is around them.
+        mapping.insert(name, Value::Scalar(value.into()).into());
     }
     Node::mapping(mapping)
 }
@@ -250,7 +251,7 @@ fn node(value: &KeyValue) -> Node {
         KeyValue::Null => Node::null(),
         KeyValue::Bool(truth) => Node::scalar(if *truth { "True" } else { "False" }),
         KeyValue::Integer(number) => Node::scalar(number.to_string()),
-        KeyValue::Text(text) => Node::scalar(text.as_str()),
+        KeyValue::Text(text) => Value::Scalar(text.as_str().into()).into(),
         KeyValue::List(items) => Node::sequence(items.iter().map(node).collect()),
         KeyValue::Object(entries) => mapping(entries.iter().map(|(name, value)| (name.as_str(), value))),
         KeyValue::Node(node) => node.clone(),
