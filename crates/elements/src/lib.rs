@@ -35,6 +35,7 @@ pub mod snap_image;
 pub mod stack;
 pub mod table;
 pub mod tar_element;
+pub mod tarball;
 pub mod x86image;
 
 pub use table::{ELEMENTS, Entry};

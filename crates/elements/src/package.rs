@@ -26,7 +26,9 @@ impl Package {
 
     /// The package of that name.
     pub fn named(name: &str) -> Option<Package> {
-        [Package::Core, Package::Plugins, Package::Community].into_iter().find(|package| package.name() == name)
+        [Package::Core, Package::Plugins, Package::Community]
+            .into_iter()
+            .find(|package| package.name() == name)
     }
 
     /// The versions that bourn can act as, newest first. What differs between them is decided by

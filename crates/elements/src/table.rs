@@ -236,6 +236,6 @@ mod tests {
             assert!(names.insert(entry.name), "{} twice", entry.name);
             assert!(entry.manual.starts_with(&format!("# {}", entry.name)), "{}", entry.name);
         }
-        assert_eq!(names.len(), 36);
+        assert_eq!(names.len(), 35);
     }
 }

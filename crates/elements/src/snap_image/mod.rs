@@ -1,11 +1,14 @@
 //! Kind `snap_image`: dependencies as the tree of a snap.
 
+mod yaml;
+
 use crate::layout;
 use crate::package::Version;
 use bourn_plan::assembly::{Assembly, Split, Stage, Step};
-use bourn_plan::{Description, ElementContext, ElementKind, KeyValue};
+use bourn_plan::{AssemblyError, Compute, Description, ElementContext, ElementKind, KeyValue, Workbench};
 use bourn_project::KindTraits;
-use bourn_yaml::Diagnostics;
+use bourn_yaml::{Diagnostics, Node};
+use std::sync::Arc;
 
 /// The kind.
 #[derive(Debug)]
@@ -35,13 +38,35 @@ impl ElementKind for Kind {
         ]));
         description.artifact_version = 1;
         let split = Split { include: layout::strings(&include), exclude: layout::strings(&exclude), orphans };
+        let root = format!("/{}", layout::normalised(directory));
         let stage = Step::Stage(Stage { split, ..layout::root(layout::build_dependencies(element)) });
         description.assembly = Assembly {
             stage: vec![Step::silent("Staging dependencies", vec![stage])],
-            assemble: vec![layout::unbuilt("snap_image")],
-            collect: format!("/{}", layout::normalised(directory)),
+            assemble: vec![Step::Compute(Arc::new(Describe {
+                root: root.clone(),
+                metadata: metadata.clone(),
+            }))],
+            collect: root,
             ..Assembly::default()
         };
         Ok(description)
+    }
+}
+
+/// Writes the file that makes a tree a snap.
+#[derive(Debug)]
+struct Describe {
+    root: String,
+    metadata: Node,
+}
+
+impl Compute for Describe {
+    fn compute(&self, bench: &mut dyn Workbench) -> Result<(), AssemblyError> {
+        bench.activity("Creating snap image", true, &mut |bench| {
+            let text = yaml::document(&self.metadata);
+            let path = layout::join(&self.root, "meta/snap.yaml");
+            bench.write(&path, false, &mut |file| file.write_all(text.as_bytes()))?;
+            Ok(())
+        })
     }
 }
