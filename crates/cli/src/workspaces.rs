@@ -183,6 +183,11 @@ fn read(node: &Node) -> Result<Workspace, Failure> {
 
 /// Writes a file beside its place and moves it there.
 pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
+    write_whole_bytes(path, text.as_bytes())
+}
+
+/// The same for what is no text.
+pub(crate) fn write_whole_bytes(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let fail = |error: std::io::Error| Failure::io(&error, "writing", path);
     let directory = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(directory).map_err(fail)?;
@@ -194,7 +199,7 @@ pub(crate) fn write_whole(path: &Path, text: &str) -> Result<(), Failure> {
             if let Ok(old) = path.metadata() {
                 file.set_permissions(old.permissions())?;
             }
-            file.write_all(text.as_bytes())
+            file.write_all(content)
         })
         .and_then(|()| std::fs::rename(&temporary, path));
     written.map_err(|error| {

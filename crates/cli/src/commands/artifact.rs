@@ -298,8 +298,7 @@ impl Destination {
                 let doing = format!("Checking out files in '{}'", directory.display());
                 invocation.timed_of(session, element, &doing, || {
                     if hardlinks {
-                        tree::clear(directory)
-                            .map_err(|error| Failure::io(&error, "emptying", directory))?;
+                        tree::clear(directory).map_err(|error| Failure::io(&error, "emptying", directory))?;
                     }
                     let options = ExportOptions { hardlinks, merge: true, ..ExportOptions::default() };
                     let digest = tree.digest()?;

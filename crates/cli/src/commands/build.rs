@@ -2,12 +2,15 @@
 
 use crate::args::command::Build;
 use crate::args::value::Selection;
+use crate::commands::shell;
 use crate::exit::Outcome;
+use crate::inputs;
 use crate::invocation::{Invocation, conclude};
 use crate::jobs;
 use crate::settings::servers::Contact;
 use crate::watch::Watch;
 use crate::world::World;
+use bourn_build::event::Subject;
 use bourn_build::run::{self, BuildScope};
 use bourn_build::session::Query;
 use bourn_project::ElementId;
@@ -29,13 +32,15 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Build) -> Outcome {
         Selection::Run => BuildScope::Run,
         Selection::All => BuildScope::All,
     };
-    let watch = Watch::new(invocation);
+    let enter = |subject: &Subject| shell::enter_failed(invocation, &world, subject);
+    let watch = Watch::new(invocation).with_shell(&enter);
     let session = world.session(invocation, &watch);
     jobs::assert_refs(&session, &scope.plan(&session, &targets))?;
     let required = scope.required(&session, &targets);
     invocation.query(&session, &required, scope != BuildScope::None, Query::Build)?;
     jobs::announce(invocation, &world, &session, &targets, &servers)?;
     let ran = jobs::steered(invocation, &world, || run::build(&session, &targets, scope))?;
+    inputs::keep(invocation.settings, &session);
     conclude(&ran)?;
     Ok(0)
 }

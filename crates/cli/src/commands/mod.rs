@@ -3,6 +3,9 @@
 pub(crate) mod artifact;
 pub(crate) mod build;
 pub(crate) mod completions;
+pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod graph;
 pub(crate) mod help;
 pub(crate) mod init;
 pub(crate) mod print;

@@ -73,6 +73,9 @@ fn with_settings(command: &Command, run: &Runner<'_>) -> Outcome {
         Command::Build(options) => {
             run.session("Build", |invocation| commands::build::run(invocation, options))
         }
+        Command::Doctor(options) => run.plain(|invocation| commands::doctor::run(invocation, options)),
+        Command::Explain(options) => run.plain(|invocation| commands::explain::run(invocation, options)),
+        Command::Graph(options) => run.plain(|invocation| commands::graph::run(invocation, options)),
         Command::Shell(options) => run.plain(|invocation| commands::shell::run(invocation, options)),
         Command::Show(options) => run.plain(|invocation| commands::show::run(invocation, options)),
         Command::Source(command) => source(command, run),

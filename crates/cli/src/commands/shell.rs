@@ -5,12 +5,14 @@ use crate::exit::{Failure, Outcome};
 use crate::invocation::{Invocation, conclude};
 use crate::items::{self, Item};
 use crate::jobs;
+use crate::report::reporter::write_stderr;
 use crate::report::style::{CONTENT, FORMAT, Painter};
 use crate::settings::servers::Contact;
 use crate::watch::Watch;
 use crate::world::World;
 use bourn_build::checkout;
 use bourn_build::error::BuildResult;
+use bourn_build::event::Subject;
 use bourn_build::fetch::Fetch;
 use bourn_build::run;
 use bourn_build::sandbox::Sandbox;
@@ -47,6 +49,30 @@ fn launch(invocation: &Invocation<'_>, options: &Shell, words: &[String], comman
     };
     let wanted = prepared.command(&about, command, &mounts(options)?, options.isolate)?;
     prepared.enter(&about, sandbox, &wanted)
+}
+
+/// Enters what the failed build of an element left, while other jobs wait. What goes wrong is told, and nothing else.
+pub(crate) fn enter_failed(invocation: &Invocation<'_>, world: &World, subject: &Subject) {
+    let watch = Watch::new(invocation);
+    let session = world.session(invocation, &watch);
+    let enter = || -> Result<(), Failure> {
+        let name = subject.element.as_ref().map_or("", |issuer| &issuer.element);
+        let ids = (0..world.graph().elements.len()).map(|at| ElementId(at as u32));
+        let id = ids.into_iter().find(|id| world.graph().full_name(*id) == name);
+        let id = id.ok_or_else(|| Failure::stream(format!("{name} is not part of this build")))?;
+        session.require(&[id], false, Query::Artifacts)?;
+        let about = Item::Element(id);
+        let piece =
+            about.piece(&session)?.ok_or_else(|| Failure::stream("The build left nothing to enter"))?;
+        let sandbox = shell::left_sandbox(&session, &session.main_job(id), &piece)?;
+        let prepared = Prepared { invocation, world, session: &session };
+        let command = prepared.command(&about, Vec::new(), &[], true)?;
+        shell::enter(&session, &session.main_job(id), sandbox, &command)?;
+        Ok(())
+    };
+    if let Err(failure) = enter() {
+        write_stderr(&format!("Error while entering the sandbox: {}\n", failure.message));
+    }
 }
 
 /// `--mount`, checked.
