@@ -8,28 +8,28 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// A temporary directory with a cache in it.
-pub struct Scene {
+pub(crate) struct Scene {
     /// Removed at the end.
-    pub place: tempfile::TempDir,
+    pub(crate) place: tempfile::TempDir,
     /// The cache, at `cache` in the place.
-    pub store: Store,
+    pub(crate) store: Store,
 }
 
 impl Scene {
     /// An empty cache.
-    pub fn new() -> Scene {
+    pub(crate) fn new() -> Scene {
         let place = tempfile::tempdir().expect("a temporary directory");
         let store = Store::open(&place.path().join("cache")).expect("a cache");
         Scene { place, store }
     }
 
     /// A path beside the cache.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
     }
 
     /// Writes a tree (see [`write_tree`]) and imports it.
-    pub fn tree(&self, text: &str) -> Digest {
+    pub(crate) fn tree(&self, text: &str) -> Digest {
         let path = self.path("scratch");
         let _ = std::fs::remove_dir_all(&path);
         write_tree(&path, text);
@@ -37,7 +37,7 @@ impl Scene {
     }
 
     /// A tree as text (see [`read_tree`]).
-    pub fn text(&self, digest: &Digest) -> String {
+    pub(crate) fn text(&self, digest: &Digest) -> String {
         let path = self.path("exported");
         let _ = std::fs::remove_dir_all(&path);
         self.store.export_tree(digest, &path, &ExportOptions::default()).expect("an export");
@@ -47,7 +47,7 @@ impl Scene {
 
 /// Writes a tree: one entry per line; `name content`, `name* content` for executable files, `name -> target` for
 /// links, `name/` for directories. Directories that are named in paths are created.
-pub fn write_tree(root: &Path, text: &str) {
+pub(crate) fn write_tree(root: &Path, text: &str) {
     std::fs::create_dir_all(root).expect("a directory");
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (name, rest) = line.split_once(' ').unwrap_or((line, ""));
@@ -69,7 +69,7 @@ pub fn write_tree(root: &Path, text: &str) {
 }
 
 /// A tree in the form that [`write_tree`] takes, sorted; directories only where they are empty.
-pub fn read_tree(root: &Path) -> String {
+pub(crate) fn read_tree(root: &Path) -> String {
     fn walk(path: &Path, prefix: &str, out: &mut Vec<String>) {
         for entry in std::fs::read_dir(path).expect("a directory").map(|entry| entry.expect("an entry")) {
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
@@ -100,7 +100,7 @@ pub fn read_tree(root: &Path) -> String {
 }
 
 /// The lines of a tree, trimmed and sorted, to compare with [`read_tree`].
-pub fn lines(text: &str) -> String {
+pub(crate) fn lines(text: &str) -> String {
     let mut lines: Vec<&str> = text.lines().map(str::trim_start).filter(|line| !line.is_empty()).collect();
     lines.sort();
     lines.iter().map(|line| format!("{line}\n")).collect()
