@@ -102,11 +102,16 @@ impl Export<'_> {
 
     fn file(&self, node: &FileNode, path: &Path) -> ServiceResult<()> {
         let digest = node.content()?;
-        let mtime = mtime_of(&node.node_properties);
-        if self.options.hardlinks && mtime.is_none() && !node.is_executable && self.link(&digest, path)? {
+        let linkable =
+            self.options.hardlinks && !self.options.staged && mtime_of(&node.node_properties).is_none();
+        if linkable && !node.is_executable && self.link(&digest, path)? {
             return Ok(());
         }
-        let plain = if self.options.hardlinks && mtime.is_none() { 0o444 } else { 0o666 & !self.umask };
+        let plain = match (linkable, self.options.staged) {
+            (true, _) => 0o444,
+            (false, true) => 0o644,
+            (false, false) => 0o666 & !self.umask,
+        };
         self.copy(&digest, path, if node.is_executable { executable(plain) } else { plain })?;
         self.set_time(path, &node.node_properties)
     }

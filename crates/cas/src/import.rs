@@ -20,13 +20,17 @@ use std::path::{Path, PathBuf};
 
 /// Stores one regular file.
 pub(crate) fn import_file(store: &Store, path: &Path) -> ServiceResult<FileNode> {
-    let stat = rustix::fs::stat(path).doing("cannot look at", path)?;
-    if !FileType::from_raw_mode(stat.st_mode).is_file() {
-        let message = format!("{} is not a regular file", path.display());
-        return Err(ServiceError::new(ErrorKind::Invalid, message));
-    }
-    let name = text_of(path.file_name().unwrap_or_default(), path)?;
-    Import { store, options: &ImportOptions::default() }.file(path, name, &stat)
+    Import { store, options: &ImportOptions::default() }.named_file(path)
+}
+
+/// Stores many regular files.
+pub(crate) fn import_files(
+    store: &Store,
+    paths: &[PathBuf],
+    options: &ImportOptions,
+) -> ServiceResult<Vec<FileNode>> {
+    let import = Import { store, options };
+    paths.par_iter().with_min_len(4).map(|path| import.named_file(path)).collect()
 }
 
 /// Stores a directory with everything in it.
@@ -70,6 +74,16 @@ impl Import<'_> {
         }
         directory.sort();
         self.store.write_directory(&directory)
+    }
+
+    /// Stores a file that somebody names.
+    fn named_file(&self, path: &Path) -> ServiceResult<FileNode> {
+        let stat = rustix::fs::stat(path).doing("cannot look at", path)?;
+        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+            let message = format!("{} is not a regular file", path.display());
+            return Err(ServiceError::new(ErrorKind::Invalid, message));
+        }
+        self.file(path, text_of(path.file_name().unwrap_or_default(), path)?, &stat)
     }
 
     fn node(&self, path: &Path) -> ServiceResult<Node> {

@@ -14,11 +14,15 @@
 
 mod export;
 mod import;
+mod layer;
 mod mode;
 mod object;
 mod recent;
 mod refs;
+mod remove;
+mod session;
 mod store;
 mod trouble;
 
+pub use layer::{Layer, LayerKind, LayerStack, LayerSupport};
 pub use store::Store;

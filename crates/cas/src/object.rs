@@ -17,6 +17,7 @@
 //! whole, are compared with their hash as well. The reference does not synchronise either, and compares nothing.
 
 use crate::mode::{mode, umask};
+use crate::session::Session;
 use crate::trouble::{Doing, io_error};
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use bourn_reapi::{Digest, ServiceError};
@@ -28,7 +29,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Blobs of fewer bytes are hashed in memory before anything is written.
@@ -74,8 +76,9 @@ pub(crate) struct Objects {
     path: PathBuf,
     /// The same, opened.
     root: OwnedFd,
-    /// `CACHEDIR/bourn/tmp`: drafts on file systems without `O_TMPFILE`, and replacements of damaged objects.
-    temporary: PathBuf,
+    /// Where there is room for drafts on file systems without `O_TMPFILE`, and for replacements of damaged objects.
+    /// Absent when the cache may only be read.
+    session: Option<Arc<Session>>,
     /// `CACHEDIR/bourn/damaged`: what did not match its name.
     damaged: PathBuf,
     /// Whether the mask of this process would make objects unreadable for others.
@@ -84,8 +87,6 @@ pub(crate) struct Objects {
     nameless: AtomicBool,
     /// Whether the kernel links an open file to a name without `/proc`, until it says no.
     link_by_fd: AtomicBool,
-    /// Makes temporary names differ within this process.
-    counter: AtomicU64,
 }
 
 /// A file that is going to be an object.
@@ -105,19 +106,18 @@ impl Drop for Draft {
 
 impl Objects {
     /// Opens the objects of a cache directory whose layout exists.
-    pub(crate) fn open(cachedir: &Path) -> ServiceResult<Objects> {
+    pub(crate) fn open(cachedir: &Path, session: Option<Arc<Session>>) -> ServiceResult<Objects> {
         let path = cachedir.join("cas/objects");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&path, flags, Mode::empty()).doing("cannot open", &path)?;
         Ok(Objects {
             path,
             root,
-            temporary: cachedir.join("bourn/tmp"),
+            session,
             damaged: cachedir.join("bourn/damaged"),
             masked: umask() & READ_ONLY != 0,
             nameless: AtomicBool::new(true),
             link_by_fd: AtomicBool::new(true),
-            counter: AtomicU64::new(0),
         })
     }
 
@@ -267,7 +267,7 @@ impl Objects {
                 }
             }
         }
-        let path = self.temporary_path();
+        let path = self.temporary_path()?;
         let file = File::options().write(true).create_new(true).open(&path).doing("cannot create", &path)?;
         Ok(Draft { file, named: Some(path) })
     }
@@ -278,10 +278,11 @@ impl Objects {
         Ok(Draft { file: File::from(fd), named: None })
     }
 
-    /// A name in the directory for temporary files that nobody else uses.
-    fn temporary_path(&self) -> PathBuf {
-        let count = self.counter.fetch_add(1, Ordering::Relaxed);
-        self.temporary.join(format!("{}-{count}", std::process::id()))
+    fn temporary_path(&self) -> ServiceResult<PathBuf> {
+        match &self.session {
+            Some(session) => Ok(session.temporary("object")),
+            None => Err(read_only(&self.path)),
+        }
     }
 
     fn create_prefix(&self, digest: &Digest) -> ServiceResult<()> {
@@ -314,7 +315,7 @@ impl Objects {
         let whole = match draft.named.take() {
             Some(path) => path,
             None => {
-                let path = self.temporary_path();
+                let path = self.temporary_path()?;
                 let name = rustix::path::Arg::into_c_str(&*path).doing("cannot name", &path)?;
                 self.link_draft(draft, CWD, &name).doing("cannot create", &path)?;
                 path
@@ -341,6 +342,12 @@ impl Objects {
         }
         result
     }
+}
+
+/// The error for whoever wants to change a cache that may only be read.
+pub(crate) fn read_only(path: &Path) -> ServiceError {
+    ServiceError::new(ErrorKind::Denied, format!("the cache at {} may only be read", path.display()))
+        .hint("check the owner and permissions of this path, or choose another `cachedir`")
 }
 
 /// Whether an object is a regular file of the size that its digest says.

@@ -68,8 +68,8 @@ impl Store {
     fn write_ref(&self, path: &Path, bytes: &[u8]) -> ServiceResult<()> {
         let mut draft = tempfile::Builder::new()
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-            .tempfile_in(self.cachedir().join("bourn/tmp"))
-            .doing("cannot create a file in", &self.cachedir().join("bourn/tmp"))?;
+            .tempfile_in(self.session()?.path())
+            .doing("cannot create a file in", self.session()?.path())?;
         draft.write_all(bytes).doing("cannot write", draft.path())?;
         let parent = path.parent().unwrap_or(path);
         loop {

@@ -1,7 +1,9 @@
 //! The store: a cache directory as `bst` has it, offered as [`Cas`] and [`Assets`](bourn_reapi::Assets).
 
-use crate::object::Objects;
+use crate::layer::{Content, Counts, Described, Descriptions, LayerSupport};
+use crate::object::{Objects, read_only};
 use crate::recent::Recent;
+use crate::session::Session;
 use crate::trouble::Doing;
 use crate::{export, import};
 use bourn_reapi::services::{ErrorKind, ExportOptions, ImportOptions, ServiceResult};
@@ -12,10 +14,10 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// The directories that make a cache, as `bst` and `buildbox-casd` create them, and ours.
-const LAYOUT: [&str; 9] = [
+const LAYOUT: [&str; 10] = [
     "artifacts/refs",
     "elementsources",
     "source_protos",
@@ -25,6 +27,7 @@ const LAYOUT: [&str; 9] = [
     "cas/tmp",
     "bourn/tmp",
     "bourn/layers",
+    "bourn/locks",
 ];
 
 /// A cache directory. Several of these, in several processes, and `bst` itself may work on one at the same time.
@@ -32,6 +35,11 @@ pub struct Store {
     cachedir: PathBuf,
     pub(crate) objects: Objects,
     recent: Recent,
+    session: Option<Arc<Session>>,
+    content: OnceLock<Content>,
+    pub(crate) support: OnceLock<LayerSupport>,
+    pub(crate) counts: Counts,
+    descriptions: Descriptions,
 }
 
 impl Store {
@@ -40,8 +48,20 @@ impl Store {
     /// A cache that exists and may only be read is opened too: then only writing fails.
     pub fn open(cachedir: &Path) -> ServiceResult<Store> {
         let cachedir = std::path::absolute(cachedir).doing("cannot find", cachedir)?;
-        create_layout(&cachedir)?;
-        Ok(Store { objects: Objects::open(&cachedir)?, recent: Recent::default(), cachedir })
+        let session = match create_layout(&cachedir)? {
+            Access::Full => Some(Arc::new(Session::begin(&cachedir)?)),
+            Access::ReadOnly => None,
+        };
+        Ok(Store {
+            objects: Objects::open(&cachedir, session.clone())?,
+            recent: Recent::default(),
+            session,
+            content: OnceLock::new(),
+            support: OnceLock::new(),
+            counts: Counts::default(),
+            descriptions: Descriptions::default(),
+            cachedir,
+        })
     }
 
     /// The cache directory.
@@ -52,6 +72,25 @@ impl Store {
     /// Where the object of a digest is or would be. It must never be written to.
     pub fn object_path(&self, digest: &Digest) -> PathBuf {
         self.objects.path(digest)
+    }
+
+    /// The directory for temporary files; an error when the cache may only be read.
+    pub(crate) fn session(&self) -> ServiceResult<&Session> {
+        self.session.as_deref().ok_or_else(|| read_only(&self.cachedir))
+    }
+
+    /// Where stubs find the content of files.
+    pub(crate) fn content(&self) -> ServiceResult<&Content> {
+        if let Some(content) = self.content.get() {
+            return Ok(content);
+        }
+        let content = Content::open(&self.cachedir)?;
+        Ok(self.content.get_or_init(|| content))
+    }
+
+    /// Every layer at a place, last used first.
+    pub(crate) fn descriptions(&self, root: &Path) -> ServiceResult<Vec<Arc<Described>>> {
+        self.descriptions.list(root)
     }
 
     /// Every blob of a tree, directories included, each once. Fails when a directory is missing.
@@ -74,15 +113,21 @@ impl Store {
     }
 }
 
+/// What may be done with a cache.
+enum Access {
+    Full,
+    ReadOnly,
+}
+
 /// Creates what is missing of the layout. When that is refused but there is a cache, it is one to be read only.
-fn create_layout(cachedir: &Path) -> ServiceResult<()> {
+fn create_layout(cachedir: &Path) -> ServiceResult<Access> {
     let first = !cachedir.join("cas/objects").exists();
     for name in LAYOUT {
         let path = cachedir.join(name);
         if let Err(error) = std::fs::create_dir_all(&path) {
             let refused = ServiceError::io(&error, "cannot create", &path);
             match refused.kind {
-                ErrorKind::Denied if !first => return Ok(()),
+                ErrorKind::Denied if !first => return Ok(Access::ReadOnly),
                 _ => return Err(refused),
             }
         }
@@ -93,7 +138,10 @@ fn create_layout(cachedir: &Path) -> ServiceResult<()> {
             std::fs::create_dir_all(&path).doing("cannot create", &path)?;
         }
     }
-    Ok(())
+    match rustix::fs::access(cachedir.join("bourn/tmp"), rustix::fs::Access::WRITE_OK) {
+        Ok(()) => Ok(Access::Full),
+        Err(_) => Ok(Access::ReadOnly),
+    }
 }
 
 impl Cas for Store {
@@ -162,6 +210,10 @@ impl Cas for Store {
 
     fn import_file(&self, path: &Path) -> ServiceResult<FileNode> {
         import::import_file(self, path)
+    }
+
+    fn import_files(&self, paths: &[PathBuf], options: &ImportOptions) -> ServiceResult<Vec<FileNode>> {
+        import::import_files(self, paths, options)
     }
 
     fn import_tree(&self, path: &Path, options: &ImportOptions) -> ServiceResult<Digest> {

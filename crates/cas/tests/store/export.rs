@@ -94,3 +94,17 @@ fn a_missing_blob_is_named() {
         assert!(error.message.contains(&Digest::of(b"one").hex()[2..]), "{error}");
     }
 }
+
+#[test]
+fn staged_trees_look_as_in_a_sandbox() {
+    let scene = Scene::new();
+    let tree = scene.tree("plain one\nexe* two\nsub/inner three\nlink -> plain");
+    let options = ExportOptions { staged: true, ..ExportOptions::default() };
+    scene.store.export_tree(&tree, &scene.path("out"), &options).expect("an export");
+    for (name, mode) in
+        [("", 0o755), ("plain", 0o644), ("exe", 0o755), ("sub", 0o755), ("sub/inner", 0o644), ("link", 0o777)]
+    {
+        let status = scene.path("out").join(name).symlink_metadata().expect("a status");
+        assert_eq!((status.mode() & 0o7777, status.mtime()), (mode, 1_321_009_871), "{name}");
+    }
+}

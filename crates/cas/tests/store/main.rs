@@ -4,4 +4,6 @@ mod scene;
 
 mod export;
 mod import;
+mod layers;
+mod overlay;
 mod refs;
