@@ -43,7 +43,7 @@ impl Printer<'_> {
             format.render(&mut out, self.painter, |symbol| self.value(id, symbol))?;
             out.push('\n');
         }
-        out.truncate(out.trim_end_matches('\n').len());
+        out.pop();
         Ok(out)
     }
 
