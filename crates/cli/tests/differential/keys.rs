@@ -239,7 +239,7 @@ variables:
   (?):
   - debug and (level == 'low' or 'one' in parts):
       chosen: yes
-    not debug:
+  - not debug:
       chosen: no
 === include/element.yml
 config:
@@ -290,8 +290,7 @@ config:
 kind: stack
 depends:
 - sub.bst:user.bst
-- junction: sub.bst
-  filename: inner.bst:deep.bst
+- sub.bst:inner.bst:deep.bst
 - mine.bst
 (@): sub.bst:include/public.yml
 === sub/project.conf
