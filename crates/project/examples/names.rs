@@ -7,8 +7,8 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use bourn_project::{JunctionNeed, KindOrigin, KindTraits, Kinds, LoadOptions, Loaded, load};
-use bourn_yaml::{Diagnostics, Files};
+use bourn_project::{Element, JunctionNeed, KindOrigin, KindTraits, Kinds, LoadOptions, Loaded, load};
+use bourn_yaml::{Diagnostics, Files, Node, Text, Value};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,8 +50,22 @@ impl Kinds for Directory {
         self.known(kind, origin, "sourcemirrors")
     }
 
-    fn element_traits(&self, _: &str, _: &KindOrigin) -> Option<KindTraits> {
-        None
+    fn element_traits(&self, kind: &str, origin: &KindOrigin) -> Option<KindTraits> {
+        let directory = match origin {
+            KindOrigin::File { directory, .. } => directory.clone(),
+            _ => self.of(origin, "elements"),
+        };
+        let text = std::fs::read_to_string(directory.join(format!("{kind}.py"))).ok()?;
+        let script = text.contains("(ScriptElement)");
+        Some(KindTraits {
+            forbids_runtime_dependencies: script || text.contains("BST_FORBID_RDEPENDS = True"),
+            forbids_build_dependencies: text.contains("BST_FORBID_BDEPENDS = True"),
+            forbids_sources: script || text.contains("BST_FORBID_SOURCES = True"),
+            takes_dependency_config: script
+                || text.contains("(BuildElement)")
+                || text.contains("def configure_dependencies"),
+            deprecated: None,
+        })
     }
 
     fn package_versions(&self, package: &str) -> Vec<String> {
@@ -68,6 +82,20 @@ fn staged(need: &JunctionNeed) -> Option<PathBuf> {
 
 fn variable(name: &str) -> Result<String, Box<dyn Error>> {
     std::env::var(name).map_err(|_| format!("set {name}").into())
+}
+
+/// What `show` prints of an element with `%{vars}%{env}%{config}%{public}`.
+fn shown(element: &Element) -> String {
+    let texts = |values: Vec<(&str, &str)>| {
+        let entries = values
+            .into_iter()
+            .map(|(name, value)| (Text::new(name), Node::from(Value::Scalar(Text::new(value)))));
+        Node::mapping(entries.collect())
+    };
+    let variables = texts(element.variables.iter().collect());
+    let environment =
+        texts(element.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect());
+    [&variables, &environment, &element.config, &element.public].map(bourn_yaml::dump).concat()
 }
 
 fn print(files: &Files, wrong: &Diagnostics) {
@@ -118,8 +146,10 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         Ok(Loaded::Graph(graph)) => {
             for (at, element) in graph.elements.iter().enumerate() {
                 println!("{}", graph.full_name(bourn_project::ElementId(at as u32)));
-                if std::env::var_os("DUMP").is_some() {
-                    println!("{element:#?}");
+                match std::env::var("DUMP").as_deref() {
+                    Ok("yaml") => print!("{}", shown(element)),
+                    Ok(_) => println!("{element:#?}"),
+                    Err(_) => {}
                 }
             }
             for warning in &graph.warnings {

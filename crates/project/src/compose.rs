@@ -167,16 +167,26 @@ impl Session<'_, '_> {
         let origin = self.origin(project, PluginType::Element, &kind, at)?;
         let base = self.kind_base(project, &kind, &origin, true)?;
         self.source_origins(element)?;
-        for source in
-            self.elements[element].node.get("sources").and_then(Node::items).unwrap_or_default().to_vec()
-        {
-            if self.projects[project].sections.is_none()
+        self.defer_provenances(element)?;
+        Ok(self.compose_element(element, &base)?)
+    }
+
+    /// Keeps the provenance of a junction's sources until the attributes of its project are known.
+    pub(crate) fn defer_provenances(&mut self, element: ElementIndex) -> Result<(), Diagnostic> {
+        let project = self.elements[element].project;
+        if self.projects[project].sections.is_some() {
+            return Ok(());
+        }
+        let sources =
+            self.elements[element].node.get("sources").and_then(Node::items).unwrap_or_default().to_vec();
+        for source in sources {
+            if source.entries().is_some()
                 && let Some(provenance) = source.opt_mapping("provenance")?
             {
                 self.projects[project].provenances.push(provenance.clone());
             }
         }
-        Ok(self.compose_element(element, &base)?)
+        Ok(())
     }
 
     /// Composes an element.

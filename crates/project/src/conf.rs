@@ -397,7 +397,8 @@ impl Session<'_, '_> {
     /// Some keys have to stand in project.conf itself.
     fn check_owned_keys(&self, config: &Node) -> Result<(), Diagnostic> {
         for key in ["name", "element-path", "min-version", "plugins"] {
-            let Some(node) = config.get(key) else { continue };
+            // An empty list passes, as it does with bst.
+            let Some(node) = config.get(key).filter(|node| node.items() != Some(&[])) else { continue };
             let Some(file) = node.at.file else { continue };
             let display = self.files.get(file).display.clone();
             if display != CONF && display != DEFAULTS {

@@ -68,10 +68,9 @@ impl Found {
         let sources = self.node.get("sources").and_then(Node::items).unwrap_or_default();
         sources
             .iter()
-            .filter_map(|source| {
-                let kind = source.get("kind")?;
-                Some((Text::new(kind.text()?), kind.at))
-            })
+            .filter_map(|source| Some((Text::new(source.get("kind")?.text()?), source.at)))
+            // That one is for the program alone, using it is an error of another sort.
+            .filter(|(kind, _)| kind != "workspace")
             .collect()
     }
 }
@@ -313,7 +312,8 @@ impl Session<'_, '_> {
         if let Some(first) = self.take_dependencies(element).first() {
             let message =
                 format!("{}: Dependencies are forbidden for 'link' elements", self.full_name(element));
-            return Err(Diagnostic::load("link-forbidden-dependencies", message).at(first.at).into());
+            let wrong = Diagnostic::load("link-forbidden-dependencies", message);
+            return Err(wrong.at(self.elements[element].at).note(Some(first.at), "the first of them").into());
         }
         Ok(target)
     }

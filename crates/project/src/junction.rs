@@ -31,7 +31,11 @@ pub(crate) struct Junction {
 }
 
 impl Junction {
-    fn configure(name: &Text, full_name: String, config: &Node) -> Result<Junction, Diagnostic> {
+    /// Reads the configuration of a junction element.
+    ///
+    /// # Errors
+    /// `invalid-data`, `override-junction-with-self`.
+    pub(crate) fn configure(name: &Text, full_name: String, config: &Node) -> Result<Junction, Diagnostic> {
         config.validate_keys(&["path", "options", "overrides", "aliases", "map-aliases"])?;
         let path = config.opt_str("path")?.unwrap_or_default().to_owned();
         let options = crate::conf::mapping_or_empty(config, "options")?;

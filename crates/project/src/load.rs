@@ -6,7 +6,7 @@ use crate::element::Found;
 use crate::graph::{
     Dependency, DependencyKind, Element, ElementGraph, ElementId, Project, ProjectId, SourceDeclaration,
 };
-use crate::junction::deprecated;
+use crate::junction::{Junction, deprecated};
 use crate::kinds::{KindOrigin, KindTraits, Kinds};
 use crate::option::elements_below;
 use crate::order::{Step, walk};
@@ -149,11 +149,15 @@ impl Session<'_, '_> {
         }
         let (targets, excepted) = self.load_targets()?;
         let all: Vec<ElementIndex> = targets.iter().chain(&excepted).copied().collect();
-        self.settle()?;
+        if !self.needs.is_empty() {
+            return Err(Stop::Known);
+        }
         let circles = self.circles(&all);
         self.report(circles.into());
-        self.settle()?;
-        self.sort_dependencies(&all);
+        // With something wrong the rest is only looked at for further errors; circles cannot be sorted.
+        if self.errors.is_empty() {
+            self.sort_dependencies(&all);
+        }
         let composed = self.compose_all(&all)?;
         self.check_conflicts()?;
         let mut project = 0;
@@ -229,7 +233,10 @@ impl Session<'_, '_> {
             .map(|element| {
                 let found = &shared.elements[element];
                 let composed = match bases.get(&(found.project, found.kind.clone())) {
-                    Some(Ok(base)) => shared.compose_element(element, base),
+                    Some(Ok(base)) => shared.compose_element(element, base).and_then(|composed| {
+                        let checked = shared.check_junction(element, &composed);
+                        checked.map(|()| composed).map_err(|wrong| vec![wrong])
+                    }),
                     Some(Err(wrong)) => Err(wrong.0.clone()),
                     None => Err(Vec::new()),
                 };
@@ -262,6 +269,15 @@ impl Session<'_, '_> {
         Ok(composed)
     }
 
+    /// Checks the configuration of a junction that is loaded like any element.
+    fn check_junction(&self, element: ElementIndex, composed: &Composed) -> Result<(), Diagnostic> {
+        let found = &self.elements[element];
+        if found.kind != "junction" {
+            return Ok(());
+        }
+        Junction::configure(&found.name, String::new(), &composed.config).map(drop)
+    }
+
     /// Finds where the kinds of an element and its sources come from.
     fn element_origins(
         &mut self,
@@ -270,7 +286,6 @@ impl Session<'_, '_> {
     ) -> Attempt<()> {
         let found = &self.elements[element];
         let (project, kind, at) = (found.project, found.kind.clone(), found.at);
-        let at = found.node.get("kind").map_or(at, |node| node.at);
         let origin = self.origin(project, PluginType::Element, &kind, at)?;
         let why = self.options.kinds.element_traits(&kind, &origin).and_then(|traits| traits.deprecated);
         if let Some(why) = why
@@ -279,6 +294,7 @@ impl Session<'_, '_> {
             self.warnings.push(deprecated(&kind, why, at));
         }
         bases.entry((project, kind)).or_insert(origin);
+        self.defer_provenances(element)?;
         self.source_origins(element)
     }
 
@@ -320,7 +336,8 @@ impl Session<'_, '_> {
         };
         let message =
             format!("{}: {what} are forbidden for '{}' elements", self.full_name(element), found.kind);
-        self.report(Diagnostic::new(Domain::Element, code, message).at(at).into());
+        let wrong = Diagnostic::new(Domain::Element, code, message).at(found.at);
+        self.report(wrong.note(at.file.map(|_| at), "the first of them").into());
     }
 
     /// The finished graph.

@@ -37,8 +37,13 @@ pub(crate) fn lookup<'r>(
     element: &str,
     index: usize,
 ) -> Result<Option<&'r Node>, Diagnostic> {
-    let list = projects.and_then(|projects| projects.get(project)?.get(element)?.items());
-    let Some(found) = list.and_then(|list| list.get(index)) else { return Ok(None) };
-    found.as_mapping()?;
-    Ok(Some(found))
+    let Some(list) = projects.and_then(|projects| projects.get(project)?.get(element)) else {
+        return Ok(None);
+    };
+    let Some(found) = list.items().and_then(|items| items.get(index)) else { return Ok(None) };
+    if found.entries().is_some() {
+        Ok(Some(found))
+    } else {
+        Err(list.wrong_type(&format!("[{index}]"), "dict"))
+    }
 }

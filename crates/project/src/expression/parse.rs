@@ -316,7 +316,7 @@ impl Parser {
     }
 
     fn postfix(&mut self, mut value: Expression) -> Parsed {
-        loop {
+        while [".", "[", "("].iter().any(|sign| self.is_sign(sign)) {
             self.link()?;
             if self.take_sign(".") {
                 value = match self.peek().cloned() {
@@ -329,12 +329,12 @@ impl Parser {
                 self.at += 1;
             } else if self.take_sign("[") {
                 value = self.subscript(value)?;
-            } else if self.take_sign("(") {
-                value = Expression::Call(Box::new(value), self.items(")")?);
             } else {
-                return Ok(value);
+                self.want("(")?;
+                value = Expression::Call(Box::new(value), self.items(")")?);
             }
         }
+        Ok(value)
     }
 
     fn subscript(&mut self, value: Expression) -> Parsed {
@@ -365,7 +365,7 @@ impl Parser {
     }
 
     fn filters(&mut self, mut value: Expression) -> Parsed {
-        loop {
+        while self.is_sign("|") || self.is_sign("(") || self.is_name("is") {
             self.link()?;
             if self.take_sign("|") {
                 let name = self.dotted()?;
@@ -373,12 +373,12 @@ impl Parser {
                 value = Expression::Filter(Box::new(value), name, arguments);
             } else if self.take_name("is") {
                 value = self.test(value)?;
-            } else if self.take_sign("(") {
-                value = Expression::Call(Box::new(value), self.items(")")?);
             } else {
-                return Ok(value);
+                self.want("(")?;
+                value = Expression::Call(Box::new(value), self.items(")")?);
             }
         }
+        Ok(value)
     }
 
     fn dotted(&mut self) -> Result<String, String> {
