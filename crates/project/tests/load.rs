@@ -168,6 +168,7 @@ fn outcome(case: &Case<'_>, root: &Path) -> String {
         directory: root.to_owned(),
         targets,
         except: excepted,
+        project_only: false,
         options,
         default_mirror: None,
         project_overrides: Default::default(),
