@@ -4,7 +4,7 @@ use bourn_reapi::artifact::Artifact;
 use bourn_reapi::directory::{Directory, FileNode};
 use bourn_reapi::services::{
     ActionCache, Assets, Cancel, Cas, ErrorKind, Executed, Execution, Executor, ExportOptions, ImportOptions,
-    ServiceError, ServiceResult, SourceName,
+    Remotes, Report, ServiceError, ServiceResult, SourceName,
 };
 use bourn_reapi::tree::{Entry, File as TreeFile, Symlink, Tree};
 use bourn_reapi::{ActionResult, ArtifactName, Digest, Services, Source};
@@ -14,6 +14,7 @@ use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Blobs, names and action results in memory.
@@ -225,6 +226,125 @@ impl Assets for MemoryStore {
     }
 }
 
+/// A remote cache in memory beside a local store.
+pub struct MemoryRemote {
+    /// Where pulling puts things and pushing takes them from.
+    pub local: Arc<MemoryStore>,
+    /// What the remote holds.
+    pub remote: Arc<MemoryStore>,
+    /// Whether it can be pushed to.
+    pub pushes: bool,
+    /// How many calls are yet to fail for a passing reason.
+    pub failures: AtomicU32,
+}
+
+impl MemoryRemote {
+    fn fails(&self) -> ServiceResult<()> {
+        let left = self.failures.load(Ordering::SeqCst);
+        if left == 0 {
+            return Ok(());
+        }
+        self.failures.store(left - 1, Ordering::SeqCst);
+        Err(ServiceError::new(ErrorKind::Unavailable, "the remote cache does not answer"))
+    }
+
+    fn copy(from: &MemoryStore, to: &MemoryStore) {
+        let blobs = locked(&from.blobs).clone();
+        locked(&to.blobs).extend(blobs);
+    }
+}
+
+impl Remotes for MemoryRemote {
+    fn pulls_artifacts(&self, _: &str) -> bool {
+        true
+    }
+
+    fn pushes_artifacts(&self, _: &str) -> bool {
+        self.pushes
+    }
+
+    fn pulls_sources(&self, _: &str) -> bool {
+        true
+    }
+
+    fn pushes_sources(&self, _: &str) -> bool {
+        self.pushes
+    }
+
+    fn pull_artifact(
+        &self,
+        name: &ArtifactName,
+        _: bool,
+        report: &dyn Report,
+        _: &Cancel,
+    ) -> ServiceResult<Option<Artifact>> {
+        self.fails()?;
+        let found = self.remote.artifact(name)?;
+        match &found {
+            Some(_) => {
+                MemoryRemote::copy(&self.remote, &self.local);
+                report.info(&format!("Pulled artifact {}", name.element));
+            }
+            None => report.info(&format!("Remote does not have artifact {}", name.element)),
+        }
+        Ok(found)
+    }
+
+    fn push_artifact(
+        &self,
+        names: &[ArtifactName],
+        artifact: &Artifact,
+        report: &dyn Report,
+        _: &Cancel,
+    ) -> ServiceResult<bool> {
+        self.fails()?;
+        let mut new = false;
+        for name in names {
+            new |= self.remote.artifact(name)?.is_none();
+        }
+        if new {
+            MemoryRemote::copy(&self.local, &self.remote);
+            self.remote.publish_artifact(names, artifact)?;
+            report.info(&format!("Pushed artifact {}", names[0].element));
+        }
+        Ok(new)
+    }
+
+    fn pull_source(
+        &self,
+        _: &str,
+        name: &SourceName,
+        report: &dyn Report,
+        _: &Cancel,
+    ) -> ServiceResult<Option<Source>> {
+        self.fails()?;
+        let found = self.remote.source(name)?;
+        if found.is_some() {
+            MemoryRemote::copy(&self.remote, &self.local);
+            report.info("Pulled source");
+        }
+        Ok(found)
+    }
+
+    fn push_source(
+        &self,
+        _: &str,
+        name: &SourceName,
+        source: &Source,
+        report: &dyn Report,
+        _: &Cancel,
+    ) -> ServiceResult<bool> {
+        self.fails()?;
+        let new = self.remote.source(name)?.is_none();
+        if new {
+            MemoryRemote::copy(&self.local, &self.remote);
+            self.remote.publish_source(name, source)?;
+            report.info("Pushed source");
+        }
+        Ok(new)
+    }
+}
+
 /// One execution, as a [`FakeExecutor`]'s program sees it.
 pub struct Call<'a> {
     /// What is to be run.
@@ -288,6 +408,7 @@ pub fn services(
         action_cache: Some(store.clone()),
         assets: store.clone(),
         executor: Arc::new(FakeExecutor::new(store.clone(), program)),
+        remotes: None,
     };
     (store, services)
 }

@@ -105,11 +105,17 @@ impl<'a> Sources<'a> {
         if let SourceState::Staged(digest) = known {
             return Ok(digest);
         }
+        let together = self.session.planned(self.id).sources_key.clone().map(SourceName::Element);
+        if let Some(name) = &together
+            && let Some(digest) = self.pull(name)?
+        {
+            return Ok(digest);
+        }
         self.fetch_before(self.all().len())?;
         let tree = self.stage_before(self.all().len())?;
         let digest = tree.digest()?;
-        if let Some(key) = &self.session.planned(self.id).sources_key {
-            self.publish(&SourceName::Element(key.clone()), digest)?;
+        if let Some(name) = &together {
+            self.publish(name, digest)?;
         }
         Ok(digest)
     }
@@ -148,6 +154,12 @@ impl<'a> Sources<'a> {
         };
         if let Some(name) = &name
             && let Some(digest) = self.session.staged_source(name)?
+        {
+            return Ok(digest);
+        }
+        if let Some(name) = &name
+            && !self.at(at).is_fetched(&self.session.options.source_directory)?
+            && let Some(digest) = self.pull(name)?
         {
             return Ok(digest);
         }
@@ -201,6 +213,17 @@ impl<'a> Sources<'a> {
         BuildError::new(domain::ELEMENT, message).reason("stage-sources-fail")
     }
 
+    /// Brings a source tree from a remote cache, if one has it.
+    fn pull(&self, name: &SourceName) -> BuildResult<Option<Digest>> {
+        let project = &self.session.project(self.id).name;
+        let remotes = self.session.services.remotes.as_ref();
+        let Some(remotes) = remotes.filter(|remotes| remotes.pulls_sources(project)) else { return Ok(None) };
+        let pulled = remotes.pull_source(project, name, self.job, self.job.cancel())?;
+        let Some(source) = pulled else { return Ok(None) };
+        self.session.assets().publish_source(name, &source)?;
+        Ok(self.session.staged_source(name)?)
+    }
+
     fn publish(&self, name: &SourceName, digest: Digest) -> BuildResult<()> {
         let source = Source { version: 0, files: Some(digest.into()) };
         Ok(self.session.assets().publish_source(name, &source)?)
@@ -244,7 +267,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-fn single_name(source: &PlannedSource) -> BuildResult<SourceName> {
+pub(crate) fn single_name(source: &PlannedSource) -> BuildResult<SourceName> {
     let unresolved = || BuildError::new(domain::SOURCE, "A source without a ref cannot be fetched");
     let key = source.key.clone().ok_or_else(unresolved)?;
     Ok(SourceName::Single { kind: source.declaration.kind.to_string(), key })

@@ -14,6 +14,8 @@ pub mod log;
 pub mod options;
 pub mod order;
 pub mod overlap;
+pub mod pull;
+pub mod push;
 pub mod queue;
 pub mod run;
 pub mod sandbox;

@@ -2,6 +2,8 @@
 
 use crate::event::Action;
 use crate::fetch::Fetch;
+use crate::push;
+use crate::session::Session;
 use crate::state::{ArtifactState, SourceState, States};
 use bourn_plan::Plan;
 use bourn_project::ElementId;
@@ -20,8 +22,20 @@ pub enum Work {
         /// What of the sources.
         what: Fetch,
     },
+    /// Pulls artifacts.
+    Pull {
+        /// Whether what cannot be pulled will be built.
+        building: bool,
+    },
     /// Builds.
     Build,
+    /// Pushes artifacts.
+    Push {
+        /// Whether elements that are not cached are passed over.
+        skip_uncached: bool,
+    },
+    /// Pushes sources.
+    PushSources,
 }
 
 /// What jobs of a kind are limited by.
@@ -41,20 +55,38 @@ impl Work {
         match self {
             Work::Track => Action::Track,
             Work::Fetch { .. } => Action::Fetch,
+            Work::Pull { .. } => Action::Pull,
             Work::Build => Action::Build,
+            Work::Push { .. } => Action::Push,
+            Work::PushSources => Action::SourcePush,
         }
     }
 
     /// What limits its jobs.
     pub fn resource(self) -> Resource {
         match self {
-            Work::Track | Work::Fetch { .. } => Resource::Download,
+            Work::Track | Work::Fetch { .. } | Work::Pull { .. } => Resource::Download,
             Work::Build => Resource::Process,
+            Work::Push { .. } | Work::PushSources => Resource::Upload,
         }
     }
 
     /// What can be done about an element now.
-    fn status(self, plan: &Plan, states: &States, id: ElementId) -> Status {
+    fn status(self, session: &Session<'_>, id: ElementId) -> Status {
+        match self {
+            // Whatever cannot be found out here, the job will report.
+            Work::Push { skip_uncached }
+                if push::skips_artifact(session, id, skip_uncached).unwrap_or(false) =>
+            {
+                Status::Skip
+            }
+            Work::PushSources if push::skips_sources(session, id) => Status::Skip,
+            Work::Push { .. } | Work::PushSources => Status::Ready,
+            _ => self.status_by(session.plan, &session.states(), id),
+        }
+    }
+
+    fn status_by(self, plan: &Plan, states: &States, id: ElementId) -> Status {
         let state = states.get(id);
         match self {
             Work::Track if plan.element(id).sources.is_empty() => Status::Skip,
@@ -68,6 +100,8 @@ impl Work {
                 Status::Skip
             }
             Work::Fetch { .. } => Status::Ready,
+            Work::Pull { .. } if !state.pull_pending => Status::Skip,
+            Work::Pull { .. } | Work::Push { .. } | Work::PushSources => Status::Ready,
             Work::Build if state.artifact.success().is_some() => Status::Skip,
             Work::Build if states.is_buildable(id) => Status::Ready,
             Work::Build => Status::Wait,
@@ -101,8 +135,8 @@ impl Queue {
     }
 
     /// Takes an element in. Whether it passed at once, because there is nothing to do.
-    pub(crate) fn enqueue(&mut self, plan: &Plan, states: &States, id: ElementId, rank: u32) -> bool {
-        match self.work.status(plan, states, id) {
+    pub(crate) fn enqueue(&mut self, session: &Session<'_>, id: ElementId, rank: u32) -> bool {
+        match self.work.status(session, id) {
             Status::Skip => {
                 self.done.push_back(id);
                 return true;

@@ -1,16 +1,18 @@
 //! Runs: elements pass through queues, jobs run in threads, one thread decides what comes next.
 
-use crate::assemble::assemble;
+use crate::assemble::{Assembled, assemble};
 use crate::error::{BuildError, BuildResult};
 use crate::event::{Action, Decision, Event, Failure, JobId, JobResult, MessageKind, Subject};
 use crate::fetch::{self, Fetch, Tracked};
 use crate::job::Job;
 use crate::log::LogFile;
 use crate::order;
+use crate::push;
 use crate::queue::{Queue, Resource, Work};
 use crate::session::{Query, Session};
-use crate::state::{Note, SourceState};
+use crate::state::{ArtifactState, Note, SourceState};
 use bourn_project::ElementId;
+use bourn_reapi::Digest;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
@@ -75,9 +77,57 @@ impl BuildScope {
 /// The cache cannot be asked. Failures of jobs are no errors but part of the outcome.
 pub fn build(session: &Session<'_>, targets: &[ElementId], scope: BuildScope) -> BuildResult<Outcome> {
     let elements = scope.plan(session, targets);
+    let pushes_sources = session.remotes(|remotes, project| remotes.pushes_sources(project)).is_some();
+    let pulls = session.remotes(|remotes, project| remotes.pulls_artifacts(project)).is_some();
+    if pulls || pushes_sources {
+        // What is not here may be pulled, so that it is not known yet which elements will be required.
+        session.query(&elements, Query::Build)?;
+    }
+    if pushes_sources {
+        session.query(&elements, Query::Sources)?;
+    }
     session.require(&scope.required(session, targets), scope != BuildScope::None, Query::Build)?;
-    let queues = [Work::Fetch { skip_cached: true, what: Fetch::Staged }, Work::Build];
+    let mut queues = vec![Work::Fetch { skip_cached: true, what: Fetch::Staged }, Work::Build];
+    if pulls {
+        queues.insert(0, Work::Pull { building: true });
+    }
+    if session.remotes(|remotes, project| remotes.pushes_artifacts(project)).is_some() {
+        queues.push(Work::Push { skip_uncached: true });
+    }
+    if pushes_sources {
+        queues.push(Work::PushSources);
+    }
     Ok(Scheduler::new(session, &queues, &elements, true).run(elements.clone(), &mut |_, _| Ok(())))
+}
+
+/// Pulls the artifacts of elements that are not here.
+///
+/// # Errors
+/// The cache cannot be asked.
+pub fn pull(session: &Session<'_>, elements: &[ElementId]) -> BuildResult<Outcome> {
+    session.query(elements, Query::Artifacts)?;
+    let queues = [Work::Pull { building: false }];
+    Ok(Scheduler::new(session, &queues, &[], false).run(elements.to_vec(), &mut |_, _| Ok(())))
+}
+
+/// Pushes the artifacts of elements; those that are not here are pulled first.
+///
+/// # Errors
+/// The cache cannot be asked.
+pub fn push(session: &Session<'_>, elements: &[ElementId]) -> BuildResult<Outcome> {
+    session.query(elements, Query::Artifacts)?;
+    let queues = [Work::Pull { building: false }, Work::Push { skip_uncached: false }];
+    Ok(Scheduler::new(session, &queues, &[], false).run(elements.to_vec(), &mut |_, _| Ok(())))
+}
+
+/// Pushes the sources of elements; those that are not here are fetched first.
+///
+/// # Errors
+/// The cache cannot be asked.
+pub fn push_sources(session: &Session<'_>, elements: &[ElementId]) -> BuildResult<Outcome> {
+    session.query(elements, Query::Sources)?;
+    let queues = [Work::Fetch { skip_cached: false, what: Fetch::Staged }, Work::PushSources];
+    Ok(Scheduler::new(session, &queues, &[], false).run(elements.to_vec(), &mut |_, _| Ok(())))
 }
 
 /// Fetches the sources of elements.
@@ -115,8 +165,10 @@ struct Ended {
 /// What a job made.
 enum Product {
     Tracked(Option<Vec<Tracked>>),
-    Fetched(bourn_reapi::Digest),
-    Built(Box<crate::assemble::Assembled>),
+    Fetched(Digest),
+    Pulled(ArtifactState, bool),
+    Built(Box<Assembled>),
+    Pushed(bool),
 }
 
 struct Scheduler<'s> {
@@ -203,7 +255,7 @@ impl<'s> Scheduler<'s> {
 
     fn enqueue(&mut self, queue: usize, id: ElementId) {
         let rank = self.ranks[id.0 as usize];
-        let passed = self.queues[queue].enqueue(self.session.plan, &self.session.states(), id, rank);
+        let passed = self.queues[queue].enqueue(self.session, id, rank);
         if passed {
             let element = self.session.plan.graph.full_name(id).into();
             self.session.sink.event(Event::Passed { queue: self.queues[queue].work.action(), element });
@@ -224,8 +276,9 @@ impl<'s> Scheduler<'s> {
             if let Some(last) = self.queues.last_mut() {
                 while last.take_done().is_some() {}
             }
-            if !control.is_terminated() && !control.is_quitting() {
-                for queue in (0..self.queues.len()).rev() {
+            if !control.is_terminated() {
+                let first = if control.is_quitting() { self.after_imperative() } else { 0 };
+                for queue in (first..self.queues.len()).rev() {
                     while let Some(start) = self.start(queue) {
                         spawn(start);
                     }
@@ -235,6 +288,13 @@ impl<'s> Scheduler<'s> {
                 return;
             }
         }
+    }
+
+    /// The first queue that is still served when no more work is to be begun: what was made is pushed.
+    fn after_imperative(&self) -> usize {
+        let imperative =
+            |work| matches!(work, Work::Build | Work::Push { skip_uncached: false } | Work::PushSources);
+        self.queues.iter().position(|queue| imperative(queue.work)).map_or(self.queues.len(), |at| at + 1)
     }
 
     /// Lets elements go on that something waited for happened to.
@@ -326,7 +386,8 @@ impl<'s> Scheduler<'s> {
                 drop(states);
                 return save(id, found).err();
             }
-            Product::Tracked(None) => {}
+            Product::Tracked(None) | Product::Pushed(_) => {}
+            Product::Pulled(artifact, _) => states.set_artifact(self.session.plan, id, artifact, false),
             Product::Built(assembled) => {
                 let kept = assembled.artifact.clone();
                 states.set_built(self.session.plan, id, assembled.artifact);
@@ -468,6 +529,12 @@ impl Start<'_> {
             Ok(match self.work {
                 Work::Track => Product::Tracked(fetch::track(session, job, self.id)?),
                 Work::Fetch { what, .. } => Product::Fetched(fetch::fetch(session, job, self.id, what)?),
+                Work::Pull { building } => {
+                    let (artifact, pulled) = session.pull(job, self.id, building)?;
+                    Product::Pulled(artifact, pulled)
+                }
+                Work::Push { .. } => Product::Pushed(push::artifact(session, job, self.id)?),
+                Work::PushSources => Product::Pushed(push::sources(session, job, self.id)?),
                 Work::Build => Product::Built(Box::new(assemble(session, job, self.id))),
             })
         };
@@ -498,11 +565,8 @@ impl Start<'_> {
     fn tell(&self, job: &Job<'_>, result: &Result<Product, BuildError>, elapsed: Duration) -> JobResult {
         let name = self.work.action().name();
         let error = match result {
-            Ok(Product::Tracked(None)) => {
-                let text = "Element sources are not trackable";
-                job.note(MessageKind::Skipped, text, None, None);
-                return JobResult::Skipped(text.into());
-            }
+            Ok(Product::Tracked(None)) => return skipped(job, "Element sources are not trackable"),
+            Ok(Product::Pulled(_, false) | Product::Pushed(false)) => return skipped(job, name),
             Ok(Product::Built(assembled)) => assembled.error.as_ref(),
             Ok(_) => None,
             Err(error) => Some(error),
@@ -520,6 +584,11 @@ impl Start<'_> {
             }
         }
     }
+}
+
+fn skipped(job: &Job<'_>, why: &str) -> JobResult {
+    job.note(MessageKind::Skipped, why, None, None);
+    JobResult::Skipped(why.to_owned())
 }
 
 /// The name of an element in paths of log files: no suffix, slashes as dashes.

@@ -3,7 +3,7 @@
 use crate::cache::{Cached, Public};
 use crate::control::Control;
 use crate::error::BuildResult;
-use crate::event::{Issuer, MessageKind, Sink, Subject};
+use crate::event::{Issuer, Sink, Subject};
 use crate::job::{Job, Surroundings, locked};
 use crate::options::{Options, Workspace};
 use crate::sandbox::Integrations;
@@ -14,7 +14,7 @@ use bourn_plan::source::PlannedSource;
 use bourn_plan::{CacheKey, LocalDigests, Plan, PlannedElement};
 use bourn_project::{Element, ElementId, Project};
 use bourn_reapi::services::{ServiceResult, SourceName};
-use bourn_reapi::{ArtifactName, Assets, Cas, Digest, Services};
+use bourn_reapi::{ArtifactName, Assets, Cas, Digest, Remotes, Services};
 use bourn_yaml::{Files, Mapping, Node, Provenance};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -104,6 +104,12 @@ impl<'a> Session<'a> {
             return None;
         }
         self.options.workspaces.get(&self.plan.graph.full_name(id))
+    }
+
+    /// The remote caches, if any project of the plan can be served by one as `can` says.
+    pub(crate) fn remotes(&self, can: impl Fn(&dyn Remotes, &str) -> bool) -> Option<&'a dyn Remotes> {
+        let remotes = self.services.remotes.as_deref()?;
+        self.plan.graph.projects.iter().any(|project| can(remotes, &project.name)).then_some(remotes)
     }
 
     /// The states of all elements, to read.
@@ -211,11 +217,11 @@ impl<'a> Session<'a> {
         let known = self.states().get(id).clone();
         let mut answer = Answer::default();
         let mut success = known.artifact.success().is_some();
-        let unknown = matches!(known.artifact, ArtifactState::Unknown);
+        let unknown = matches!(known.artifact, ArtifactState::Unknown) && !known.pull_pending;
         if wanted != Query::Sources && unknown && self.planned(id).strict_key.is_some() {
-            let artifact = self.load(id, wanted)?;
+            let (artifact, pull_pending) = self.load(id, wanted)?;
             success = artifact.success().is_some();
-            answer.artifact = Some((artifact, false));
+            answer.artifact = Some((artifact, pull_pending));
         }
         let sources_wanted = wanted == Query::Sources || wanted == Query::All || !success;
         if sources_wanted && known.sources == SourceState::Unknown {
@@ -239,6 +245,7 @@ impl<'a> Session<'a> {
                     let state = states.get(id);
                     state.required
                         && matches!(state.artifact, ArtifactState::Unknown)
+                        && !state.pull_pending
                         && self.planned(id).strict_key.is_some()
                 })
                 .collect()
@@ -281,42 +288,6 @@ impl<'a> Session<'a> {
     pub(crate) fn cached(&self, id: ElementId, key: &str) -> ServiceResult<Option<Arc<Cached>>> {
         let Some(message) = self.assets().artifact(&self.artifact_name(id, key))? else { return Ok(None) };
         Ok(Cached::check(message, &**self.cas())?.map(Arc::new))
-    }
-
-    /// Looks for the artifact of an element: under the strict key, and in a non-strict run under the weak one. In a
-    /// build, failures that are to be tried again count as absent.
-    fn load(&self, id: ElementId, wanted: Query) -> BuildResult<ArtifactState> {
-        let planned = self.planned(id);
-        let (Some(strict), Some(weak)) = (&planned.strict_key, &planned.weak_key) else {
-            return Ok(ArtifactState::Unknown);
-        };
-        let building = wanted == Query::Build;
-        let retry = building && self.options.retry_failed;
-        if let Some(cached) = self.cached(id, &strict.0)? {
-            if retry && !cached.is_success() {
-                self.discarded(id, &cached, "because retrying failed builds is enabled.");
-                return Ok(ArtifactState::Absent);
-            }
-            return Ok(ArtifactState::Cached(cached));
-        }
-        if self.options.strict {
-            return Ok(ArtifactState::Absent);
-        }
-        let Some(cached) = self.cached(id, &weak.0)? else { return Ok(ArtifactState::Absent) };
-        if building && !cached.is_success() && (retry || cached.message.strong_key != strict.0) {
-            let why = match retry {
-                true => "because retrying failed builds is enabled.",
-                false => "in non strict mode because intermediate dependencies may have changed.",
-            };
-            self.discarded(id, &cached, why);
-            return Ok(ArtifactState::Absent);
-        }
-        Ok(ArtifactState::Cached(cached))
-    }
-
-    fn discarded(&self, id: ElementId, cached: &Cached, why: &str) {
-        let detail = format!("Discarded '{}'\n{why}", cached.message.strong_key);
-        self.main_job(id).say(MessageKind::Info, "Discarded failed build", Some(&detail));
     }
 }
 

@@ -137,7 +137,13 @@ pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
         build_directory: settings.build_directory(),
         started: OnceLock::new(),
     };
-    Ok(Services { cas: store.clone(), action_cache: None, assets: store, executor: Arc::new(executor) })
+    Ok(Services {
+        cas: store.clone(),
+        action_cache: None,
+        assets: store,
+        executor: Arc::new(executor),
+        remotes: None,
+    })
 }
 
 /// The sandbox of this machine, prepared when the first command is run: most commands run none.

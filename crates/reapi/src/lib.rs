@@ -24,4 +24,4 @@ pub use digest::Digest;
 pub use directory::{
     Directory, DirectoryNode, FileNode, NodeProperties, NodeProperty, SymlinkNode, TreeMessage,
 };
-pub use services::{ActionCache, Assets, Cas, Executor, ServiceError, Services};
+pub use services::{ActionCache, Assets, Cas, Executor, Remotes, ServiceError, Services};

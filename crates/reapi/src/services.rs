@@ -1,4 +1,5 @@
-//! The four services a build needs, as traits: where bytes are, what was done before, what names mean, who runs.
+//! The services a build needs, as traits: where bytes are, what was done before, what names mean, who runs; and the
+//! remote caches beside them.
 //!
 //! Which implementation stands behind each (local, remote, or one stacked upon the other) is decided by the
 //! program that wires them; nothing here or above knows.
@@ -220,6 +221,88 @@ pub trait Assets: Send + Sync {
     fn publish_source(&self, name: &SourceName, source: &Source) -> ServiceResult<()>;
 }
 
+/// Takes what an exchange with a remote cache says.
+pub trait Report: Sync {
+    /// What is being done (`Pulling artifact KEY <- URL`).
+    fn status(&self, text: &str);
+
+    /// Something worth knowing (`Pulled artifact KEY <- URL`).
+    fn info(&self, text: &str);
+
+    /// Something odd, such as one of several remotes that cannot be reached.
+    fn warn(&self, text: &str);
+
+    /// Bytes so far, and in all if known.
+    fn bytes(&self, done: u64, total: Option<u64>);
+}
+
+/// Remote caches, by project: which there are was decided by project.conf, configuration and command line.
+///
+/// What is pulled is in the local store, whole, before a call returns; what is pushed is there in the same sense.
+pub trait Remotes: Send + Sync {
+    /// Whether there is a cache to pull artifacts of a project from.
+    fn pulls_artifacts(&self, project: &str) -> bool;
+
+    /// Whether there is a cache to push artifacts of a project to.
+    fn pushes_artifacts(&self, project: &str) -> bool;
+
+    /// Whether there is a cache to pull sources of a project from.
+    fn pulls_sources(&self, project: &str) -> bool;
+
+    /// Whether there is a cache to push sources of a project to.
+    fn pushes_sources(&self, project: &str) -> bool;
+
+    /// Brings an artifact with its files, metadata and logs, with its build tree only if that is wanted; `None` when
+    /// no remote has it. The caller publishes the names.
+    ///
+    /// # Errors
+    /// All remotes failed.
+    fn pull_artifact(
+        &self,
+        name: &ArtifactName,
+        build_tree: bool,
+        report: &dyn Report,
+        cancel: &Cancel,
+    ) -> ServiceResult<Option<Artifact>>;
+
+    /// Sends an artifact and publishes it under all `names`. Whether any remote did not have it.
+    ///
+    /// # Errors
+    /// A remote failed.
+    fn push_artifact(
+        &self,
+        names: &[ArtifactName],
+        artifact: &Artifact,
+        report: &dyn Report,
+        cancel: &Cancel,
+    ) -> ServiceResult<bool>;
+
+    /// Brings a source tree; `None` when no remote has it. The caller publishes the name.
+    ///
+    /// # Errors
+    /// All remotes failed.
+    fn pull_source(
+        &self,
+        project: &str,
+        name: &SourceName,
+        report: &dyn Report,
+        cancel: &Cancel,
+    ) -> ServiceResult<Option<Source>>;
+
+    /// Sends a source tree and publishes it. Whether any remote did not have it.
+    ///
+    /// # Errors
+    /// A remote failed.
+    fn push_source(
+        &self,
+        project: &str,
+        name: &SourceName,
+        source: &Source,
+        report: &dyn Report,
+        cancel: &Cancel,
+    ) -> ServiceResult<bool>;
+}
+
 /// A file or directory of the host made visible in a sandbox.
 #[derive(Clone, Debug)]
 pub struct HostMount {
@@ -298,4 +381,6 @@ pub struct Services {
     pub assets: Arc<dyn Assets>,
     /// Who runs commands.
     pub executor: Arc<dyn Executor>,
+    /// Remote caches; absent where none is configured.
+    pub remotes: Option<Arc<dyn Remotes>>,
 }

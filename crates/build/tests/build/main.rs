@@ -5,4 +5,5 @@ mod entering;
 mod failing;
 mod project;
 mod scheduling;
+mod sharing;
 mod staging;

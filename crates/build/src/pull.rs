@@ -1,0 +1,167 @@
+//! Finding artifacts: in the local cache, and in remote ones.
+//!
+//! In a strict run only the artifact of the strict key counts. Otherwise one of the weak key is as good: an element is
+//! not built again because something below it changed.
+
+use crate::cache::Cached;
+use crate::error::BuildResult;
+use crate::event::MessageKind;
+use crate::job::Job;
+use crate::session::{Query, Session};
+use crate::state::ArtifactState;
+use bourn_project::ElementId;
+use bourn_reapi::services::Report;
+use std::sync::Arc;
+
+impl Session<'_> {
+    /// Looks for the artifact of an element in the local cache. The second value says that it is not (wholly) here,
+    /// and has to be looked for in remote caches before anything is decided. In a build, failures that are to be tried
+    /// again count as absent.
+    pub(crate) fn load(&self, id: ElementId, wanted: Query) -> BuildResult<(ArtifactState, bool)> {
+        let Some(keys) = self.keys(id) else { return Ok((ArtifactState::Unknown, false)) };
+        let building = wanted == Query::Build;
+        let strict = self.cached(id, keys.strict)?;
+        let whole = match &strict {
+            Some(cached) => !self.options.pull_build_trees || self.has_build_tree(cached)?,
+            None => false,
+        };
+        if !whole && self.can_pull(id) {
+            return Ok((ArtifactState::Unknown, true));
+        }
+        let state = match strict {
+            Some(cached) => self.judge(id, cached, building, true),
+            None if self.options.strict => ArtifactState::Absent,
+            None => match self.cached(id, keys.weak)? {
+                Some(cached) => self.judge(id, cached, building, false),
+                None => ArtifactState::Absent,
+            },
+        };
+        Ok((state, false))
+    }
+
+    /// Pulls the artifact of an element, under the strict key or, in a non-strict run, under the weak one. What is
+    /// known of it then, and whether anything was pulled.
+    ///
+    /// # Errors
+    /// All remote caches failed; the local one cannot be read or written.
+    pub(crate) fn pull(
+        &self,
+        job: &Job<'_>,
+        id: ElementId,
+        building: bool,
+    ) -> BuildResult<(ArtifactState, bool)> {
+        let Some(keys) = self.keys(id) else { return Ok((ArtifactState::Unknown, false)) };
+        let pulled = self.pull_key(job, id, keys.strict)?;
+        let found = match pulled.clone() {
+            Some(cached) => Some(cached),
+            None => self.cached(id, keys.strict)?,
+        };
+        if let Some(cached) = found {
+            return Ok(self.judged(id, cached, building, true, pulled.is_some()));
+        }
+        if self.options.strict {
+            return Ok((ArtifactState::Absent, false));
+        }
+        let pulled = self.pull_key(job, id, keys.weak)?;
+        let found = match pulled.clone() {
+            Some(cached) => Some(cached),
+            None => self.cached(id, keys.weak)?,
+        };
+        Ok(match found {
+            Some(cached) => self.judged(id, cached, building, false, pulled.is_some()),
+            None => (ArtifactState::Absent, false),
+        })
+    }
+
+    /// Pulls what is kept under one key, and publishes it here under all its keys.
+    fn pull_key(&self, job: &Job<'_>, id: ElementId, key: &str) -> BuildResult<Option<Arc<Cached>>> {
+        let Some(remotes) = &self.services.remotes else { return Ok(None) };
+        let build_tree = self.options.pull_build_trees && self.workspace(id).is_none();
+        let pulled = remotes.pull_artifact(&self.artifact_name(id, key), build_tree, job, job.cancel())?;
+        let Some(message) = pulled else { return Ok(None) };
+        let mut names = vec![self.artifact_name(id, key)];
+        for key in [&message.strong_key, &message.strict_key, &message.weak_key] {
+            let name = self.artifact_name(id, key);
+            if !key.is_empty() && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        self.assets().publish_artifact(&names, &message)?;
+        Ok(Some(Arc::new(Cached { message })))
+    }
+
+    fn can_pull(&self, id: ElementId) -> bool {
+        let remotes = self.services.remotes.as_ref();
+        self.workspace(id).is_none()
+            && remotes.is_some_and(|remotes| remotes.pulls_artifacts(&self.project(id).name))
+    }
+
+    fn has_build_tree(&self, cached: &Cached) -> BuildResult<bool> {
+        Ok(cached.build_tree().map_or(Ok(true), |tree| self.cas().contains_tree(&tree))?)
+    }
+
+    fn judged(
+        &self,
+        id: ElementId,
+        cached: Arc<Cached>,
+        building: bool,
+        by_strict_key: bool,
+        pulled: bool,
+    ) -> (ArtifactState, bool) {
+        let state = self.judge(id, cached, building, by_strict_key);
+        let kept = state.cached().is_some();
+        (state, pulled && kept)
+    }
+
+    /// Whether an artifact that was found is taken. In a build, a failure is not when failures are to be tried again,
+    /// or when it was built upon something else.
+    fn judge(
+        &self,
+        id: ElementId,
+        cached: Arc<Cached>,
+        building: bool,
+        by_strict_key: bool,
+    ) -> ArtifactState {
+        if cached.is_success() || !building {
+            return ArtifactState::Cached(cached);
+        }
+        let strict = self.keys(id).is_some_and(|keys| keys.strict == cached.message.strong_key);
+        let why = match self.options.retry_failed {
+            true => "because retrying failed builds is enabled.",
+            false if by_strict_key || strict => return ArtifactState::Cached(cached),
+            false => "in non strict mode because intermediate dependencies may have changed.",
+        };
+        let detail = format!("Discarded '{}'\n{why}", cached.message.strong_key);
+        self.main_job(id).say(MessageKind::Info, "Discarded failed build", Some(&detail));
+        ArtifactState::Absent
+    }
+
+    fn keys(&self, id: ElementId) -> Option<Keys<'_>> {
+        let planned = self.planned(id);
+        Some(Keys { strict: &planned.strict_key.as_ref()?.0, weak: &planned.weak_key.as_ref()?.0 })
+    }
+}
+
+/// The keys that an artifact is looked for by.
+struct Keys<'k> {
+    strict: &'k str,
+    weak: &'k str,
+}
+
+impl Report for Job<'_> {
+    fn status(&self, text: &str) {
+        self.say(MessageKind::Status, text, None);
+    }
+
+    fn info(&self, text: &str) {
+        self.say(MessageKind::Info, text, None);
+    }
+
+    fn warn(&self, text: &str) {
+        self.say(MessageKind::Warn, text, None);
+    }
+
+    fn bytes(&self, done: u64, total: Option<u64>) {
+        self.progress(done, total);
+    }
+}
