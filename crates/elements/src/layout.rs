@@ -5,6 +5,7 @@ use bourn_plan::{Description, ElementContext, KeyValue};
 use bourn_project::{Dependency, ElementId};
 use bourn_yaml::{Diagnostic, Domain, Node, Text};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Which dependencies are staged at which place of the sandbox. Places are sorted, so that parents come before what
 /// lies below them.
@@ -254,9 +255,11 @@ pub fn unbuilt(kind: &str) -> Step {
     }
 }
 
-/// Joins paths as Python's `os.path.join` does: an absolute second one stands alone.
+/// Joins paths as Python's `os.path.join` does: an absolute second one stands alone. An empty one adds nothing.
 pub fn join(base: &str, path: &str) -> String {
-    if path.starts_with('/') || base.is_empty() {
+    if path.is_empty() {
+        base.to_owned()
+    } else if path.starts_with('/') || base.is_empty() {
         path.to_owned()
     } else if base.ends_with('/') {
         format!("{base}{path}")
@@ -287,6 +290,13 @@ pub fn normal_name(name: &str) -> String {
         Some(dot) if !dashed[..dot].trim_start_matches('.').is_empty() => dashed[..dot].to_owned(),
         _ => dashed,
     }
+}
+
+/// Ends the `Debug` text of a computation that runs commands.
+pub(crate) fn debug_run(f: &mut fmt::Formatter<'_>, run: &Run) -> fmt::Result {
+    let commands = run.groups.iter().flat_map(|group| &group.commands);
+    let texts: Vec<&str> = commands.filter_map(|command| command.label.as_deref()).collect();
+    write!(f, "commands: {texts:?} }}")
 }
 
 /// What a kind finds wrong with an element.

@@ -356,7 +356,7 @@ fn show_run(f: &mut fmt::Formatter<'_>, run: &Run, depth: usize) -> fmt::Result 
         for command in &group.commands {
             let once = if group.once_in_workspace { "once: " } else { "" };
             let text = command.label.clone().unwrap_or_else(|| command.arguments.join(" "));
-            writeln!(f, "{:1$}{once}{text}", "", depth * 2 + 2)?;
+            writeln!(f, "{:1$}{once}{2}", "", depth * 2 + 2, text.replace('\n', "\\n"))?;
         }
     }
     Ok(())

@@ -138,7 +138,9 @@ impl Desk<'_> {
     fn element(&self, id: ElementId) -> Result<PlannedElement, Diagnostics> {
         let element = self.graph.element(id);
         let description = match self.kinds.element(&element.kind, &element.origin) {
-            Some(kind) => kind.describe(ElementContext { graph: self.graph, edges: self.edges, id }),
+            Some(kind) => kind
+                .describe(ElementContext { graph: self.graph, edges: self.edges, id })
+                .map_err(|wrong| placed(wrong, element)),
             None => Err(unknown_kind(element).into()),
         };
         match (description, self.sources(element)) {
@@ -200,6 +202,15 @@ impl Desk<'_> {
         let key = unique_key.as_ref().map(|unique| unique.key());
         Ok(PlannedSource { declaration: declaration.clone(), source, unique_key, key })
     }
+}
+
+/// What a kind finds wrong without a place, such as a key missing from a `config:` that nobody wrote, is wrong with the
+/// element.
+fn placed(mut wrong: Diagnostics, element: &Element) -> Diagnostics {
+    for diagnostic in &mut wrong.0 {
+        diagnostic.at = diagnostic.at.or(element.at.file.map(|_| element.at));
+    }
+    wrong
 }
 
 fn must_not_be_first(element: &Element, source: &PlannedSource) -> Diagnostic {

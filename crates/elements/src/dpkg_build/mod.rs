@@ -8,6 +8,7 @@ use bourn_plan::{AssemblyError, Compute, Description, ElementContext, ElementKin
 use bourn_project::KindTraits;
 use bourn_yaml::{Diagnostics, Mapping, Node, Text};
 use regex::Regex;
+use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -40,7 +41,6 @@ impl ElementKind for Kind {
 }
 
 /// Runs the commands for the packages that `debian/control` names, then records what each package holds.
-#[derive(Debug)]
 struct Package {
     run: Run,
     build_root: String,
@@ -48,6 +48,13 @@ struct Package {
 
 /// Stands for the packages in commands.
 const PACKAGES: &str = "<PACKAGES>";
+
+impl fmt::Debug for Package {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Package {{ build_root: {:?}, ", self.build_root)?;
+        layout::debug_run(f, &self.run)
+    }
+}
 
 impl Compute for Package {
     fn compute(&self, bench: &mut dyn Workbench) -> Result<(), AssemblyError> {

@@ -11,7 +11,7 @@ use bourn_yaml::{Diagnostics, Mapping, Node};
 use md5::{Digest as _, Md5};
 use regex::Regex;
 use std::collections::HashSet;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -172,10 +172,16 @@ fn checksums(bench: &dyn Workbench, root: &str, files: &[String]) -> Result<Stri
 }
 
 /// Runs the commands for the packages of the input.
-#[derive(Debug)]
 struct Deploy {
     input: ElementId,
     run: Run,
+}
+
+impl fmt::Debug for Deploy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Deploy {{ input: {:?}, ", self.input)?;
+        layout::debug_run(f, &self.run)
+    }
 }
 
 impl Compute for Deploy {

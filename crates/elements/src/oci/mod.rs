@@ -35,7 +35,9 @@ impl ElementKind for Kind {
         let gzip = config.opt_bool("gzip")?.unwrap_or(mode == Mode::Oci);
         if let Some(annotations) = config.get("annotations") {
             // bst reads `images` in its place, which is a list.
-            return Err(refused("`annotations` of all images together cannot be given", annotations)
+            let message = "`annotations` of all images together cannot be given";
+            return Err(Diagnostic::load("invalid-data", message)
+                .at(annotations.at)
                 .hint("give each image its own `annotations`")
                 .into());
         }

@@ -8,6 +8,7 @@ use bourn_plan::assembly::{Assembly, Split, Stage, Step};
 use bourn_plan::{AssemblyError, Compute, Description, ElementContext, ElementKind, KeyValue, Workbench};
 use bourn_project::KindTraits;
 use bourn_yaml::{Diagnostics, Node};
+use std::fmt;
 use std::sync::Arc;
 
 /// The kind.
@@ -54,10 +55,15 @@ impl ElementKind for Kind {
 }
 
 /// Writes the file that makes a tree a snap.
-#[derive(Debug)]
 struct Describe {
     root: String,
     metadata: Node,
+}
+
+impl fmt::Debug for Describe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Describe {{ root: {:?}, metadata: {:?} }}", self.root, yaml::document(&self.metadata))
+    }
 }
 
 impl Compute for Describe {

@@ -1,12 +1,12 @@
-//! Keys as the reference made them: resolved elements taken out of bst, and what bst made of them; see
-//! `golden/README.md`. A file of any other project is compared when `BOURN_GOLDEN` names it.
+//! Elements as records of a golden file say they are.
 
 use bourn_elements::package::Package;
 use bourn_elements::{ELEMENTS, table};
 use bourn_plan::source::{
-    FetchContext, LocalDigests, ProvenanceContext, Source, SourceError, SourceProvenance, SourceRef, UrlTable,
+    FetchContext, LocalDigests, PlannedSource, ProvenanceContext, Source, SourceError, SourceProvenance,
+    SourceRef, UrlTable,
 };
-use bourn_plan::{ElementKind, KeyInputs, KeyValue, KindTable, Plan, SourceContext, SourceKind, plan};
+use bourn_plan::{ElementKind, KeyValue, KindTable, SourceContext, SourceKind};
 use bourn_project::{
     Dependency, DependencyKind, Element, ElementGraph, ElementId, KindOrigin, Project, ProjectId, RefStorage,
     SandboxConfig, SourceDeclaration, Variables,
@@ -17,85 +17,9 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
-#[test]
-fn keys_are_those_of_the_reference() {
-    assert_eq!(compare(include_str!("golden/newest.json")), 0);
-}
-
-#[test]
-fn keys_follow_the_version_of_a_package() {
-    for text in [
-        include_str!("golden/community-2.0.0.json"),
-        include_str!("golden/community-2.1.0.json"),
-        include_str!("golden/community-2.3.1.json"),
-        include_str!("golden/community-2.3.3.json"),
-    ] {
-        assert_eq!(compare(text), 0);
-    }
-}
-
-#[test]
-fn every_kind_has_a_key() {
-    let records: Vec<Json> = serde_json::from_str(include_str!("golden/newest.json")).expect("a list");
-    // Links are followed by the loader; junctions and what a repository carries are not in the project.
-    let outside = ["junction", "link"];
-    for entry in ELEMENTS.iter().filter(|entry| !outside.contains(&entry.name)) {
-        assert!(records.iter().any(|record| record["kind"] == entry.name), "{}", entry.name);
-    }
-}
-
-#[test]
-fn keys_of_another_project() {
-    let Some(path) = std::env::var_os("BOURN_GOLDEN") else { return };
-    let text = std::fs::read_to_string(path).expect("BOURN_GOLDEN names a file");
-    assert_eq!(compare(&text), 0);
-}
-
-/// Plans the elements and prints what differs; answers how many do.
-fn compare(text: &str) -> usize {
-    let records: Vec<Json> = serde_json::from_str(text).expect("a list");
-    let graph = Arc::new(graph(&records));
-    let start = Instant::now();
-    let plan = plan(graph.clone(), &Kinds, &NoFiles).unwrap_or_else(|wrong| panic!("{wrong}"));
-    println!("{} elements planned in {:?}", records.len(), start.elapsed());
-    let rounds = std::env::var("BOURN_GOLDEN_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
-    for _ in 0..rounds.unwrap_or(0) {
-        let start = Instant::now();
-        let again =
-            bourn_plan::plan(graph.clone(), &Kinds, &NoFiles).unwrap_or_else(|wrong| panic!("{wrong}"));
-        println!("again in {:?}", start.elapsed());
-        drop(again);
-    }
-    let different: Vec<String> =
-        records.iter().enumerate().filter_map(|(at, record)| difference(&plan, at, record)).collect();
-    for difference in different.iter().take(10) {
-        println!("{difference}");
-    }
-    println!("{} of {} differ", different.len(), records.len());
-    different.len()
-}
-
-fn difference(plan: &Plan, at: usize, record: &Json) -> Option<String> {
-    let element = &plan.elements[at];
-    let unique: Json = serde_json::from_str(&element.description.unique_key.to_json()).expect("JSON");
-    let found = [
-        ("unique", unique),
-        ("version", element.description.artifact_version.into()),
-        ("runs", element.description.runs_commands.into()),
-        ("strict_rebuild", element.description.strict_rebuild.into()),
-        ("sources_key", element.sources_key.clone().into()),
-        ("weak", element.weak_key.as_ref().map(|key| key.0.clone()).into()),
-        ("strict", element.strict_key.as_ref().map(|key| key.0.clone()).into()),
-    ];
-    let inputs = KeyInputs::strict(plan, ElementId(at as u32)).map(|inputs| inputs.key());
-    assert_eq!(inputs, element.strict_key.as_ref().map(|key| key.0.clone()), "{}", record["full"]);
-    let (name, value) = found.into_iter().find(|(name, value)| record[*name] != *value)?;
-    Some(format!("{} ({}): {name} is {value}, wanted {}", record["full"], record["kind"], record[name]))
-}
-
-fn graph(records: &[Json]) -> ElementGraph {
+/// The graph of the records of a file, or of a part of one.
+pub(crate) fn graph(records: &[Json]) -> ElementGraph {
     let mut graph = ElementGraph::default();
     for record in records {
         let full = record["full"].as_str().unwrap_or_default();
@@ -200,7 +124,7 @@ fn declaration(index: usize, record: &Json) -> SourceDeclaration {
         index,
         directory: record["directory"].as_str().map(str::to_owned),
         provenance: None,
-        config: Node::scalar(record["key"].to_string()),
+        config: Node::scalar(record.to_string()),
         ref_storage: RefStorage::Inline,
         at: Provenance::SYNTHETIC,
     }
@@ -228,7 +152,8 @@ fn pairs(object: &Json) -> impl Iterator<Item = (Text, Text)> + '_ {
     entries.map(|(name, value)| (Text::new(name), Text::new(value.as_str().unwrap_or_default())))
 }
 
-fn node(json: &Json) -> Node {
+/// A node without a place.
+pub(crate) fn node(json: &Json) -> Node {
     let value = match json {
         Json::Null => Value::Null,
         Json::Array(items) => Value::Sequence(Arc::new(items.iter().map(node).collect())),
@@ -241,7 +166,8 @@ fn node(json: &Json) -> Node {
     Node { value, at: Provenance::SYNTHETIC }
 }
 
-struct Kinds;
+/// The built-in element kinds, and sources as recorded.
+pub(crate) struct Kinds;
 
 impl KindTable for Kinds {
     fn element(&self, kind: &str, origin: &KindOrigin) -> Option<&dyn ElementKind> {
@@ -273,6 +199,16 @@ impl SourceKind for Recorded {
 
 struct RecordedSource(Json);
 
+/// What a recorded source says of where it comes from: the list `info` of its record.
+pub(crate) fn provenance(source: &PlannedSource) -> Option<Vec<SourceProvenance>> {
+    let record: Json = serde_json::from_str(source.declaration.config.text()?).ok()?;
+    let one = |info: &Json| {
+        let entries = info.as_object().into_iter().flatten();
+        SourceProvenance { entries: entries.map(|(name, value)| (name.clone(), key(value))).collect() }
+    };
+    Some(record["info"].as_array()?.iter().map(one).collect())
+}
+
 fn key(json: &Json) -> KeyValue {
     match json {
         Json::Null => KeyValue::Null,
@@ -286,15 +222,16 @@ fn key(json: &Json) -> KeyValue {
 
 impl Source for RecordedSource {
     fn unique_key(&self, _: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
-        Ok(key(&self.0))
+        Ok(key(&self.0["key"]))
     }
 
     fn is_resolved(&self) -> bool {
-        !self.0.is_null()
+        !self.0["key"].is_null()
     }
 
     fn reference(&self) -> Option<SourceRef> {
-        None
+        let text = self.0["ref"].as_str()?;
+        Some(Node::mapping([("ref", Node::scalar(text))].into_iter().collect()))
     }
 
     fn with_reference(&self, _: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
@@ -346,7 +283,8 @@ impl UrlTable for NoUrls {
     }
 }
 
-struct NoFiles;
+/// No local files.
+pub(crate) struct NoFiles;
 
 impl LocalDigests for NoFiles {
     fn tree(&self, path: &Path, _: bourn_plan::source::FileTimes) -> Result<Digest, SourceError> {
