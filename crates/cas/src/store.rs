@@ -132,12 +132,6 @@ fn create_layout(cachedir: &Path) -> ServiceResult<Access> {
             }
         }
     }
-    if first {
-        for prefix in 0..=255_u8 {
-            let path = cachedir.join(format!("cas/objects/{prefix:02x}"));
-            std::fs::create_dir_all(&path).doing("cannot create", &path)?;
-        }
-    }
     match rustix::fs::access(cachedir.join("bourn/tmp"), rustix::fs::Access::WRITE_OK) {
         Ok(()) => Ok(Access::Full),
         Err(_) => Ok(Access::ReadOnly),

@@ -4,6 +4,9 @@
 //! way to the change; directories are read from the store when they are first looked into, and whole directories are
 //! taken over by digest where nothing stands in their place. [`Tree::digest`] stores what is new.
 //!
+//! A directory that does not change keeps its digest, and with it all its properties. One that changes is written
+//! anew, and then only keeps what bst keeps: the times of files, and whether it may be written to.
+//!
 //! Importing follows bst: files replace files and empty directories, nothing replaces a directory that is not empty,
 //! a directory over anything else is an error.
 
@@ -158,21 +161,36 @@ impl TryFrom<&Directory> for Content {
         }
         for node in &message.files {
             let digest = digest(&node.name, node.digest.as_ref())?;
-            let properties = node.node_properties.clone().map(Box::new);
+            let properties = kept_of_file(node.node_properties.as_ref());
             let file = File { digest, executable: node.is_executable, properties };
             entries.push((name(&node.name)?, Entry::File(file)));
         }
         for node in &message.symlinks {
-            let properties = node.node_properties.clone().map(Box::new);
-            let link = Symlink { target: SmolStr::from(&node.target), properties };
+            let link = Symlink { target: SmolStr::from(&node.target), properties: None };
             entries.push((name(&node.name)?, Entry::Symlink(link)));
         }
         entries.sort_by(|(a, _), (b, _)| a.cmp(b));
         if let Some(twice) = entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(corrupt(&format!("the name `{}` twice", twice[0].0)));
         }
-        Ok(Content { entries, properties: message.node_properties.clone().map(Box::new) })
+        Ok(Content { entries, properties: kept_of_directory(message.node_properties.as_ref()) })
     }
+}
+
+/// The property of a directory that survives a change of it.
+const SUBTREE_READ_ONLY: &str = "SubtreeReadOnly";
+
+/// What the reference keeps of a file when the directory around it changes: its time.
+fn kept_of_file(properties: Option<&NodeProperties>) -> Option<Box<NodeProperties>> {
+    let mtime = properties?.mtime?;
+    Some(Box::new(NodeProperties { mtime: Some(mtime), ..NodeProperties::default() }))
+}
+
+/// What the reference keeps of a directory that changes: whether everything below is read-only.
+fn kept_of_directory(properties: Option<&NodeProperties>) -> Option<Box<NodeProperties>> {
+    let is_kept = |property: &&NodeProperty| property.name == SUBTREE_READ_ONLY;
+    let kept: Vec<NodeProperty> = properties?.properties.iter().filter(is_kept).cloned().collect();
+    (!kept.is_empty()).then(|| Box::new(NodeProperties { properties: kept, ..NodeProperties::default() }))
 }
 
 /// A name that can stand in a directory.

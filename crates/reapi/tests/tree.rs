@@ -1,8 +1,10 @@
 //! Trees: importing and changing them, as BuildStream's virtual directories do.
 
-use bourn_reapi::Cas;
+use bourn_reapi::directory::Timestamp;
 use bourn_reapi::tree::{ImportReport, Tree, TreeError};
+use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, FileNode, NodeProperties, SymlinkNode};
 use bourn_testkit::memory::{MemoryStore, listing, tree};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 fn store() -> Arc<dyn Cas> {
@@ -124,4 +126,101 @@ fn changes_are_applied_over_what_a_build_left() {
     let mut built = tree(&cas, &["a=1", "gone=1", "d/x=1", "d/y=1", "d/x.o=o", "out=b", "f=1"]);
     built.apply_changes(&old, &new).expect("applied");
     assert_eq!(listing(&cas, &built), ["a=2", "out=b", "d/x=1", "d/x.o=o", "d/y=2", "d/z=1", "f/in=1"]);
+}
+
+/// The cases of a golden file: paragraphs of lines, each a key and a value.
+fn golden(text: &str) -> impl Iterator<Item = BTreeMap<&str, &str>> {
+    let cases = text.split("\n\n").map(|case| {
+        let lines = case.lines().filter(|line| !line.starts_with('#'));
+        lines.map(|line| line.split_once(' ').unwrap_or((line, ""))).collect::<BTreeMap<_, _>>()
+    });
+    cases.filter(|case| !case.is_empty())
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+#[test]
+fn random_trees_meet_as_in_the_reference() {
+    let mut cases = 0;
+    for case in golden(include_str!("golden/trees.txt")) {
+        let cas = store();
+        let made = |key: &str| tree(&cas, &words(case[key]));
+        let into = if case.contains_key("own") {
+            let mut own = made("own");
+            own.apply_changes(&made("before"), &made("after")).expect("applied");
+            own
+        } else {
+            let mut into = made("base");
+            let kept = words(case["keep"]);
+            let keep = |path: &str| kept.contains(&path);
+            let filter: Option<&dyn Fn(&str) -> bool> = if kept == ["(all)"] { None } else { Some(&keep) };
+            let result = into.import("", &made("import"), filter);
+            let report = match (result, case.get("error")) {
+                (Err(error), Some(expected)) => {
+                    assert_eq!(error.to_string(), *expected);
+                    cases += 1;
+                    continue;
+                }
+                (result, _) => result.unwrap_or_else(|error| panic!("{case:?}: {error}")),
+            };
+            assert_eq!(report.overwritten, words(case["overwritten"]), "{case:?}");
+            assert_eq!(report.ignored, words(case["ignored"]), "{case:?}");
+            into
+        };
+        assert_eq!(into.paths().expect("walked"), words(case["paths"]), "{case:?}");
+        assert_eq!(into.digest().expect("stored").to_string(), case["digest"], "{case:?}");
+        cases += 1;
+    }
+    assert!(cases >= 30, "{cases}");
+}
+
+#[test]
+fn directories_that_change_lose_their_properties() {
+    let cas = store();
+    let time = Timestamp { seconds: 1_000_000_000, nanos: 0 };
+    let properties = || Some(NodeProperties { mtime: Some(time), ..NodeProperties::default() });
+    let file = |name: &str, content: &[u8]| FileNode {
+        name: name.into(),
+        digest: Some(cas.write(content).expect("stored").into()),
+        is_executable: false,
+        node_properties: properties(),
+    };
+    let directory =
+        |name: &str, digest: Digest| DirectoryNode { name: name.into(), digest: Some(digest.into()) };
+    let inner =
+        Directory { files: vec![file("g", b"y")], node_properties: properties(), ..Directory::default() };
+    let inner = cas.write_directory(&inner).expect("stored");
+    let middle = Directory {
+        files: vec![file("f", b"x")],
+        directories: vec![directory("in", inner)],
+        symlinks: vec![SymlinkNode { name: "l".into(), target: "f".into(), node_properties: None }],
+        node_properties: properties(),
+    };
+    let middle = cas.write_directory(&middle).expect("stored");
+    let root = Directory {
+        directories: vec![directory("d", middle)],
+        node_properties: properties(),
+        ..Directory::default()
+    };
+    let root = cas.write_directory(&root).expect("stored");
+    // All from the reference, beginning with a directory captured with its times.
+    assert_eq!(root.to_string(), "268c211bdb2897fd9ca9d14ed2c23923cbc586b21ca760bcd35bb4b49c7a0fe4/86");
+    let mut made = Tree::empty(&cas);
+    made.import("", &Tree::open(&cas, root), None).expect("imported");
+    assert_eq!(
+        made.digest().expect("stored").to_string(),
+        "57bf451949600d6fbf1aa3c1c67a3ad3b2ac226d8f4b5e184ceb49ac630f30b1/76"
+    );
+    made.import("", &tree(&cas, &["d/h=z"]), None).expect("imported");
+    assert_eq!(
+        made.digest().expect("stored").to_string(),
+        "85f7bc301dd5bf9a243cd2fcfeb5f3f27c8dbba208b0d3aaa980aaa4c00699eb/76"
+    );
+    made.set_property("d", "SubtreeReadOnly", "true").expect("set");
+    assert_eq!(
+        made.digest().expect("stored").to_string(),
+        "f16ded9ce03b1fc7b0b611b4e165f0a57b5abf5da0964eae7be29346981e78fb/76"
+    );
 }

@@ -54,12 +54,7 @@ impl Content {
     /// Opens the directory, and creates it if need be.
     pub(crate) fn open(cachedir: &Path) -> ServiceResult<Content> {
         let path = cachedir.join("bourn/content");
-        if !path.join("ff").exists() {
-            for prefix in 0..=255_u8 {
-                let path = path.join(format!("{prefix:02x}"));
-                std::fs::create_dir_all(&path).doing("cannot create", &path)?;
-            }
-        }
+        std::fs::create_dir_all(&path).doing("cannot create", &path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&path, flags, Mode::empty()).doing("cannot open", &path)?;
         Ok(Content { path, root })
@@ -80,13 +75,21 @@ impl Content {
             return Err(objects.missing(digest));
         }
         let object = ObjectName::new(digest);
-        match rustix::fs::linkat(
-            objects.root(),
-            object.as_c_str(),
-            &self.root,
-            name.relative(),
-            AtFlags::empty(),
-        ) {
+        let link = || {
+            let (from, to) = (object.as_c_str(), name.relative());
+            rustix::fs::linkat(objects.root(), from, &self.root, to, AtFlags::empty())
+        };
+        let linked = match link() {
+            // The first one that begins like this.
+            Err(Errno::NOENT) => {
+                let path = self.path_of(&name);
+                let prefix = path.parent().unwrap_or(&path);
+                std::fs::create_dir_all(prefix).doing("cannot create", prefix)?;
+                link()
+            }
+            result => result,
+        };
+        match linked {
             Ok(()) => Ok(name),
             Err(Errno::EXIST) if self.holds(&name, digest)? => Ok(name),
             // The object belongs to somebody else, or has all the names that the file system allows.
