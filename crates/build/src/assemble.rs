@@ -111,7 +111,7 @@ impl Keeping<'_, '_> {
         let Bench { session, id, .. } = *self.bench;
         let root = &self.bench.sandbox.root.tree;
         let files = match collect {
-            Some(path) => root.subtree(path)?.map(|files| bare(session, &files)).transpose()?,
+            Some(path) => root.subtree(path)?.map(|files| bare(&files)).transpose()?,
             None => None,
         };
         let mut message = self.describe()?;
@@ -182,9 +182,8 @@ impl Keeping<'_, '_> {
 
     /// The whole sandbox. Directories of the system carry the mark that bst's last command left on them.
     fn build_root(&self) -> BuildResult<Digest> {
-        let Bench { session, sandbox, .. } = self.bench;
-        let mut root = Tree::empty(session.cas());
-        root.import("", &sandbox.root.tree, None)?;
+        let Bench { sandbox, .. } = self.bench;
+        let mut root = sandbox.root.tree.without_properties()?;
         if sandbox.was_read_only {
             for path in SYSTEM_DIRECTORIES {
                 root.set_property(path, READ_ONLY, "false")?;
@@ -199,7 +198,7 @@ impl Keeping<'_, '_> {
         if let Some(path) = session.element(*id).variables.get("build-root")
             && let Some(tree) = root.subtree(path)?
         {
-            message.buildtree = Some(bare(session, &tree)?.into());
+            message.buildtree = Some(bare(&tree)?.into());
         }
         message.buildroot = Some(self.build_root()?.into());
         message.sources = session.states().get(*id).sources.staged().map(Into::into);
@@ -226,10 +225,8 @@ impl Keeping<'_, '_> {
 const READ_ONLY: &str = "SubtreeReadOnly";
 
 /// The digest of a tree's content without properties of its top directory.
-fn bare(session: &Session<'_>, tree: &Tree) -> BuildResult<Digest> {
-    let mut copy = Tree::empty(session.cas());
-    copy.import("", tree, None)?;
-    Ok(copy.digest()?)
+fn bare(tree: &Tree) -> BuildResult<Digest> {
+    Ok(tree.without_properties()?.digest()?)
 }
 
 fn dependency(session: &Session<'_>, id: ElementId) -> ArtifactDependency {

@@ -174,7 +174,8 @@ impl<'a> Sources<'a> {
     fn stage(&self, at: usize, previous: Option<Digest>) -> BuildResult<Digest> {
         let context = self.context(previous);
         self.at(at).validate(&context)?;
-        Ok(self.at(at).stage(&context)?)
+        let staged = Tree::open(self.session.cas(), self.at(at).stage(&context)?);
+        Ok(staged.without_properties()?.digest()?)
     }
 
     /// What the sources before position `end` stage where the source at `end` is staged.

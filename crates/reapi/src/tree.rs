@@ -476,6 +476,18 @@ impl Tree {
         Ok(())
     }
 
+    /// The same content without properties of the top directory: what importing it into an empty tree gives.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn without_properties(&self) -> ServiceResult<Tree> {
+        let mut copy = self.clone();
+        if copy.root.content(&*self.cas)?.properties.is_some() {
+            copy.root.content_mut(&*self.cas)?.properties = None;
+        }
+        Ok(copy)
+    }
+
     /// Imports the content of `source` into the directory at a path, which is created when missing. `keep` is asked
     /// for every path below the place of import: a file it refuses is not imported, a directory it refuses is not
     /// created unless something in it was kept.
