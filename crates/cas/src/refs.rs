@@ -6,9 +6,9 @@
 use crate::object::used_now;
 use crate::store::{Store, decode};
 use crate::trouble::{Doing, io_error};
-use bourn_reapi::ServiceError;
+use bourn_reapi::{ActionResult, Digest, ServiceError};
 use bourn_reapi::artifact::{Artifact, ArtifactName, Source};
-use bourn_reapi::services::{Assets, ErrorKind, ServiceResult, SourceName};
+use bourn_reapi::services::{ActionCache, Assets, ErrorKind, ServiceResult, SourceName};
 use prost::Message;
 use rustix::fs::{AtFlags, CWD};
 use std::io::Write;
@@ -49,7 +49,24 @@ impl Assets for Store {
     }
 }
 
+/// Results of actions, by the digest of the action: what integration commands made of a root. What they refer to may
+/// be gone; whoever asks has to look.
+impl ActionCache for Store {
+    fn action_result(&self, action: &Digest) -> ServiceResult<Option<ActionResult>> {
+        read_ref(&self.action_path(action))
+    }
+
+    fn update_action_result(&self, action: &Digest, result: &ActionResult) -> ServiceResult<()> {
+        self.write_ref(&self.action_path(action), &result.encode_to_vec())
+    }
+}
+
 impl Store {
+    fn action_path(&self, action: &Digest) -> PathBuf {
+        let hex = action.hex();
+        self.cachedir().join("bourn/actions").join(&hex[..2]).join(&hex[2..])
+    }
+
     fn artifact_path(&self, name: &ArtifactName) -> ServiceResult<PathBuf> {
         let parts = [&name.project, &name.element, &name.key];
         join_checked(&self.cachedir().join("artifacts/refs"), &parts.map(String::as_str))

@@ -139,7 +139,7 @@ pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
     };
     Ok(Services {
         cas: store.clone(),
-        action_cache: None,
+        action_cache: Some(store.clone()),
         assets: store,
         executor: Arc::new(executor),
         remotes: None,
