@@ -308,6 +308,27 @@ impl Progress for Job<'_> {
             .map_err(|error| SourceError::new(error.failure.message).reason(token.unwrap_or_default()))
     }
 
+    fn activity(
+        &self,
+        heading: &str,
+        work: &mut dyn FnMut() -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
+        // The source's own error is handed back as it is, whatever the log made of it.
+        let mut failed = None;
+        let done = Job::activity(self, &Activity::new(heading), || {
+            work().map_err(|error| {
+                let told = BuildError::new(domain::SOURCE, error.message.clone());
+                failed = Some(error);
+                told
+            })
+        });
+        match (done, failed) {
+            (_, Some(error)) => Err(error),
+            (Err(error), None) => Err(SourceError::new(error.failure.message)),
+            (Ok(()), None) => Ok(()),
+        }
+    }
+
     fn log(&self, output: &str) {
         let Some(log) = &self.log else { return };
         let written = locked(log).output().and_then(|mut file| {

@@ -164,6 +164,16 @@ pub trait Progress: Send + Sync {
     /// The warning itself when the project says that it is fatal.
     fn warn(&self, token: Option<&'static str>, text: &str, detail: Option<&str>) -> Result<(), SourceError>;
 
+    /// Does `work` once under a heading of the log, timed.
+    ///
+    /// # Errors
+    /// What `work` reports.
+    fn activity(
+        &self,
+        heading: &str,
+        work: &mut dyn FnMut() -> Result<(), SourceError>,
+    ) -> Result<(), SourceError>;
+
     /// Output of a tool of the host, for the log of the job.
     fn log(&self, output: &str);
 

@@ -5,8 +5,12 @@ use crate::key;
 use crate::reading::Reading;
 use crate::url;
 use crate::version::VersionGuess;
-use bourn_plan::{KeyValue, SourceProvenance, SourceRef};
+use crate::http::{Fetched, Transfer, shown};
+use bourn_plan::{
+    Candidate, FetchContext, KeyValue, Progress, SourceError, SourceProvenance, SourceRef, TrackContext,
+};
 use bourn_yaml::{Diagnostic, Node};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 /// A file of a server, kept as `SOURCEDIR/KIND/…/SHA256`.
@@ -30,6 +34,50 @@ impl RemoteFile {
     /// Where it is kept.
     pub(crate) fn path(&self, source_directory: &Path) -> Option<PathBuf> {
         Some(source_directory.join(&self.directory).join(self.sha256.as_ref()?))
+    }
+
+    /// Brings it, from a mirror or its own place.
+    ///
+    /// # Errors
+    /// The network, the disk, another sum than expected.
+    pub(crate) fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        if self.is_kept(context.source_directory) {
+            return Ok(());
+        }
+        let directory = context.source_directory.join(&self.directory);
+        let candidates = context.urls.fetch(&self.url);
+        let sha256 = self.sha256.as_deref();
+        activity(context.progress, &format!("Fetching {}", first(&candidates)), || {
+            Transfer { context, directory: &directory, sha256, etag: None }.run(&candidates).map(drop)
+        })
+    }
+
+    /// Brings whatever the server has now; its sum.
+    ///
+    /// # Errors
+    /// The network, the disk.
+    pub(crate) fn track(&self, context: &TrackContext<'_>) -> Result<String, SourceError> {
+        let directory = context.source_directory.join(&self.directory);
+        let candidates = context.urls.track(&self.url);
+        // The server's name only tells something when what it names is still here.
+        let known = self.sha256.as_deref().filter(|_| self.is_kept(context.source_directory));
+        let etag = known.and_then(|sha256| std::fs::read_to_string(directory.join(format!("{sha256}.etag"))).ok());
+        activity(context.progress, &format!("Tracking {}", first(&candidates)), || {
+            let transfer = Transfer { context, directory: &directory, sha256: None, etag };
+            match transfer.run(&candidates)? {
+                Fetched::File(sha256) => Ok(sha256),
+                Fetched::Unchanged => Ok(known.unwrap_or_default().to_owned()),
+            }
+        })
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// It was not fetched.
+    pub(crate) fn open(&self, context: &FetchContext<'_>) -> Result<File, SourceError> {
+        let path = self.path(context.source_directory).ok_or_else(|| SourceError::new("The source has no ref"))?;
+        File::open(&path).map_err(|error| crate::tree::unreadable(&path, &error))
     }
 
     /// Whether it is kept.
@@ -92,19 +140,57 @@ impl Download {
         Ok(Download { reference: node.opt_str("ref")?.map(str::to_owned), ..self.clone() })
     }
 
+    /// Fetches the file.
+    ///
+    /// # Errors
+    /// As of [`RemoteFile::fetch`].
+    pub(crate) fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        self.file().fetch(context)
+    }
+
+    /// Finds out what the file is now.
+    ///
+    /// # Errors
+    /// As of [`RemoteFile::track`].
+    pub(crate) fn track(&self, context: &TrackContext<'_>) -> Result<SourceRef, SourceError> {
+        let found = self.file().track(context)?;
+        if let Some(current) = self.reference.as_ref().filter(|current| **current != found) {
+            let detail = format!(
+                "When tracking, new ref differs from current ref:\n  Tracked URL: {}\n  Current ref: {current}\n  New ref: {found}\n",
+                self.url
+            );
+            context.progress.warn(None, "Potential man-in-the-middle attack!", Some(&detail))?;
+        }
+        Ok(reference("ref", found))
+    }
+
     /// Where it comes from.
     pub(crate) fn provenance(&self) -> Vec<SourceProvenance> {
         let guess = self.guess.guess(Some(&self.original_url));
         vec![self.declared.provenance(Origin::remote_file(&self.url, self.reference.as_deref(), guess))]
     }
 }
-use bourn_plan::{FetchContext, SourceError, TrackContext};
-impl Download {
-    pub(crate) fn track(&self, _: &TrackContext<'_>) -> Result<SourceRef, SourceError> {
-        Err(self.declared.later("tracked"))
-    }
 
-    pub(crate) fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Err(self.declared.later("fetched"))
-    }
+/// The first of the URLs that will be tried, for messages.
+pub(crate) fn first(candidates: &[Candidate]) -> String {
+    candidates.first().map(|candidate| shown(&candidate.url)).unwrap_or_default()
+}
+
+/// Does something under a heading, timed.
+///
+/// # Errors
+/// What `work` reports.
+pub(crate) fn activity<T>(
+    progress: &dyn Progress,
+    heading: &str,
+    work: impl FnOnce() -> Result<T, SourceError>,
+) -> Result<T, SourceError> {
+    let mut work = Some(work);
+    let mut outcome = None;
+    progress.activity(heading, &mut || {
+        let Some(work) = work.take() else { return Ok(()) };
+        outcome = Some(work()?);
+        Ok(())
+    })?;
+    outcome.ok_or_else(|| SourceError::new(format!("{heading} was not done")))
 }

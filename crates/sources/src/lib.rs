@@ -5,10 +5,14 @@
 //! project takes it from. [`url_tables`] says what the aliases of each project mean. [`LocalTrees`] hashes files of
 //! the project and remembers them.
 
+mod archive;
+mod base64;
 mod crates;
 mod declared;
 mod download;
 mod glob;
+mod host;
+mod http;
 mod key;
 pub mod mirrors;
 mod reading;

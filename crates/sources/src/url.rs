@@ -44,6 +44,27 @@ pub(crate) fn quote(text: &str) -> String {
     quoted
 }
 
+/// Takes percent-encoding away; what is not UTF-8 then is replaced.
+pub(crate) fn unquote(text: &str) -> String {
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let bytes = text.as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        match (bytes[at], digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                plain.push((high << 4 | low) as u8);
+                at += 3;
+            }
+            (byte, ..) => {
+                plain.push(byte);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
 /// Scheme, authority and path of a URL. Parts that are not there are empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Parts<'a> {
@@ -114,6 +135,12 @@ mod tests {
         assert_eq!(join("a/", "b"), "a/b");
         assert_eq!(join("", "b"), "b");
         assert_eq!(join("a", "/b"), "/b");
+    }
+
+    #[test]
+    fn quoting() {
+        assert_eq!(quote("a b/c~é"), "a%20b%2Fc~%C3%A9");
+        assert_eq!(unquote("a%20b%2Fc%zz%"), "a b/c%zz%");
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! `gen_cargo_lock`: a `Cargo.lock` that upstream does not ship, kept whole in the ref.
 
+use crate::base64;
 use crate::declared::{Declared, reference};
+use crate::download::activity;
+use crate::host::{Tool, export_previous, workspace};
 use crate::key;
 use crate::reading::Reading;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
-use bourn_reapi::Digest;
+use bourn_reapi::{Digest, Directory, FileNode};
 use bourn_yaml::{Diagnostic, Diagnostics};
 use std::path::Path;
 
@@ -61,16 +64,35 @@ impl Source for GenCargoLockSource {
         Ok(self.is_resolved())
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.declared.later("tracked"))
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let scratch = workspace(context, &self.declared.kind)?;
+        let tree = scratch.path().join("tree");
+        export_previous(context, &tree)?;
+        let home = context.source_directory.join(&*self.declared.kind);
+        activity(context.progress, "Generating Cargo.lock", || {
+            let cargo = Tool::new("cargo", context).arg("generate-lockfile").within(&tree);
+            cargo.env("CARGO_HOME", &home).run(|| "Failed to generate lockfile".to_owned())
+        })?;
+        let path = tree.join("Cargo.lock");
+        let lock = std::fs::read(&path).map_err(|error| crate::tree::unreadable(&path, &error))?;
+        Ok(Some(reference("ref", base64::encode(&lock))))
     }
 
     fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
         Ok(())
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        let reference = self.reference.as_deref().unwrap_or_default();
+        let lock = base64::decode(reference).filter(|lock| std::str::from_utf8(lock).is_ok());
+        let lock = lock.ok_or_else(|| SourceError::new("The ref is no Cargo.lock in Base64").hint("track the source"))?;
+        let file = FileNode {
+            name: "Cargo.lock".to_owned(),
+            digest: Some(context.cas.write(&lock)?.into()),
+            is_executable: false,
+            node_properties: None,
+        };
+        Ok(context.cas.write_directory(&Directory { files: vec![file], ..Directory::default() })?)
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {

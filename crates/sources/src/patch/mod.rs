@@ -1,6 +1,8 @@
 //! `patch`: a patch of the project, applied with the host's `patch`.
 
 use crate::declared::{Declared, Origin};
+use crate::download::activity;
+use crate::host::{Tool, change_previous};
 use crate::reading::{PathKind, Reading};
 use crate::release::Release;
 use bourn_plan::*;
@@ -76,8 +78,18 @@ impl Source for PatchSource {
         Ok(())
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        activity(context.progress, &format!("Applying local patch: {}", self.path), || {
+            if context.previous.is_none_or(|previous| previous == Digest::empty()) {
+                let message = "Nothing to patch: no source before this one put anything here";
+                return Err(SourceError::new(message).reason("patch-no-files"));
+            }
+            change_previous(context, &self.declared.kind, |tree| {
+                let patch = Tool::new("patch", context).arg(format!("-p{}", self.strip_level));
+                let patch = patch.arg("-i").arg(&self.full_path).arg("-d").arg(tree);
+                patch.run(|| format!("Failed to apply patch {}", self.path)).map(drop)
+            })
+        })
     }
 
     fn provenance(

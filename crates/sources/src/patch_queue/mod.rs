@@ -1,6 +1,8 @@
 //! `patch_queue`: all patches of a directory of the project, applied with `git apply` in order of their names.
 
 use crate::declared::{Declared, Origin};
+use crate::download::activity;
+use crate::host::{Tool, change_previous};
 use crate::reading::{PathKind, Reading};
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -45,6 +47,12 @@ impl PatchQueueSource {
         paths.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
         Ok(paths)
     }
+
+    fn apply(&self, patch: &Path, tree: &Path, context: &StageContext<'_>) -> Result<(), SourceError> {
+        let git = Tool::new("git", context).arg("-C").arg(tree).arg("--git-dir").arg(tree.join(".git"));
+        let apply = git.arg("--work-tree").arg(tree).arg("apply").arg(patch);
+        apply.run(|| format!("Failed to apply patches from {}", self.path)).map(drop)
+    }
 }
 
 impl Source for PatchQueueSource {
@@ -81,8 +89,12 @@ impl Source for PatchQueueSource {
         Ok(())
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        activity(context.progress, &format!("Applying patch queue: {}", self.path), || {
+            change_previous(context, &self.declared.kind, |tree| {
+                self.patches()?.iter().try_for_each(|patch| self.apply(patch, tree, context))
+            })
+        })
     }
 
     fn provenance(

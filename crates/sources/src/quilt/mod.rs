@@ -1,6 +1,8 @@
 //! `quilt`: the quilt series that earlier sources brought, applied with the host's `quilt`.
 
 use crate::declared::Declared;
+use crate::download::activity;
+use crate::host::{Tool, change_previous};
 use crate::key;
 use crate::reading::Reading;
 use bourn_plan::*;
@@ -68,8 +70,20 @@ impl Source for QuiltSource {
         Ok(())
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        activity(context.progress, &format!("quilt: Applying patches: {}", self.path), || {
+            change_previous(context, &self.declared.kind, |tree| {
+                let series = tree.join(&self.path);
+                if !series.is_dir() {
+                    let message = format!("No source before this one staged the directory '{}'", self.path);
+                    return Err(SourceError::new(message).reason("no-dir-found"));
+                }
+                // The reference leaves nothing else in the environment; quilt then takes its own defaults.
+                let quilt = Tool::new("quilt", context).args(["push", "-a"]).within(tree);
+                let quilt = quilt.env("QUILT_PATCHES", &self.path).env("QUILTRC", "/dev/null");
+                quilt.run(|| "Error occurred while calling quilt push -a".to_owned()).map(drop)
+            })
+        })
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {

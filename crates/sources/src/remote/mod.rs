@@ -5,7 +5,7 @@ use crate::reading::Reading;
 use crate::url::basename;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
-use bourn_reapi::Digest;
+use bourn_reapi::{Digest, Directory, FileNode};
 use bourn_yaml::{Diagnostic, Diagnostics};
 use std::path::Path;
 
@@ -73,8 +73,15 @@ impl Source for RemoteSource {
     }
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
-        let _ = context;
-        Err(self.download.declared.later("staged"))
+        let content = self.download.file().open(context)?;
+        let digest = context.cas.write_from(&mut { content })?;
+        let file = FileNode {
+            name: self.file_name.clone(),
+            digest: Some(digest.into()),
+            is_executable: self.executable,
+            node_properties: None,
+        };
+        Ok(context.cas.write_directory(&Directory { files: vec![file], ..Directory::default() })?)
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {

@@ -1,5 +1,6 @@
 //! `tar`: an archive in tar format, compressed or not.
 
+use crate::archive::{self, Rules};
 use crate::download::Download;
 use crate::reading::Reading;
 use bourn_plan::*;
@@ -65,8 +66,10 @@ impl Source for TarSource {
     }
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
-        let _ = context;
-        Err(self.download.declared.later("staged"))
+        let file = self.download.file().open(context)?;
+        let scene = archive::unpack(file, context.cas, |members| Ok(Rules::data(archive::base(members, &self.base_dir)?)));
+        let tree = scene.and_then(|scene| scene.store(context.cas));
+        tree.map_err(|error| error.staging(&self.download.url))
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {

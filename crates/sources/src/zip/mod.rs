@@ -1,5 +1,6 @@
 //! `zip`: an archive in zip format.
 
+use crate::archive::zipfile::{self, ZipStrip};
 use crate::download::Download;
 use crate::reading::Reading;
 use bourn_plan::*;
@@ -65,8 +66,14 @@ impl Source for ZipSource {
     }
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
-        let _ = context;
-        Err(self.download.declared.later("staged"))
+        let file = self.download.file().open(context)?;
+        let strip = match self.base_dir.as_str() {
+            "" => ZipStrip::Nothing,
+            pattern => ZipStrip::Base(pattern.to_owned()),
+        };
+        let scene = zipfile::extract(file, &strip, context.cas);
+        let tree = scene.and_then(|scene| scene.store(context.cas));
+        tree.map_err(|error| error.staging(&self.download.url))
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {

@@ -1,7 +1,10 @@
 //! A project in a directory of its own, and sources declared in it.
 
-use bourn_plan::{Source, SourceContext, Warnings};
+use bourn_plan::source::Progress;
+use bourn_plan::{FetchContext, Source, SourceContext, SourceError, Warnings};
 use bourn_project::{KindOrigin, Project, RefStorage, SourceDeclaration};
+use bourn_reapi::services::Cancel;
+use bourn_reapi::{Cas, Digest};
 use bourn_sources::{LocalTrees, UrlSettings, find, url_tables};
 use bourn_yaml::{Diagnostics, Files, Node};
 use indexmap::IndexMap;
@@ -16,6 +19,8 @@ pub(crate) struct Fixture {
     pub(crate) settings: UrlSettings,
     pub(crate) warnings: Warnings,
     pub(crate) local: LocalTrees,
+    pub(crate) progress: Silent,
+    pub(crate) cancel: Cancel,
     /// Releases of the two plugin packages.
     pub(crate) releases: (String, String),
     files: Files,
@@ -34,6 +39,8 @@ impl Fixture {
             settings: UrlSettings::default(),
             warnings: Warnings::default(),
             local: LocalTrees::new(None),
+            progress: Silent::default(),
+            cancel: Cancel::default(),
             releases: ("2.8.0".into(), "2.4.0".into()),
             files,
         }
@@ -132,5 +139,63 @@ fn project(directory: &Path, conf: &Node) -> Project {
         alias_mapping: IndexMap::new(),
         alias_identity: false,
         parent: None,
+    }
+}
+
+/// Says nothing to anybody, and keeps what was said.
+#[derive(Default)]
+pub(crate) struct Silent {
+    pub(crate) said: std::sync::Mutex<Vec<String>>,
+}
+
+impl Silent {
+    fn keep(&self, text: String) {
+        self.said.lock().expect("no panic").push(text);
+    }
+}
+
+impl Progress for Silent {
+    fn status(&self, text: &str) {
+        self.keep(format!("STATUS {text}"));
+    }
+
+    fn warn(&self, token: Option<&'static str>, text: &str, _: Option<&str>) -> Result<(), SourceError> {
+        self.keep(format!("WARN {token:?} {text}"));
+        Ok(())
+    }
+
+    fn activity(
+        &self,
+        heading: &str,
+        work: &mut dyn FnMut() -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
+        self.keep(format!("START {heading}"));
+        work()
+    }
+
+    fn log(&self, output: &str) {
+        self.keep(format!("LOG {output}"));
+    }
+
+    fn bytes(&self, _: u64, _: Option<u64>) {}
+}
+
+impl Fixture {
+    /// Does something with all that fetching is given.
+    pub(crate) fn with_context<T>(
+        &self,
+        cas: &dyn Cas,
+        previous: Option<Digest>,
+        work: impl FnOnce(&FetchContext<'_>) -> T,
+    ) -> T {
+        let urls = url_tables(std::slice::from_ref(&self.project), &self.settings).expect("tables");
+        work(&FetchContext {
+            source_directory: &self.path("sources"),
+            cas,
+            previous,
+            urls: &*urls[0],
+            progress: &self.progress,
+            cancel: &self.cancel,
+        })
     }
 }

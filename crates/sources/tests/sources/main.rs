@@ -1,4 +1,5 @@
 //! The room from outside: what is configured, keyed, fetched and staged.
 
+mod archives;
 mod fixture;
 mod keys;

@@ -1,0 +1,149 @@
+//! Content on its way into the store: small files in batches on a thread of its own, so that decompressing, hashing
+//! and writing overlap; large ones directly.
+
+use super::{ArchiveError, ArchiveResult};
+use bourn_reapi::services::ServiceResult;
+use bourn_reapi::{Cas, Digest};
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
+
+/// Files above this are streamed.
+const LARGE: u64 = 4 << 20;
+/// A batch is handed over when it holds this much …
+const BATCH_BYTES: usize = 8 << 20;
+/// … or this many.
+const BATCH_FILES: usize = 2048;
+
+/// Takes content; answers which number its digest will have.
+pub(crate) struct Blobs<'scope, 'cas> {
+    cas: &'cas dyn Cas,
+    batch: Batch,
+    bytes: usize,
+    count: usize,
+    batches: Option<SyncSender<Batch>>,
+    stored: Receiver<ServiceResult<Vec<(usize, Digest)>>>,
+    known: Vec<(usize, Digest)>,
+    thread: Option<ScopedJoinHandle<'scope, ()>>,
+}
+
+#[derive(Default)]
+struct Batch {
+    numbers: Vec<usize>,
+    contents: Vec<Vec<u8>>,
+}
+
+impl<'scope, 'cas> Blobs<'scope, 'cas> {
+    /// Starts the thread.
+    pub(crate) fn start(scope: &'scope Scope<'scope, '_>, cas: &'cas dyn Cas) -> Blobs<'scope, 'cas>
+    where
+        'cas: 'scope,
+    {
+        let (batches, incoming) = sync_channel::<Batch>(1);
+        let (outgoing, stored) = channel();
+        let thread = scope.spawn(move || store(cas, &incoming, &outgoing));
+        Blobs {
+            cas,
+            batch: Batch::default(),
+            bytes: 0,
+            count: 0,
+            batches: Some(batches),
+            stored,
+            known: Vec::new(),
+            thread: Some(thread),
+        }
+    }
+
+    /// Takes `size` bytes from a stream.
+    ///
+    /// # Errors
+    /// The stream ends early or fails, the store fails.
+    pub(crate) fn take(&mut self, from: &mut dyn Read, size: u64) -> ArchiveResult<usize> {
+        let number = self.count;
+        self.count += 1;
+        if size > LARGE {
+            let mut exact = Exactly { from, left: size, cut: false };
+            let stored = self.cas.write_from(&mut exact);
+            if exact.cut {
+                return Err(cut_short());
+            }
+            self.known.push((number, stored?));
+            return Ok(number);
+        }
+        let mut content = vec![0; usize::try_from(size).unwrap_or(0)];
+        from.read_exact(&mut content).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => cut_short(),
+            _ => ArchiveError::Read(error),
+        })?;
+        self.bytes += content.len();
+        self.batch.numbers.push(number);
+        self.batch.contents.push(content);
+        if self.bytes >= BATCH_BYTES || self.batch.contents.len() >= BATCH_FILES {
+            self.hand_over();
+        }
+        Ok(number)
+    }
+
+    fn hand_over(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        self.bytes = 0;
+        if let Some(batches) = &self.batches {
+            // The thread only goes away after a failure, which `finish` reports.
+            let _ = batches.send(batch);
+        }
+    }
+
+    /// All digests, by number.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub(crate) fn finish(mut self) -> ArchiveResult<Vec<Digest>> {
+        self.hand_over();
+        self.batches = None;
+        for stored in &self.stored {
+            self.known.extend(stored?);
+        }
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            return Err(ArchiveError::malformed("storing the content failed"));
+        }
+        let mut digests = vec![Digest::empty(); self.count];
+        for (number, digest) in self.known {
+            digests[number] = digest;
+        }
+        Ok(digests)
+    }
+}
+
+fn store(cas: &dyn Cas, incoming: &Receiver<Batch>, outgoing: &Sender<ServiceResult<Vec<(usize, Digest)>>>) {
+    for Batch { numbers, contents } in incoming {
+        let stored = cas.write_many(&contents).map(|digests| numbers.into_iter().zip(digests).collect());
+        let failed = stored.is_err();
+        if outgoing.send(stored).is_err() || failed {
+            return;
+        }
+    }
+}
+
+fn cut_short() -> ArchiveError {
+    ArchiveError::malformed("unexpected end of data")
+}
+
+/// So many bytes and no fewer.
+struct Exactly<'a> {
+    from: &'a mut dyn Read,
+    left: u64,
+    cut: bool,
+}
+
+impl Read for Exactly<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let read = self.from.read(&mut buffer[..most])?;
+        if read == 0 && most > 0 {
+            self.cut = true;
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.left -= read as u64;
+        Ok(read)
+    }
+}

@@ -1,0 +1,113 @@
+//! What an archive is compressed with is told by its first bytes, never by its name.
+
+use super::{ArchiveError, ArchiveResult};
+use std::fs::File;
+use std::io::{self, BufReader, Chain, Cursor, Read};
+
+/// A bomb unpacks to more than this …
+pub(super) const BOMB_SIZE: u64 = 8 << 30;
+/// … and to more than this many times what it is packed to.
+pub(super) const BOMB_RATIO: u64 = 2000;
+
+type Input = Chain<Cursor<Vec<u8>>, Counted<BufReader<File>>>;
+
+/// Opens a possibly compressed file for reading.
+pub(crate) fn open(file: File) -> ArchiveResult<Box<dyn Read + Send>> {
+    let mut counted = Counted::new(BufReader::with_capacity(1 << 16, file));
+    let packed = counted.count.clone();
+    let mut head = Vec::with_capacity(6);
+    (&mut counted).take(6).read_to_end(&mut head)?;
+    let format = Format::of(&head);
+    let input = Cursor::new(head).chain(counted);
+    let unpacked = decoder(format, input).map_err(ArchiveError::Read)?;
+    if format == Format::None {
+        return Ok(unpacked);
+    }
+    Ok(Box::new(Guard { unpacked, packed, count: 0 }))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Format {
+    Gzip,
+    Bzip2,
+    Xz,
+    Zstd,
+    Lzip,
+    /// What `.xz` replaced; it has no signature but its usual parameters.
+    Lzma,
+    None,
+}
+
+impl Format {
+    fn of(head: &[u8]) -> Format {
+        match head {
+            [0x1f, 0x8b, ..] => Format::Gzip,
+            [b'B', b'Z', b'h', ..] => Format::Bzip2,
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => Format::Xz,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Format::Zstd,
+            [b'L', b'Z', b'I', b'P', ..] => Format::Lzip,
+            [0x5d, 0, 0, ..] => Format::Lzma,
+            _ => Format::None,
+        }
+    }
+}
+
+fn decoder(format: Format, input: Input) -> io::Result<Box<dyn Read + Send>> {
+    let buffered = BufReader::with_capacity(1 << 16, input);
+    Ok(match format {
+        Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),
+        Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(buffered)),
+        Format::Xz | Format::Lzma => {
+            let stream = liblzma::stream::Stream::new_auto_decoder(u64::MAX, liblzma::stream::CONCATENATED)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(buffered, stream))
+        }
+        Format::Zstd => {
+            let mut decoder = zstd::Decoder::with_buffer(buffered)?;
+            // Archives made with `--long` need the whole window; the guard is against bombs, this would not be.
+            decoder.window_log_max(31)?;
+            Box::new(decoder)
+        }
+        Format::Lzip => Box::new(lzma_rust2::LzipReader::new(buffered)),
+        Format::None => Box::new(buffered),
+    })
+}
+
+/// Counts what is read through it.
+struct Counted<R> {
+    inner: R,
+    count: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl<R> Counted<R> {
+    fn new(inner: R) -> Counted<R> {
+        Counted { inner, count: std::sync::Arc::default() }
+    }
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.count.fetch_add(read as u64, std::sync::atomic::Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Stops bombs.
+struct Guard {
+    unpacked: Box<dyn Read + Send>,
+    packed: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    count: u64,
+}
+
+impl Read for Guard {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.unpacked.read(buffer)?;
+        self.count += read as u64;
+        let packed = self.packed.load(std::sync::atomic::Ordering::Relaxed);
+        if self.count > BOMB_SIZE && self.count / BOMB_RATIO > packed {
+            let message = format!("{packed} bytes unpack to more than {} bytes: this is a bomb", self.count);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        Ok(read)
+    }
+}

@@ -1,0 +1,283 @@
+//! What extracting members would leave, by the rules of Python's `tarfile`, which the reference follows.
+
+use super::members::{Kind, Member};
+use super::scene::{Made, Scene, above, components, outside};
+use super::{ArchiveError, ArchiveResult, shown};
+use crate::glob::Glob;
+use bourn_reapi::Digest;
+use std::collections::HashSet;
+
+/// How members are extracted.
+pub(crate) struct Rules<'a> {
+    /// What of their names is taken away.
+    pub(crate) strip: Strip,
+    /// Whether members of unknown types are refused, not taken for files.
+    pub(crate) refuse_unknown: bool,
+    /// Whether hard links may not be absolute.
+    pub(crate) refuse_absolute_links: bool,
+    /// Members that are left out, by their name after stripping.
+    pub(crate) exclude: &'a [Glob],
+}
+
+/// What is taken away from names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Strip {
+    Nothing,
+    /// A directory; members outside of it are left out. With a slash at the end.
+    Base(Vec<u8>),
+    /// The first component; members that have but one are left out.
+    Top,
+}
+
+impl<'a> Rules<'a> {
+    /// The rules of the reference's `tar` kind: Python's filter `data`, symbolic links excepted.
+    pub(crate) fn data(strip: Strip) -> Rules<'a> {
+        Rules { strip, refuse_unknown: true, refuse_absolute_links: true, exclude: &[] }
+    }
+
+    /// The rules of kinds that trust archives more: unknown types are files.
+    pub(crate) fn trusting(strip: Strip) -> Rules<'a> {
+        Rules { strip, refuse_unknown: false, refuse_absolute_links: false, exclude: &[] }
+    }
+}
+
+/// The directory of an archive that a glob names: the first of all that match. `None` when none does.
+pub(crate) fn base_directory(members: &[Member], pattern: &str) -> Option<Vec<u8>> {
+    let glob = Glob::new(pattern);
+    let names: HashSet<&[u8]> = members.iter().map(|member| member.name.as_slice()).collect();
+    let mut visited = HashSet::new();
+    let mut best: Option<&[u8]> = None;
+    let mut consider = |path| {
+        let fits = std::str::from_utf8(path).is_ok_and(|path| glob.matches(path));
+        if fits && best.is_none_or(|best| path < best) {
+            best = Some(path);
+        }
+    };
+    for member in members {
+        // As the reference does, dots and slashes at the start go, however many.
+        let start = member.name.iter().take_while(|byte| matches!(byte, b'.' | b'/')).count();
+        let name = &member.name[start..];
+        if member.kind == Kind::Directory {
+            consider(name);
+            continue;
+        }
+        let slashes = name.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        for above in slashes.map(|(at, _)| &name[..at]) {
+            if visited.insert(above) && !names.contains(above) {
+                consider(above);
+            }
+        }
+    }
+    best.map(<[u8]>::to_vec)
+}
+
+/// Extracts members; `digests` has the content of files by number.
+///
+/// # Errors
+/// A member that may not be extracted, or cannot.
+pub(crate) fn extract(members: &[Member], digests: &[Digest], rules: &Rules<'_>) -> ArchiveResult<Scene> {
+    let members = members.iter().map(|member| rules.stripped(member)).collect();
+    let mut extraction = Extraction { scene: Scene::default(), members, digests, rules };
+    for at in 0..extraction.members.len() {
+        let (member, wanted) = &extraction.members[at];
+        if *wanted && member.kind != Kind::Device {
+            extraction.member(at)?;
+        }
+    }
+    Ok(extraction.scene)
+}
+
+impl Rules<'_> {
+    /// A member with its name stripped, and whether it is extracted.
+    fn stripped(&self, member: &Member) -> (Member, bool) {
+        let mut member = member.clone();
+        let wanted = match &self.strip {
+            Strip::Nothing => true,
+            Strip::Base(base) => strip_base(&mut member, base),
+            Strip::Top => strip_top(&mut member),
+        };
+        let excluded = || {
+            let name = std::str::from_utf8(&member.name);
+            name.is_ok_and(|name| self.exclude.iter().any(|glob| glob.matches(name)))
+        };
+        let wanted = wanted && !excluded();
+        (member, wanted)
+    }
+}
+
+fn strip_base(member: &mut Member, base: &[u8]) -> bool {
+    let strip = |name: &mut Vec<u8>, prefix: &[u8]| {
+        let fits = name.starts_with(prefix);
+        if fits {
+            name.drain(..prefix.len());
+        }
+        fits
+    };
+    strip(&mut member.name, b"./");
+    if let Kind::Link(target) = &mut member.kind {
+        strip(target, b"./");
+        if member.name.starts_with(base) {
+            strip(target, base);
+        }
+    }
+    strip(&mut member.name, base)
+}
+
+fn strip_top(member: &mut Member) -> bool {
+    let strip = |name: &mut Vec<u8>| match name.iter().position(|byte| *byte == b'/') {
+        Some(at) => {
+            name.drain(..=at);
+            true
+        }
+        None => false,
+    };
+    if let Kind::Link(target) = &mut member.kind {
+        strip(target);
+    }
+    strip(&mut member.name)
+}
+
+struct Extraction<'a> {
+    scene: Scene,
+    /// Members with stripped names, and whether they are extracted.
+    members: Vec<(Member, bool)>,
+    digests: &'a [Digest],
+    rules: &'a Rules<'a>,
+}
+
+/// How often a link may stand for another member before that counts as a circle.
+const MOST_DETOURS: usize = 64;
+
+impl Extraction<'_> {
+    fn member(&mut self, at: usize) -> ArchiveResult<()> {
+        let member = self.members[at].0.clone();
+        self.check(&member)?;
+        let path = path_of(&member.name);
+        let upper = above(path);
+        if !upper.is_empty() && !self.scene.exists(upper)? {
+            self.scene.make_directories(upper)?;
+        }
+        let placed = self.place(at, &member.kind, path, MOST_DETOURS)?;
+        match member.kind {
+            Kind::File(_) | Kind::Unknown(_) | Kind::Link(_) if placed => {
+                self.scene.set_executable(path, member.executable)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What Python's filters refuse.
+    fn check(&self, member: &Member) -> ArchiveResult<()> {
+        let real = self.scene.real(path_of(&member.name))?;
+        match &member.kind {
+            Kind::Unknown(_) if self.rules.refuse_unknown => {
+                Err(ArchiveError::malformed(format!("{} is a special file", shown(&member.name))))
+            }
+            Kind::Link(target) => {
+                if target.first() == Some(&b'/') && self.rules.refuse_absolute_links {
+                    let message = format!("{} is a link to an absolute path", shown(&member.name));
+                    return Err(ArchiveError::malformed(message));
+                }
+                if real.is_empty() {
+                    return Err(outside(&member.name));
+                }
+                self.scene.real(&normal(target)).map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Puts what member `at` is to a path. Whether it was put there: Python passes over some links that it cannot
+    /// make.
+    fn place(&mut self, at: usize, kind: &Kind, path: &[u8], detours: usize) -> ArchiveResult<bool> {
+        match kind {
+            Kind::File(number) | Kind::Unknown(number) => {
+                let digest = self.digests.get(*number).copied().unwrap_or_default();
+                self.scene.write(path, digest, self.members[at].0.executable)?;
+                Ok(true)
+            }
+            Kind::Directory => match self.scene.make_directory(path)? {
+                Made::Exists if self.scene.is_directory(path)? => Ok(true),
+                Made::Yes => Ok(true),
+                Made::Exists | Made::Nowhere => {
+                    Err(ArchiveError::malformed(format!("{} is there already, but is no directory", shown(path))))
+                }
+            },
+            Kind::Symlink(target) if self.scene.symlink(path, target)? => Ok(true),
+            Kind::Symlink(target) => {
+                // A directory stands in the way. Whatever the link leads to in the archive is put there, if
+                // anything.
+                let parts: Vec<&[u8]> = [above(path), target].into_iter().filter(|part| !part.is_empty()).collect();
+                let wanted = normal(&parts.join(&b'/'));
+                Ok(self.stand_in(self.members.len(), &wanted, path, detours)? == Some(true))
+            }
+            Kind::Link(target) => self.link(at, &normal(target), path, detours),
+            Kind::Device => Ok(false),
+        }
+    }
+
+    fn link(&mut self, at: usize, target: &[u8], path: &[u8], detours: usize) -> ArchiveResult<bool> {
+        // A link that stands in for another is never made, only what it leads to in the archive.
+        let nested = detours < MOST_DETOURS;
+        let there = self.scene.exists(target)?;
+        if there && !nested && self.scene.link(target, path)? {
+            return Ok(true);
+        }
+        if let Some(placed) = self.stand_in(at, target, path, detours)? {
+            return Ok(placed);
+        }
+        if there || nested {
+            return Ok(false);
+        }
+        let message = format!("{} is a link to {}, which is not there", shown(path), shown(target));
+        Err(ArchiveError::malformed(message))
+    }
+
+    /// Puts the last member before `end` that has a name to a path. `None` when there is none, else
+    /// whether it was put there.
+    fn stand_in(
+        &mut self,
+        end: usize,
+        name: &[u8],
+        path: &[u8],
+        detours: usize,
+    ) -> ArchiveResult<Option<bool>> {
+        let found = self.members[..end].iter().rposition(|(member, _)| normal(&member.name) == name);
+        let Some(found) = found else { return Ok(None) };
+        if detours == 0 {
+            return Err(ArchiveError::malformed(format!("{} goes through links in a circle", shown(path))));
+        }
+        let member = self.members[found].0.clone();
+        if member.kind == Kind::Device {
+            return Err(ArchiveError::malformed(format!("{} is a special file", shown(&member.name))));
+        }
+        self.check(&member)?;
+        self.place(found, &member.kind, path, detours - 1).map(Some)
+    }
+}
+
+/// The path that a name means: absolute ones count from the destination.
+fn path_of(name: &[u8]) -> &[u8] {
+    let start = name.iter().take_while(|byte| **byte == b'/').count();
+    let end = name.iter().rev().take_while(|byte| **byte == b'/').count();
+    name.get(start..name.len() - end).unwrap_or_default()
+}
+
+/// A path as Python's `normpath` writes it.
+fn normal(path: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    let absolute = path.first() == Some(&b'/');
+    for part in components(path).filter(|part| *part != b".") {
+        if part == b".." && parts.last().is_some_and(|last| *last != b"..") {
+            parts.pop();
+        } else if part != b".." || !absolute {
+            parts.push(part);
+        }
+    }
+    let joined = parts.join(&b'/');
+    match (absolute, joined.is_empty()) {
+        (true, _) => [b"/", joined.as_slice()].concat(),
+        (false, true) => b".".to_vec(),
+        (false, false) => joined,
+    }
+}

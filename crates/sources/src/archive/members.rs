@@ -1,0 +1,545 @@
+//! Reading tar: the formats v7, ustar, GNU and pax with all that writers of the last decades put into them.
+//!
+//! What counts as an archive is what Python's reader takes for one, since the reference uses that: a broken header
+//! at the start is an error, a broken header after that is the end; one block of zeros is the end.
+
+use super::blobs::Blobs;
+use super::{ArchiveError, ArchiveResult, shown};
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+const BLOCK: usize = 512;
+
+/// Headers that only lengthen the next one may not be larger than this, nor nest deeper than [`DEEPEST`].
+const LONGEST: u64 = 64 << 20;
+const DEEPEST: usize = 64;
+
+/// A member of an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// Its name; directories have no slash at the end.
+    pub(crate) name: Vec<u8>,
+    pub(crate) kind: Kind,
+    /// Whether the owner may execute it.
+    pub(crate) executable: bool,
+}
+
+/// What a member is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A file; the number of its content.
+    File(usize),
+    Directory,
+    Symlink(Vec<u8>),
+    /// A hard link to another member.
+    Link(Vec<u8>),
+    /// A device node or pipe.
+    Device,
+    /// Something that only its writer knew; the number of its content.
+    Unknown(usize),
+}
+
+/// Reads all members; their content goes to `blobs`.
+///
+/// # Errors
+/// No archive at all, or one that is cut short or malformed.
+pub(crate) fn read(input: impl Read, blobs: &mut Blobs<'_, '_>) -> ArchiveResult<Vec<Member>> {
+    let mut reader = Reader { input, at: 0, global: Pax::default() };
+    let mut members = Vec::new();
+    while let Some(raw) = reader.next_header()? {
+        let member = reader.finish(raw, blobs)?;
+        members.push(member);
+    }
+    Ok(members)
+}
+
+/// Records of pax headers.
+type Pax = BTreeMap<Vec<u8>, Vec<u8>>;
+
+struct Reader<R> {
+    input: R,
+    /// Bytes read so far.
+    at: u64,
+    /// Records that count for all members that follow.
+    global: Pax,
+}
+
+/// A header as it stands, patched by those before it.
+#[derive(Default)]
+struct Raw {
+    name: Vec<u8>,
+    mode: u64,
+    size: u64,
+    kind: u8,
+    link: Vec<u8>,
+    /// Where parts of a sparse file go, and how long they are.
+    sparse: Option<Vec<(u64, u64)>>,
+    /// Bytes after the header that belong to it, padding included.
+    stored: u64,
+    /// Bytes of those that were read already.
+    used: u64,
+}
+
+/// What came instead of a header.
+enum Trouble {
+    /// Nothing at all.
+    Empty,
+    /// Fewer than 512 bytes.
+    Truncated,
+    /// A block of zeros.
+    End,
+    /// Something else.
+    Invalid(&'static str),
+    /// The stream failed, or the archive cannot be right.
+    Fatal(ArchiveError),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Trouble {
+        Trouble::Fatal(error.into())
+    }
+}
+
+impl From<Trouble> for ArchiveError {
+    fn from(trouble: Trouble) -> ArchiveError {
+        ArchiveError::malformed(match trouble {
+            Trouble::Empty => "empty header",
+            Trouble::Truncated => "truncated header",
+            Trouble::End => "end of file header",
+            Trouble::Invalid(what) => what,
+            Trouble::Fatal(error) => return error,
+        })
+    }
+}
+
+impl Raw {
+    fn is_regular(&self) -> bool {
+        matches!(self.kind, b'0' | 0 | b'7' | b'S')
+    }
+
+    fn is_directory(&self) -> bool {
+        self.kind == b'5'
+    }
+
+    /// Whether content follows the header.
+    fn has_content(&self) -> bool {
+        self.is_regular() || !matches!(self.kind, b'1'..=b'6' | b'L' | b'K')
+    }
+
+    fn strip_directory(&mut self) {
+        if self.is_directory() {
+            while self.name.last() == Some(&b'/') {
+                self.name.pop();
+            }
+        }
+    }
+
+    /// Takes over what pax records say.
+    fn apply(&mut self, records: &Pax) -> Result<(), Trouble> {
+        for (name, value) in records {
+            match name.as_slice() {
+                b"GNU.sparse.name" => self.name.clone_from(value),
+                b"GNU.sparse.size" | b"GNU.sparse.realsize" => {
+                    self.size = decimal(value).ok_or(Trouble::Invalid("invalid header"))?;
+                }
+                b"path" => {
+                    self.name.clone_from(value);
+                    while self.name.last() == Some(&b'/') {
+                        self.name.pop();
+                    }
+                }
+                b"linkpath" => self.link.clone_from(value),
+                b"size" => self.size = decimal(value).unwrap_or(0),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Reader<R> {
+    /// The next header; `None` at the end.
+    fn next_header(&mut self) -> ArchiveResult<Option<Raw>> {
+        let first = self.at == 0;
+        match self.header(true, 0) {
+            Ok(raw) => Ok(Some(raw)),
+            Err(Trouble::Fatal(error)) => Err(error),
+            Err(Trouble::End) => Ok(None),
+            Err(Trouble::Empty) if first => Err(ArchiveError::malformed("the file is empty")),
+            Err(Trouble::Truncated | Trouble::Invalid(_)) if first => {
+                let message = "this is no tar archive, nor one compressed with gzip, bzip2, xz, zstd or lzip";
+                Err(ArchiveError::malformed(message))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Reads up to `length` bytes.
+    fn bytes(&mut self, length: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        (&mut self.input).take(length).read_to_end(&mut bytes)?;
+        self.at += bytes.len() as u64;
+        Ok(bytes)
+    }
+
+    /// A header that follows one which lengthens it: nothing but a good one will do.
+    fn subsequent(&mut self, depth: usize) -> Result<Raw, Trouble> {
+        if depth > DEEPEST {
+            return Err(Trouble::Fatal(ArchiveError::malformed("too many headers before one member")));
+        }
+        self.header(false, depth).map_err(|trouble| Trouble::Fatal(trouble.into()))
+    }
+
+    fn header(&mut self, check_directory: bool, depth: usize) -> Result<Raw, Trouble> {
+        let block = self.bytes(BLOCK as u64)?;
+        let raw = parse(&block, check_directory)?;
+        match raw.kind {
+            b'L' | b'K' => self.long_name(&raw, depth),
+            b'S' => self.old_sparse(raw, &block),
+            b'x' | b'g' | b'X' => self.pax(&raw, depth),
+            _ => self.plain(raw),
+        }
+    }
+
+    fn plain(&mut self, mut raw: Raw) -> Result<Raw, Trouble> {
+        raw.stored = if raw.has_content() { padded(raw.size) } else { 0 };
+        let global = std::mem::take(&mut self.global);
+        let applied = raw.apply(&global);
+        self.global = global;
+        applied?;
+        raw.strip_directory();
+        Ok(raw)
+    }
+
+    /// The content of a header that lengthens the next one.
+    fn extension(&mut self, raw: &Raw) -> Result<Vec<u8>, Trouble> {
+        if raw.size > LONGEST {
+            let message = format!("a header of {} bytes", raw.size);
+            return Err(Trouble::Fatal(ArchiveError::malformed(message)));
+        }
+        Ok(self.bytes(padded(raw.size))?)
+    }
+
+    fn long_name(&mut self, raw: &Raw, depth: usize) -> Result<Raw, Trouble> {
+        let content = self.extension(raw)?;
+        let mut next = self.subsequent(depth + 1)?;
+        let name = until_zero(&content).to_vec();
+        if raw.kind == b'L' {
+            next.name = name;
+        } else {
+            next.link = name;
+        }
+        if next.is_directory() && next.name.last() == Some(&b'/') {
+            next.name.pop();
+        }
+        Ok(next)
+    }
+
+    /// GNU's old sparse format: the map stands in the header and in blocks after it.
+    fn old_sparse(&mut self, mut raw: Raw, block: &[u8]) -> Result<Raw, Trouble> {
+        let mut map = Vec::new();
+        let mut entries = |block: &[u8], at: usize, count: usize, all: bool| -> Result<(), Trouble> {
+            for entry in block[at..].chunks_exact(24).take(count) {
+                let (offset, length) = (number(&entry[..12])?, number(&entry[12..])?);
+                if all || (offset != 0 && length != 0) {
+                    map.push((offset, length));
+                }
+            }
+            Ok(())
+        };
+        entries(block, 386, 4, true)?;
+        let real_size = number(&block[483..495])?;
+        let mut more = block[482] != 0;
+        while more {
+            let block = self.bytes(BLOCK as u64)?;
+            if block.len() < BLOCK {
+                return Err(Trouble::Fatal(ArchiveError::malformed("unexpected end of data")));
+            }
+            entries(&block, 0, 21, false)?;
+            more = block[504] != 0;
+        }
+        raw.stored = padded(raw.size);
+        raw.size = real_size;
+        raw.sparse = Some(map);
+        Ok(raw)
+    }
+
+    fn pax(&mut self, raw: &Raw, depth: usize) -> Result<Raw, Trouble> {
+        let content = self.extension(raw)?;
+        let list = records(&content)?;
+        let mut all = self.global.clone();
+        all.extend(list.iter().cloned());
+        if raw.kind == b'g' {
+            self.global.clone_from(&all);
+        }
+        let mut next = self.subsequent(depth + 1)?;
+        if let Some(map) = all.get(b"GNU.sparse.map".as_slice()) {
+            next.sparse = Some(pairs(map)?);
+        } else if all.contains_key(b"GNU.sparse.size".as_slice()) {
+            next.sparse = Some(listed(&list)?);
+        } else if all.get(b"GNU.sparse.major".as_slice()).is_some_and(|major| major == b"1")
+            && all.get(b"GNU.sparse.minor".as_slice()).is_some_and(|minor| minor == b"0")
+        {
+            self.sparse_map(&mut next)?;
+        }
+        if raw.kind != b'g' {
+            next.apply(&all)?;
+            if all.contains_key(b"size".as_slice()) {
+                next.stored = next.used + if next.has_content() { padded(next.size) } else { 0 };
+            }
+        }
+        Ok(next)
+    }
+
+    /// GNU's sparse format 1.0: the map is text before the content.
+    fn sparse_map(&mut self, next: &mut Raw) -> Result<(), Trouble> {
+        let mut text = Vec::new();
+        let mut numbers: Vec<u64> = Vec::new();
+        let mut count = None;
+        while count.is_none_or(|count: u64| (numbers.len() as u64) < count.saturating_mul(2)) {
+            let Some(end) = text.iter().position(|byte| *byte == b'\n') else {
+                let block = self.bytes(BLOCK as u64)?;
+                next.used += block.len() as u64;
+                if block.len() < BLOCK || text.len() as u64 > LONGEST {
+                    return Err(Trouble::Fatal(ArchiveError::malformed("unexpected end of data")));
+                }
+                text.extend_from_slice(&block);
+                continue;
+            };
+            let line: Vec<u8> = text.drain(..=end).collect();
+            let number = decimal(&line[..end]).ok_or(Trouble::Invalid("invalid header"))?;
+            match count {
+                None => count = Some(number),
+                Some(_) => numbers.push(number),
+            }
+        }
+        next.sparse = Some(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect());
+        Ok(())
+    }
+
+    /// Stores the content of a member and goes to the next header.
+    fn finish(&mut self, raw: Raw, blobs: &mut Blobs<'_, '_>) -> ArchiveResult<Member> {
+        let mut left = raw.stored.checked_sub(raw.used).ok_or_else(unexpected_end)?;
+        let mut kind = match raw.kind {
+            b'1' => Kind::Link(raw.link.clone()),
+            b'2' => Kind::Symlink(raw.link.clone()),
+            b'3' | b'4' | b'6' => Kind::Device,
+            b'5' => Kind::Directory,
+            _ => Kind::Unknown(0),
+        };
+        if matches!(kind, Kind::Unknown(_)) {
+            let number = match &raw.sparse {
+                Some(map) => self.sparse(&raw, map, &mut left, blobs)?,
+                None if raw.size > left => return Err(unexpected_end()),
+                None => {
+                    left -= raw.size;
+                    self.at += raw.size;
+                    blobs.take(&mut self.input, raw.size)?
+                }
+            };
+            kind = if raw.is_regular() { Kind::File(number) } else { Kind::Unknown(number) };
+        }
+        self.skip(left)?;
+        Ok(Member { name: raw.name, kind, executable: raw.mode & 0o100 != 0 })
+    }
+
+    fn sparse(
+        &mut self,
+        raw: &Raw,
+        map: &[(u64, u64)],
+        left: &mut u64,
+        blobs: &mut Blobs<'_, '_>,
+    ) -> ArchiveResult<usize> {
+        let mut end = 0u64;
+        for (offset, length) in map {
+            let sorted = *offset >= end || *length == 0;
+            end = offset.checked_add(*length).filter(|_| sorted).ok_or_else(|| {
+                ArchiveError::malformed(format!("the parts of the sparse file {} overlap", shown(&raw.name)))
+            })?;
+        }
+        let total: u64 = map.iter().map(|(_, length)| length).sum();
+        *left = left.checked_sub(total).ok_or_else(unexpected_end)?;
+        let mut parts = Parts { input: &mut self.input, map, at: 0, done: 0 };
+        let number = blobs.take(&mut parts, raw.size)?;
+        // Parts behind the end of the file are there, but do not count.
+        let behind = total - parts.done;
+        self.at += total - behind;
+        self.skip(behind)?;
+        Ok(number)
+    }
+
+    fn skip(&mut self, length: u64) -> ArchiveResult<()> {
+        let skipped = io::copy(&mut (&mut self.input).take(length), &mut io::sink())?;
+        self.at += skipped;
+        if skipped < length { Err(unexpected_end()) } else { Ok(()) }
+    }
+}
+
+fn unexpected_end() -> ArchiveError {
+    ArchiveError::malformed("unexpected end of data")
+}
+
+/// A sparse file, its holes filled with zeros.
+struct Parts<'a, R> {
+    input: &'a mut R,
+    map: &'a [(u64, u64)],
+    /// Where in the file.
+    at: u64,
+    /// Bytes of parts read so far.
+    done: u64,
+}
+
+impl<R: Read> Read for Parts<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some((offset, length)) = self.map.first().copied() {
+            if length == 0 || self.at >= offset + length {
+                self.map = &self.map[1..];
+                continue;
+            }
+            if self.at >= offset {
+                let most = usize::try_from(offset + length - self.at).unwrap_or(usize::MAX).min(buffer.len());
+                let read = self.input.read(&mut buffer[..most])?;
+                self.at += read as u64;
+                self.done += read as u64;
+                return Ok(read);
+            }
+            return Ok(self.zeros(buffer, offset - self.at));
+        }
+        Ok(self.zeros(buffer, u64::MAX))
+    }
+}
+
+impl<R> Parts<'_, R> {
+    fn zeros(&mut self, buffer: &mut [u8], most: u64) -> usize {
+        let count = usize::try_from(most).unwrap_or(usize::MAX).min(buffer.len());
+        buffer[..count].fill(0);
+        self.at += count as u64;
+        count
+    }
+}
+
+/// Reads one header.
+fn parse(block: &[u8], check_directory: bool) -> Result<Raw, Trouble> {
+    if block.is_empty() {
+        return Err(Trouble::Empty);
+    }
+    if block.len() < BLOCK {
+        return Err(Trouble::Truncated);
+    }
+    if block.iter().all(|byte| *byte == 0) {
+        return Err(Trouble::End);
+    }
+    check_sum(block)?;
+    // The reference reads these numbers too, and takes a header in which they are none for the end.
+    for field in [108..116, 116..124, 136..148, 329..337, 337..345] {
+        signed_number(&block[field])?;
+    }
+    let mut raw = Raw {
+        name: until_zero(&block[..100]).to_vec(),
+        mode: signed_number(&block[100..108])?.cast_unsigned(),
+        size: number(&block[124..136])?,
+        kind: block[156],
+        link: until_zero(&block[157..257]).to_vec(),
+        ..Raw::default()
+    };
+    if check_directory && raw.kind == 0 && raw.name.last() == Some(&b'/') {
+        raw.kind = b'5';
+    }
+    raw.strip_directory();
+    let prefix = until_zero(&block[345..500]);
+    if !prefix.is_empty() && !matches!(raw.kind, b'L' | b'K' | b'S') {
+        raw.name = [prefix, b"/", &raw.name].concat();
+    }
+    Ok(raw)
+}
+
+/// Some writers summed up signed bytes.
+fn check_sum(block: &[u8]) -> Result<(), Trouble> {
+    let said = signed_number(&block[148..156])?;
+    let summed = |value: fn(u8) -> i64| -> i64 {
+        let counts = |at: usize| !(148..156).contains(&at);
+        256 + block.iter().enumerate().filter(|(at, _)| counts(*at)).map(|(_, byte)| value(*byte)).sum::<i64>()
+    };
+    let fits = said == summed(i64::from) || said == summed(|byte| i64::from(byte.cast_signed()));
+    if fits { Ok(()) } else { Err(Trouble::Invalid("bad checksum")) }
+}
+
+fn until_zero(field: &[u8]) -> &[u8] {
+    field.split(|byte| *byte == 0).next().unwrap_or(field)
+}
+
+/// A number that makes no sense below zero.
+fn number(field: &[u8]) -> Result<u64, Trouble> {
+    u64::try_from(signed_number(field)?).map_err(|_| Trouble::Invalid("invalid header"))
+}
+
+/// A number in octal digits, or in base 256 behind a byte that says so.
+fn signed_number(field: &[u8]) -> Result<i64, Trouble> {
+    let invalid = || Trouble::Invalid("invalid header");
+    if let [first @ (0o200 | 0o377), rest @ ..] = field {
+        // Sign-extended to the width of the field; what does not fit 64 bits fits no file either.
+        let start = if *first == 0o377 { -1i128 } else { 0 };
+        let mut value = start;
+        for byte in rest {
+            value = value.checked_shl(8).filter(|_| value.unsigned_abs() < 1 << 100).ok_or_else(invalid)?
+                | i128::from(*byte);
+        }
+        return i64::try_from(value).map_err(|_| invalid());
+    }
+    let text = std::str::from_utf8(until_zero(field)).map_err(|_| invalid())?;
+    if !text.is_ascii() {
+        return Err(invalid());
+    }
+    let text = text.trim_matches(|c: char| c.is_ascii_whitespace() || ('\u{b}'..='\u{1f}').contains(&c));
+    if text.is_empty() {
+        return Ok(0);
+    }
+    i64::from_str_radix(text, 8).map_err(|_| invalid())
+}
+
+fn decimal(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.trim().parse().ok()
+}
+
+/// A size as whole blocks.
+fn padded(size: u64) -> u64 {
+    size.div_ceil(BLOCK as u64).saturating_mul(BLOCK as u64)
+}
+
+/// The records of a pax header: `LENGTH KEYWORD=VALUE` and a newline each.
+fn records(content: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Trouble> {
+    let invalid = || Trouble::Invalid("invalid header");
+    let mut records = Vec::new();
+    let mut rest = content;
+    while rest.first().is_some_and(|byte| *byte != 0) {
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if !(1..=20).contains(&digits) || rest.get(digits) != Some(&b' ') {
+            return Err(invalid());
+        }
+        let length = decimal(&rest[..digits]).and_then(|length| usize::try_from(length).ok()).ok_or_else(invalid)?;
+        if length < 5 || length > rest.len() || digits + 1 >= length || rest[length - 1] != b'\n' {
+            return Err(invalid());
+        }
+        let record = &rest[digits + 1..length - 1];
+        let equals = record.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).ok_or_else(invalid)?;
+        records.push((record[..equals].to_vec(), record[equals + 1..].to_vec()));
+        rest = &rest[length..];
+    }
+    Ok(records)
+}
+
+/// `OFFSET,LENGTH,OFFSET,LENGTH,…`
+fn pairs(text: &[u8]) -> Result<Vec<(u64, u64)>, Trouble> {
+    let numbers = text.split(|byte| *byte == b',').map(decimal);
+    let numbers: Vec<u64> = numbers.collect::<Option<_>>().ok_or(Trouble::Invalid("invalid header"))?;
+    Ok(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+}
+
+/// The map of sparse format 0.0: a record per number.
+fn listed(list: &[(Vec<u8>, Vec<u8>)]) -> Result<Vec<(u64, u64)>, Trouble> {
+    let numbers = |name: &[u8]| -> Result<Vec<u64>, Trouble> {
+        let named = list.iter().filter(|(keyword, _)| keyword == name);
+        named.map(|(_, value)| decimal(value).ok_or(Trouble::Invalid("invalid header"))).collect()
+    };
+    Ok(numbers(b"GNU.sparse.offset")?.into_iter().zip(numbers(b"GNU.sparse.numbytes")?).collect())
+}

@@ -1,0 +1,225 @@
+//! Running tools of the host.
+
+use bourn_plan::{FetchContext, Progress, SourceError};
+use bourn_reapi::Digest;
+use bourn_reapi::services::{Cancel, ExportOptions, ImportOptions};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+/// A tool of the host, about to be run.
+pub(crate) struct Tool<'a> {
+    name: &'static str,
+    command: Command,
+    progress: Option<&'a dyn Progress>,
+    cancel: Option<&'a Cancel>,
+    input: Stdio,
+}
+
+/// What a tool said.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Output {
+    /// Standard output as text without white space at its end.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).trim_end().to_owned()
+    }
+}
+
+/// The package that brings a tool, where it is called otherwise.
+fn package(tool: &str) -> &str {
+    match tool {
+        "bzr" => "breezy",
+        "cargo" => "cargo or rustup",
+        "python3" => "python3 with its module pip",
+        other => other,
+    }
+}
+
+impl<'a> Tool<'a> {
+    /// A tool that says what it does to the log of the job.
+    pub(crate) fn new(name: &'static str, context: &'a FetchContext<'_>) -> Tool<'a> {
+        Tool { progress: Some(context.progress), cancel: Some(context.cancel), ..Tool::silent(name) }
+    }
+
+    /// A tool that is only asked something.
+    pub(crate) fn silent(name: &'static str) -> Tool<'a> {
+        let mut command = Command::new(name);
+        command.env("LC_ALL", "C.UTF-8").process_group(0);
+        Tool { name, command, progress: None, cancel: None, input: Stdio::null() }
+    }
+
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Tool<'a> {
+        self.command.arg(arg);
+        self
+    }
+
+    pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Tool<'a> {
+        self.command.args(args);
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Tool<'a> {
+        self.command.env(name, value);
+        self
+    }
+
+    pub(crate) fn without_env(mut self, name: &str) -> Tool<'a> {
+        self.command.env_remove(name);
+        self
+    }
+
+    /// The directory that it runs in.
+    pub(crate) fn within(mut self, directory: &Path) -> Tool<'a> {
+        self.command.current_dir(directory);
+        self
+    }
+
+    /// What it reads.
+    pub(crate) fn input(mut self, input: impl Into<Stdio>) -> Tool<'a> {
+        self.input = input.into();
+        self
+    }
+
+    /// Runs it to its end, whatever that is.
+    ///
+    /// # Errors
+    /// It is not there or cannot be run; somebody asked to stop.
+    pub(crate) fn output(mut self) -> Result<Output, SourceError> {
+        if let Some(progress) = self.progress {
+            progress.log(&format!("+ {}\n", self.line()));
+        }
+        self.command.stdin(self.input).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().map_err(|error| not_run(self.name, &error))?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (status, stdout, stderr) = std::thread::scope(|scope| {
+            let stdout = scope.spawn(|| drain(stdout));
+            let stderr = scope.spawn(|| drain(stderr));
+            let status = wait(&mut child, self.cancel);
+            (status, stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default())
+        });
+        let status = status.map_err(|error| not_run(self.name, &error))?;
+        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        if let Some(progress) = self.progress
+            && !stderr.is_empty()
+        {
+            progress.log(&stderr);
+        }
+        if self.cancel.is_some_and(Cancel::is_cancelled) {
+            return Err(SourceError::new("Interrupted"));
+        }
+        Ok(Output { status, stdout, stderr })
+    }
+
+    /// Runs it and wants it to succeed.
+    ///
+    /// # Errors
+    /// As of [`Tool::output`]; else `fail`, with what it said.
+    pub(crate) fn run(self, fail: impl FnOnce() -> String) -> Result<Output, SourceError> {
+        let line = self.line();
+        let output = self.output()?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        let said = [output.stderr.trim(), output.text().trim()].join("\n").trim().to_owned();
+        Err(SourceError::new(fail()).detail(format!("{line}: {}\n{said}", output.status).trim_end().to_owned()))
+    }
+
+    /// Whether it succeeds.
+    ///
+    /// # Errors
+    /// As of [`Tool::output`].
+    pub(crate) fn succeeds(self) -> Result<bool, SourceError> {
+        Ok(self.output()?.status.success())
+    }
+
+    fn line(&self) -> String {
+        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
+        let words: Vec<OsString> = words.map(OsStr::to_owned).collect();
+        crate::http::shown(&words.join(OsStr::new(" ")).to_string_lossy())
+    }
+}
+
+fn not_run(name: &str, error: &io::Error) -> SourceError {
+    if error.kind() == io::ErrorKind::NotFound {
+        let hint = format!("install the package `{}` on this machine", package(name));
+        return SourceError::new(format!("Did not find '{name}' in PATH")).hint(hint);
+    }
+    SourceError::new(format!("Cannot run '{name}': {error}"))
+}
+
+fn drain(stream: Option<impl Read>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(mut stream) = stream {
+        // What was read before an error is worth having.
+        let _ = stream.read_to_end(&mut bytes);
+    }
+    bytes
+}
+
+/// Waits for the end of a tool; ends it and all that it started when asked to stop.
+fn wait(child: &mut Child, cancel: Option<&Cancel>) -> io::Result<ExitStatus> {
+    let Some(cancel) = cancel else { return child.wait() };
+    let mut pause = Duration::from_micros(200);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        if cancel.is_cancelled() {
+            let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+            if let Some(group) = group {
+                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+            }
+            return child.wait();
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// A directory for work below the downloads of a kind, gone when dropped.
+///
+/// # Errors
+/// It cannot be made.
+pub(crate) fn workspace(context: &FetchContext<'_>, kind: &str) -> Result<tempfile::TempDir, SourceError> {
+    let parent = context.source_directory.join(kind);
+    let made = std::fs::create_dir_all(&parent).and_then(|()| tempfile::Builder::new().prefix("tmp").tempdir_in(&parent));
+    made.map_err(|error| bourn_reapi::ServiceError::io(&error, "Creating a directory in", &parent).into())
+}
+
+/// Lets a tool work on the tree that earlier sources staged: exported, changed, stored again.
+///
+/// # Errors
+/// Those of `work`, of the disk, of the store.
+pub(crate) fn change_previous(
+    context: &FetchContext<'_>,
+    kind: &str,
+    work: impl FnOnce(&Path) -> Result<(), SourceError>,
+) -> Result<Digest, SourceError> {
+    let scratch = workspace(context, kind)?;
+    let tree = scratch.path().join("tree");
+    export_previous(context, &tree)?;
+    work(&tree)?;
+    let options = ImportOptions { consume: true, ..ImportOptions::default() };
+    Ok(context.cas.import_tree(&tree, &options)?)
+}
+
+/// Writes what earlier sources staged to a directory of its own.
+///
+/// # Errors
+/// The disk, the store.
+pub(crate) fn export_previous(context: &FetchContext<'_>, into: &Path) -> Result<(), SourceError> {
+    match &context.previous {
+        Some(previous) => Ok(context.cas.export_tree(previous, into, &ExportOptions::default())?),
+        None => std::fs::create_dir_all(into)
+            .map_err(|error| bourn_reapi::ServiceError::io(&error, "Creating", into).into()),
+    }
+}

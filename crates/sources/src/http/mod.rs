@@ -1,0 +1,298 @@
+//! Downloads: HTTP and HTTPS, FTP, and files of this machine.
+//!
+//! A download goes into a file beside its final place, `.SHA256.part`, and is hashed while it comes. When it is
+//! interrupted, by the network or by the end of the program, the next attempt asks for the rest. Only a whole file
+//! with the right sum is renamed into place. Another process that wants the same file waits for the first.
+
+mod ftp;
+mod transfer;
+
+use bourn_plan::{Auth, Candidate, Credentials, UrlTable};
+use std::io::Read;
+use std::sync::LazyLock;
+use std::time::Duration;
+use ureq::http::{Response, Uri};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+pub(crate) use transfer::{Fetched, Transfer};
+
+/// How long a server may be silent.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// One agent for all: it keeps connections open per host.
+static AGENT: LazyLock<Agent> = LazyLock::new(|| {
+    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .tls_config(tls)
+        .user_agent(concat!("bourn/", env!("CARGO_PKG_VERSION")))
+        .accept("*/*")
+        // What is stored is what the server has, not what it packs for the way.
+        .accept_encoding("identity")
+        .timeout_connect(Some(CONNECT))
+        .timeout_per_read(Some(SILENCE))
+        .timeout_per_write(Some(SILENCE))
+        .max_idle_connections_per_host(8)
+        .build();
+    Agent::new_with_config(config)
+});
+
+/// A request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Request<'a> {
+    pub(crate) url: &'a str,
+    pub(crate) auth: Auth,
+    /// Further headers.
+    pub(crate) headers: Vec<(&'a str, String)>,
+    /// First byte wanted.
+    pub(crate) from: u64,
+}
+
+/// An answer.
+pub(crate) struct Answer {
+    /// HTTP status; 200 for what is not HTTP.
+    pub(crate) status: u16,
+    /// First byte that comes.
+    pub(crate) from: u64,
+    /// Length of the whole file, where it is known.
+    pub(crate) total: Option<u64>,
+    /// The server's name for this version of the content.
+    pub(crate) etag: Option<String>,
+    /// When the server says it was modified.
+    pub(crate) modified: Option<String>,
+    /// Further headers by name in lower case, the last of each.
+    headers: Vec<(String, String)>,
+    pub(crate) body: Box<dyn Read + Send>,
+}
+
+impl Answer {
+    /// A header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    /// HTTP status, if there was one.
+    pub(crate) status: Option<u16>,
+    /// Whether trying again soon may help.
+    pub(crate) passing: bool,
+    /// How long the server wants to be left alone.
+    pub(crate) after: Option<Duration>,
+}
+
+impl Failure {
+    pub(crate) fn passing(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), status: None, passing: true, after: None }
+    }
+
+    pub(crate) fn lasting(message: impl Into<String>) -> Failure {
+        Failure { message: message.into(), status: None, passing: false, after: None }
+    }
+}
+
+/// Sends a request; credentials are sent as the request says.
+///
+/// # Errors
+/// No connection, or a status that is neither success nor 304 nor 416.
+pub(crate) fn send(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Answer, Failure> {
+    match crate::url::split(request.url).scheme {
+        "http" | "https" => http(request, urls),
+        "ftp" => ftp::retrieve(request, urls),
+        "file" => file(request),
+        "" => Err(Failure::lasting(format!("unknown url type: '{}'", request.url))),
+        scheme => Err(Failure::lasting(format!("unknown url type: {scheme}"))),
+    }
+}
+
+/// Fetches a small document, with retries.
+///
+/// # Errors
+/// As of [`send`], and a body that cannot be read.
+pub(crate) fn get(request: &Request<'_>, urls: &dyn UrlTable) -> Result<(Answer, Vec<u8>), Failure> {
+    let mut attempt = 0;
+    loop {
+        let answer = send(request, urls).and_then(|mut answer| {
+            let mut content = Vec::new();
+            let body = std::mem::replace(&mut answer.body, Box::new(std::io::empty()));
+            let read = body.take(DOCUMENT).read_to_end(&mut content);
+            read.map_err(|error| Failure::passing(error.to_string()))?;
+            if content.len() as u64 >= DOCUMENT {
+                return Err(Failure::lasting("the answer is too large"));
+            }
+            Ok((answer, content))
+        });
+        match answer {
+            Err(failure) if failure.passing && attempt < RETRIES => {
+                std::thread::sleep(failure.after.unwrap_or_else(|| pause(attempt)));
+                attempt += 1;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Documents above this are not what was asked for.
+const DOCUMENT: u64 = 256 << 20;
+/// How often something is tried again without any progress.
+const RETRIES: u32 = 3;
+/// The longest that a server is left alone.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How long to wait before trying again: half a second, then twice as long each time.
+fn pause(attempt: u32) -> Duration {
+    Duration::from_millis(500) * 2u32.saturating_pow(attempt.min(6))
+}
+
+fn http(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Answer, Failure> {
+    let known = urls.credentials(request.url);
+    let bearer = (request.auth == Auth::Bearer).then_some(known.as_ref()).flatten();
+    let first = bearer.map(|credentials| format!("Bearer {}", credentials.password));
+    let response = call(request, request.url, first.as_deref())?;
+    if response.status() != 401 || request.auth == Auth::Bearer {
+        return answer(request, response);
+    }
+    // The server that asks may be another one than was asked, after a redirection.
+    use ureq::ResponseExt;
+    let asked = response.get_uri().to_string();
+    let Some(credentials) = urls.credentials(&asked) else { return answer(request, response) };
+    let response = call(request, &asked, Some(&basic(&credentials)))?;
+    answer(request, response)
+}
+
+fn basic(credentials: &Credentials) -> String {
+    let text = format!("{}:{}", credentials.user, credentials.password);
+    format!("Basic {}", crate::base64::encode(text.as_bytes()))
+}
+
+fn call(request: &Request<'_>, url: &str, authorization: Option<&str>) -> Result<Response<Body>, Failure> {
+    let uri: Uri = encoded(url).parse().map_err(|_| Failure::lasting(format!("malformed URL: {}", shown(url))))?;
+    let mut builder = AGENT.get(uri);
+    for (name, value) in &request.headers {
+        builder = builder.header(*name, value);
+    }
+    if request.from > 0 {
+        builder = builder.header("Range", format!("bytes={}-", request.from));
+    }
+    if let Some(authorization) = authorization {
+        builder = builder.header("Authorization", authorization);
+    }
+    builder.call().map_err(|error| failure(&error))
+}
+
+/// Characters that people write and HTTP does not allow.
+fn encoded(url: &str) -> String {
+    let mut encoded = String::with_capacity(url.len());
+    for byte in url.split('#').next().unwrap_or(url).bytes() {
+        if byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// A URL without the password that may be in it.
+pub(crate) fn shown(url: &str) -> String {
+    let authority = crate::url::split(url).authority;
+    match authority.rsplit_once('@') {
+        Some((user, host)) => {
+            let user = user.split(':').next().unwrap_or_default();
+            url.replacen(authority, &format!("{user}@{host}"), 1)
+        }
+        None => url.to_owned(),
+    }
+}
+
+fn failure(error: &ureq::Error) -> Failure {
+    let lasting = matches!(
+        error,
+        ureq::Error::BadUri(_)
+            | ureq::Error::Http(_)
+            | ureq::Error::TooManyRedirects
+            | ureq::Error::Tls(_)
+            | ureq::Error::Rustls(_)
+            | ureq::Error::InvalidProxyUrl
+    );
+    let message = match error {
+        ureq::Error::Timeout(_) => "the server did not answer in time".to_owned(),
+        ureq::Error::HostNotFound => "the name of the host is not known".to_owned(),
+        error => error.to_string(),
+    };
+    Failure { message, status: None, passing: !lasting, after: None }
+}
+
+fn answer(request: &Request<'_>, response: Response<Body>) -> Result<Answer, Failure> {
+    let status = response.status().as_u16();
+    let headers: Vec<(String, String)> = response
+        .headers()
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
+        .collect();
+    let header = |name: &str| headers.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    if !matches!(status, 200..=299 | 304 | 401 | 416) {
+        return Err(refusal(status, response.status().canonical_reason(), header("retry-after")));
+    }
+    let length = header("content-length").and_then(|length| length.parse::<u64>().ok());
+    let (from, total) = match header("content-range").filter(|_| status == 206) {
+        Some(range) => content_range(&range).ok_or_else(|| Failure::lasting(format!("odd range: {range}")))?,
+        None => (0, length),
+    };
+    if from > request.from {
+        return Err(Failure::lasting("the server answered with another part of the file"));
+    }
+    let (etag, modified) = (header("etag"), header("last-modified"));
+    let body = Box::new(response.into_body().into_reader());
+    Ok(Answer { status, from, total, etag, modified, headers, body })
+}
+
+fn refusal(status: u16, reason: Option<&str>, after: Option<String>) -> Failure {
+    let message = format!("HTTP Error {status}: {}", reason.unwrap_or("unknown"));
+    let after = after.and_then(|after| after.trim().parse().ok()).map(Duration::from_secs);
+    let passing = matches!(status, 408 | 425 | 429 | 500 | 502..=504);
+    Failure { message, status: Some(status), passing, after: after.map(|after| after.min(LONGEST_PAUSE)) }
+}
+
+/// `bytes FIRST-LAST/TOTAL`, the total perhaps a star.
+fn content_range(range: &str) -> Option<(u64, Option<u64>)> {
+    let (range, total) = range.strip_prefix("bytes ")?.split_once('/')?;
+    let first = range.split('-').next()?.trim().parse().ok()?;
+    Some((first, total.trim().parse().ok()))
+}
+
+/// A file of this machine.
+fn file(request: &Request<'_>) -> Result<Answer, Failure> {
+    use std::io::{Seek, SeekFrom};
+    let parts = crate::url::split(request.url);
+    if !matches!(parts.authority, "" | "localhost") {
+        return Err(Failure::lasting("file:// URLs name files of this machine only"));
+    }
+    let path = std::path::PathBuf::from(std::ffi::OsString::from(crate::url::unquote(parts.path)));
+    let failed = |error: std::io::Error| Failure::lasting(format!("{}: {error}", path.display()));
+    let mut file = std::fs::File::open(&path).map_err(failed)?;
+    let found = file.metadata().map_err(failed)?;
+    if !found.is_file() {
+        return Err(Failure::lasting(format!("{} is no regular file", path.display())));
+    }
+    let from = request.from.min(found.len());
+    file.seek(SeekFrom::Start(from)).map_err(failed)?;
+    Ok(Answer {
+        status: 200,
+        from,
+        total: Some(found.len()),
+        etag: None,
+        modified: None,
+        headers: Vec::new(),
+        body: Box::new(file),
+    })
+}
+
+#[cfg(test)]
+mod tests;
