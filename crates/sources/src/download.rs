@@ -1,11 +1,11 @@
 //! Files that are downloaded and kept by their SHA-256.
 
 use crate::declared::{Declared, Origin, reference};
+use crate::http::{Fetched, Transfer, shown};
 use crate::key;
 use crate::reading::Reading;
 use crate::url;
 use crate::version::VersionGuess;
-use crate::http::{Fetched, Transfer, shown};
 use bourn_plan::{
     Candidate, FetchContext, KeyValue, Progress, SourceError, SourceProvenance, SourceRef, TrackContext,
 };
@@ -61,7 +61,8 @@ impl RemoteFile {
         let candidates = context.urls.track(&self.url);
         // The server's name only tells something when what it names is still here.
         let known = self.sha256.as_deref().filter(|_| self.is_kept(context.source_directory));
-        let etag = known.and_then(|sha256| std::fs::read_to_string(directory.join(format!("{sha256}.etag"))).ok());
+        let etag =
+            known.and_then(|sha256| std::fs::read_to_string(directory.join(format!("{sha256}.etag"))).ok());
         activity(context.progress, &format!("Tracking {}", first(&candidates)), || {
             let transfer = Transfer { context, directory: &directory, sha256: None, etag };
             match transfer.run(&candidates)? {
@@ -76,7 +77,8 @@ impl RemoteFile {
     /// # Errors
     /// It was not fetched.
     pub(crate) fn open(&self, context: &FetchContext<'_>) -> Result<File, SourceError> {
-        let path = self.path(context.source_directory).ok_or_else(|| SourceError::new("The source has no ref"))?;
+        let path =
+            self.path(context.source_directory).ok_or_else(|| SourceError::new("The source has no ref"))?;
         File::open(&path).map_err(|error| crate::tree::unreadable(&path, &error))
     }
 

@@ -130,7 +130,8 @@ impl<'a> Tool<'a> {
             return Ok(output);
         }
         let said = [output.stderr.trim(), output.text().trim()].join("\n").trim().to_owned();
-        Err(SourceError::new(fail()).detail(format!("{line}: {}\n{said}", output.status).trim_end().to_owned()))
+        Err(SourceError::new(fail())
+            .detail(format!("{line}: {}\n{said}", output.status).trim_end().to_owned()))
     }
 
     /// Whether it succeeds.
@@ -191,7 +192,8 @@ fn wait(child: &mut Child, cancel: Option<&Cancel>) -> io::Result<ExitStatus> {
 /// It cannot be made.
 pub(crate) fn workspace(context: &FetchContext<'_>, kind: &str) -> Result<tempfile::TempDir, SourceError> {
     let parent = context.source_directory.join(kind);
-    let made = std::fs::create_dir_all(&parent).and_then(|()| tempfile::Builder::new().prefix("tmp").tempdir_in(&parent));
+    let made = std::fs::create_dir_all(&parent)
+        .and_then(|()| tempfile::Builder::new().prefix("tmp").tempdir_in(&parent));
     made.map_err(|error| bourn_reapi::ServiceError::io(&error, "Creating a directory in", &parent).into())
 }
 

@@ -199,15 +199,17 @@ impl Extraction<'_> {
             Kind::Directory => match self.scene.make_directory(path)? {
                 Made::Exists if self.scene.is_directory(path)? => Ok(true),
                 Made::Yes => Ok(true),
-                Made::Exists | Made::Nowhere => {
-                    Err(ArchiveError::malformed(format!("{} is there already, but is no directory", shown(path))))
-                }
+                Made::Exists | Made::Nowhere => Err(ArchiveError::malformed(format!(
+                    "{} is there already, but is no directory",
+                    shown(path)
+                ))),
             },
             Kind::Symlink(target) if self.scene.symlink(path, target)? => Ok(true),
             Kind::Symlink(target) => {
                 // A directory stands in the way. Whatever the link leads to in the archive is put there, if
                 // anything.
-                let parts: Vec<&[u8]> = [above(path), target].into_iter().filter(|part| !part.is_empty()).collect();
+                let parts: Vec<&[u8]> =
+                    [above(path), target].into_iter().filter(|part| !part.is_empty()).collect();
                 let wanted = normal(&parts.join(&b'/'));
                 Ok(self.stand_in(self.members.len(), &wanted, path, detours)? == Some(true))
             }

@@ -458,7 +458,12 @@ fn check_sum(block: &[u8]) -> Result<(), Trouble> {
     let said = signed_number(&block[148..156])?;
     let summed = |value: fn(u8) -> i64| -> i64 {
         let counts = |at: usize| !(148..156).contains(&at);
-        256 + block.iter().enumerate().filter(|(at, _)| counts(*at)).map(|(_, byte)| value(*byte)).sum::<i64>()
+        256 + block
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| counts(*at))
+            .map(|(_, byte)| value(*byte))
+            .sum::<i64>()
     };
     let fits = said == summed(i64::from) || said == summed(|byte| i64::from(byte.cast_signed()));
     if fits { Ok(()) } else { Err(Trouble::Invalid("bad checksum")) }
@@ -516,7 +521,8 @@ fn records(content: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Trouble> {
         if !(1..=20).contains(&digits) || rest.get(digits) != Some(&b' ') {
             return Err(invalid());
         }
-        let length = decimal(&rest[..digits]).and_then(|length| usize::try_from(length).ok()).ok_or_else(invalid)?;
+        let length =
+            decimal(&rest[..digits]).and_then(|length| usize::try_from(length).ok()).ok_or_else(invalid)?;
         if length < 5 || length > rest.len() || digits + 1 >= length || rest[length - 1] != b'\n' {
             return Err(invalid());
         }

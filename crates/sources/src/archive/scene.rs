@@ -139,7 +139,11 @@ impl Scene {
             }
             let Some(id) = entries.get(part).copied() else {
                 let free = todo.is_empty();
-                return Ok(if free { Walked::Free(here, Cow::Owned(part.to_vec())) } else { Walked::Nowhere });
+                return Ok(if free {
+                    Walked::Free(here, Cow::Owned(part.to_vec()))
+                } else {
+                    Walked::Nowhere
+                });
             };
             match self.node(id) {
                 Node::Symlink(target) if follow || !todo.is_empty() => {
@@ -199,7 +203,9 @@ impl Scene {
         match self.make_directories_to(path)? {
             Made::Yes => Ok(()),
             Made::Exists => Err(in_the_way(path)),
-            Made::Nowhere => Err(ArchiveError::malformed(format!("{} is in what is no directory", shown(path)))),
+            Made::Nowhere => {
+                Err(ArchiveError::malformed(format!("{} is in what is no directory", shown(path))))
+            }
         }
     }
 
@@ -235,7 +241,9 @@ impl Scene {
                 self.put(directory, &name, id);
                 Ok(())
             }
-            Walked::Nowhere => Err(ArchiveError::malformed(format!("{} is in what is no directory", shown(path)))),
+            Walked::Nowhere => {
+                Err(ArchiveError::malformed(format!("{} is in what is no directory", shown(path))))
+            }
         }
     }
 

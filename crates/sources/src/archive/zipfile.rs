@@ -48,7 +48,8 @@ pub(crate) fn extract(file: File, strip: &ZipStrip, cas: &dyn Cas) -> ArchiveRes
         let mut entries = Vec::new();
         for (at, name) in names.iter().enumerate() {
             let Some(name) = stripped(name, strip, base.as_deref()) else { continue };
-            let content = if name.ends_with('/') { None } else { Some(content(&mut archive, at, &mut blobs)?) };
+            let content =
+                if name.ends_with('/') { None } else { Some(content(&mut archive, at, &mut blobs)?) };
             entries.push(Entry { name, content });
         }
         Ok::<_, ArchiveError>((entries, blobs.finish()?))

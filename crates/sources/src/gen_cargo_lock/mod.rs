@@ -85,7 +85,8 @@ impl Source for GenCargoLockSource {
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
         let reference = self.reference.as_deref().unwrap_or_default();
         let lock = base64::decode(reference).filter(|lock| std::str::from_utf8(lock).is_ok());
-        let lock = lock.ok_or_else(|| SourceError::new("The ref is no Cargo.lock in Base64").hint("track the source"))?;
+        let lock = lock
+            .ok_or_else(|| SourceError::new("The ref is no Cargo.lock in Base64").hint("track the source"))?;
         let file = FileNode {
             name: "Cargo.lock".to_owned(),
             digest: Some(context.cas.write(&lock)?.into()),

@@ -27,7 +27,8 @@ pub(super) fn retrieve(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Ans
     if path.contains(['\r', '\n', '\0']) {
         return Err(Failure::lasting("malformed path in an FTP URL"));
     }
-    let total = control.send(&format!("SIZE {path}"))?.strip_prefix("213 ").and_then(|size| size.trim().parse().ok());
+    let total =
+        control.send(&format!("SIZE {path}"))?.strip_prefix("213 ").and_then(|size| size.trim().parse().ok());
     let from = match request.from {
         0 => 0,
         from => match control.send(&format!("REST {from}"))?.starts_with("350") {
@@ -136,7 +137,8 @@ impl Control {
         } else {
             let reply = self.expect("PASV", "227")?;
             let numbers = reply.rsplit('(').next().unwrap_or_default().split(')').next().unwrap_or_default();
-            let numbers: Vec<u16> = numbers.split(',').filter_map(|number| number.trim().parse().ok()).collect();
+            let numbers: Vec<u16> =
+                numbers.split(',').filter_map(|number| number.trim().parse().ok()).collect();
             match numbers.as_slice() {
                 [.., high, low] if numbers.len() == 6 && *high < 256 && *low < 256 => Some(high << 8 | low),
                 _ => None,

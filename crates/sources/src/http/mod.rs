@@ -172,7 +172,8 @@ fn basic(credentials: &Credentials) -> String {
 }
 
 fn call(request: &Request<'_>, url: &str, authorization: Option<&str>) -> Result<Response<Body>, Failure> {
-    let uri: Uri = encoded(url).parse().map_err(|_| Failure::lasting(format!("malformed URL: {}", shown(url))))?;
+    let uri: Uri =
+        encoded(url).parse().map_err(|_| Failure::lasting(format!("malformed URL: {}", shown(url))))?;
     let mut builder = AGENT.get(uri);
     for (name, value) in &request.headers {
         builder = builder.header(*name, value);
@@ -236,13 +237,16 @@ fn answer(request: &Request<'_>, response: Response<Body>) -> Result<Answer, Fai
         .iter()
         .filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())))
         .collect();
-    let header = |name: &str| headers.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let header =
+        |name: &str| headers.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     if !matches!(status, 200..=299 | 304 | 401 | 416) {
         return Err(refusal(status, response.status().canonical_reason(), header("retry-after")));
     }
     let length = header("content-length").and_then(|length| length.parse::<u64>().ok());
     let (from, total) = match header("content-range").filter(|_| status == 206) {
-        Some(range) => content_range(&range).ok_or_else(|| Failure::lasting(format!("odd range: {range}")))?,
+        Some(range) => {
+            content_range(&range).ok_or_else(|| Failure::lasting(format!("odd range: {range}")))?
+        }
         None => (0, length),
     };
     if from > request.from {
@@ -293,6 +297,3 @@ fn file(request: &Request<'_>) -> Result<Answer, Failure> {
         body: Box::new(file),
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -93,15 +93,21 @@ impl Transfer<'_> {
                 Err(Trouble::Disk(error)) => return Err(self.write_error(&error)),
                 Err(Trouble::Cancelled) => return Err(SourceError::new("Interrupted")),
             };
-            if partial.length > best {
+            if failure.passing && partial.length > best {
+                // As long as something comes, going on is worth it, at once.
                 best = partial.length;
                 attempt = 0;
+                continue;
             }
             if !failure.passing || attempt >= RETRIES {
                 return Err(mirror_error(&candidate.url, &failure));
             }
             let wait = failure.after.unwrap_or_else(|| pause(attempt));
-            self.context.progress.log(&format!("{}: {}, trying again\n", shown(&candidate.url), failure.message));
+            self.context.progress.log(&format!(
+                "{}: {}, trying again\n",
+                shown(&candidate.url),
+                failure.message
+            ));
             sleep(wait, self.context.cancel)?;
             attempt += 1;
         }
@@ -132,22 +138,24 @@ impl Transfer<'_> {
 
     /// Receives as much as comes. The server's name for the whole, `None` when it has nothing newer.
     #[expect(clippy::option_option, reason = "the name is optional, and so is the answer")]
-    fn attempt(&self, candidate: &Candidate, partial: &mut Partial) -> Result<Option<Option<String>>, Trouble> {
+    fn attempt(
+        &self,
+        candidate: &Candidate,
+        partial: &mut Partial,
+    ) -> Result<Option<Option<String>>, Trouble> {
         // Without a sum to check in the end, only a part of the same version may be continued.
         if self.sha256.is_none() && partial.validator.is_none() && partial.length > 0 {
             partial.restart()?;
         }
-        let mut request = Request {
-            url: &candidate.url,
-            auth: candidate.auth,
-            from: partial.length,
-            ..Request::default()
-        };
+        let mut request =
+            Request { url: &candidate.url, auth: candidate.auth, from: partial.length, ..Request::default() };
         if let Some(etag) = self.etag.clone().filter(|_| partial.length == 0) {
             request.headers.push(("If-None-Match", etag));
         }
         // With a sum to check, the rest may come from wherever it is the same.
-        if let Some(validator) = partial.validator.clone().filter(|_| partial.length > 0 && self.sha256.is_none()) {
+        if let Some(validator) =
+            partial.validator.clone().filter(|_| partial.length > 0 && self.sha256.is_none())
+        {
             request.headers.push(("If-Range", validator));
         }
         let answer = send(&request, self.context.urls)?;
@@ -157,7 +165,8 @@ impl Transfer<'_> {
             200..=299 if same => return Ok(None),
             // All of it is here already, or what is here is no part of it.
             416 => {
-                let whole = answer.header("content-range").and_then(|range| range.rsplit('/').next()?.parse().ok());
+                let whole =
+                    answer.header("content-range").and_then(|range| range.rsplit('/').next()?.parse().ok());
                 if whole == Some(partial.length) && partial.length > 0 {
                     partial.resumed = true;
                     return Ok(Some(partial.etag()));
@@ -210,7 +219,12 @@ impl Transfer<'_> {
     }
 
     /// Checks the sum and puts the file where it belongs.
-    fn publish(&self, candidate: &Candidate, partial: Partial, etag: Option<String>) -> Result<Verdict, SourceError> {
+    fn publish(
+        &self,
+        candidate: &Candidate,
+        partial: Partial,
+        etag: Option<String>,
+    ) -> Result<Verdict, SourceError> {
         let failed = |error: io::Error| self.write_error(&error);
         let sha256 = bourn_reapi::Digest { hash: partial.hasher.clone().finalize().into(), size: 0 }.hex();
         if let Some(expected) = self.sha256.filter(|expected| !expected.eq_ignore_ascii_case(&sha256)) {

@@ -67,7 +67,9 @@ impl Source for TarSource {
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
         let file = self.download.file().open(context)?;
-        let scene = archive::unpack(file, context.cas, |members| Ok(Rules::data(archive::base(members, &self.base_dir)?)));
+        let scene = archive::unpack(file, context.cas, |members| {
+            Ok(Rules::data(archive::base(members, &self.base_dir)?))
+        });
         let tree = scene.and_then(|scene| scene.store(context.cas));
         tree.map_err(|error| error.staging(&self.download.url))
     }

@@ -29,7 +29,9 @@ impl Place {
 
     /// As a run of its own would answer, records kept.
     fn remembered(&self) -> Digest {
-        LocalTrees::new(Some(&self.path("cache"))).tree(&self.path("t"), FileTimes::Dropped).expect("a digest")
+        LocalTrees::new(Some(&self.path("cache")))
+            .tree(&self.path("t"), FileTimes::Dropped)
+            .expect("a digest")
     }
 
     /// As a run without any records would answer.

@@ -1,5 +1,7 @@
 //! The room from outside: what is configured, keyed, fetched and staged.
 
 mod archives;
+mod downloads;
 mod fixture;
 mod keys;
+mod server;
