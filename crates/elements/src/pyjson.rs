@@ -24,7 +24,7 @@ fn write(out: &mut String, value: &Value, depth: Option<usize>) {
     match value {
         Value::String(text) => string(out, text),
         Value::Array(items) => {
-            enclosed(out, ['[', ']'], items, depth, |out, item, depth| write(out, item, depth));
+            enclosed(out, ['[', ']'], items, depth, write);
         }
         Value::Object(entries) => enclosed(out, ['{', '}'], entries, depth, |out, (name, value), depth| {
             string(out, name);

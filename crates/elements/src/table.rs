@@ -234,7 +234,8 @@ mod tests {
         let mut names = BTreeSet::new();
         for entry in ELEMENTS {
             assert!(names.insert(entry.name), "{} twice", entry.name);
-            assert!(entry.manual.starts_with(&format!("# {}", entry.name)), "{}", entry.name);
+            assert!(entry.manual.starts_with(&format!("# {}\n", entry.name)), "{}", entry.name);
+            assert!(entry.manual.contains(&format!("```yaml\nkind: {}\n", entry.name)), "{}", entry.name);
         }
         assert_eq!(names.len(), 35);
     }

@@ -218,3 +218,98 @@ impl<'a> Order<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+
+    /// The edges of elements given as (build dependencies, runtime dependencies).
+    fn edges(elements: &[(&[u32], &[u32])]) -> Edges {
+        let mut edges = Edges::default();
+        for (build, runtime) in elements {
+            edges.build.push(build.iter().copied());
+            edges.runtime.push(runtime.iter().copied());
+        }
+        edges
+    }
+
+    fn numbers(elements: &[ElementId]) -> Vec<u32> {
+        elements.iter().map(|id| id.0).collect()
+    }
+
+    #[test]
+    fn staging_order() {
+        let edges = edges(&[
+            (&[], &[]),
+            (&[], &[0]),
+            (&[1], &[]),
+            (&[], &[1, 2]),
+            (&[3, 2, 3], &[0]),
+            (&[4, 1], &[4]),
+        ]);
+        let mut walk = Walk::default();
+        let mut check = |element, build: &[u32], runtime: &[u32]| {
+            let element = ElementId(element);
+            assert_eq!(numbers(edges.build(element, &mut walk)), build, "build closure of {element:?}");
+            assert_eq!(
+                numbers(edges.runtime([element], &mut walk)),
+                runtime,
+                "what {element:?} needs to run"
+            );
+        };
+        check(0, &[], &[0]);
+        check(1, &[], &[0, 1]);
+        check(2, &[0, 1], &[2]);
+        check(3, &[], &[0, 1, 2, 3]);
+        check(4, &[0, 1, 2, 3], &[0, 4]);
+        check(5, &[0, 4, 1], &[0, 4, 5]);
+        let both = edges.runtime([ElementId(4), ElementId(1), ElementId(4)], &mut walk);
+        assert_eq!(numbers(both), [0, 4, 1]);
+    }
+
+    /// A chain longer than a stack of calls is deep.
+    #[test]
+    fn long_chains() {
+        let length = 200_000u32;
+        let mut chain = Edges::default();
+        for element in 0..length {
+            chain.build.push(element.checked_sub(1).into_iter());
+            chain.runtime.push(element.checked_sub(1).into_iter());
+        }
+        let mut walk = Walk::default();
+        assert_eq!(chain.build(ElementId(length - 1), &mut walk).len(), length as usize - 1);
+        let count = AtomicU32::new(0);
+        in_order(&chain, &|_| drop(count.fetch_add(1, Ordering::Relaxed)));
+        assert_eq!(count.into_inner(), length);
+    }
+
+    #[test]
+    fn work_is_done_after_its_closure() {
+        // A made-up graph with many ways through it.
+        let mut made = Edges::default();
+        let mut state = 1u32;
+        let mut random = |below: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) % below.max(1)
+        };
+        for element in 0..500u32 {
+            let mut some = |most: u32| -> Vec<u32> {
+                (0..random(most)).filter(|_| element > 0).map(|_| random(element)).collect()
+            };
+            let (build, runtime) = (some(4), some(3));
+            made.build.push(build.into_iter());
+            made.runtime.push(runtime.into_iter());
+        }
+        let done = Mutex::new(vec![0; made.len()]);
+        in_order(&made, &|element| {
+            let mut walk = Walk::default();
+            let mut done = done.lock().expect("not poisoned");
+            for before in made.build(element, &mut walk) {
+                assert_eq!(done[before.0 as usize], 1, "{before:?} before {element:?}");
+            }
+            done[element.0 as usize] += 1;
+        });
+        assert!(done.into_inner().expect("not poisoned").iter().all(|times| *times == 1));
+    }
+}

@@ -6,7 +6,7 @@ use bourn_plan::assembly::{Assembly, Step};
 use bourn_plan::{AssemblyError, Compute, Description, ElementContext, ElementKind, KeyValue, Workbench};
 use bourn_project::{ElementId, KindTraits};
 use bourn_yaml::{Diagnostics, Text};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// The kind.
@@ -50,8 +50,7 @@ struct Visit {
 
 impl Compute for Check {
     fn compute(&self, bench: &mut dyn Workbench) -> Result<(), AssemblyError> {
-        // What is known of an element: bst asks a second time only to answer that it is fine.
-        let mut seen: HashMap<ElementId, ()> = HashMap::new();
+        let mut seen: HashSet<ElementId> = HashSet::new();
         let direct: Vec<ElementId> = bench.edges().direct_build(bench.element()).collect();
         for element in direct {
             if self.is_bad(element, &mut seen, bench)? {
@@ -71,16 +70,16 @@ impl Check {
     fn is_bad(
         &self,
         start: ElementId,
-        seen: &mut HashMap<ElementId, ()>,
+        seen: &mut HashSet<ElementId>,
         bench: &dyn Workbench,
     ) -> Result<bool, AssemblyError> {
-        if seen.contains_key(&start) {
+        if seen.contains(&start) {
             return Ok(false);
         }
         if self.is_forbidden(start, bench) {
             return Ok(true);
         }
-        seen.insert(start, ());
+        seen.insert(start);
         let mut way = vec![Visit { element: start, next: 0, bad: false }];
         let mut bad = false;
         while let Some(mut visit) = way.pop() {
@@ -93,14 +92,14 @@ impl Check {
                 continue;
             };
             visit.next += 1;
-            if seen.contains_key(&dependency) {
+            if seen.contains(&dependency) {
                 way.push(visit);
             } else if self.is_forbidden(dependency, bench) {
                 visit.bad = true;
                 warn(bench, visit.element, dependency)?;
                 way.push(visit);
             } else {
-                seen.insert(dependency, ());
+                seen.insert(dependency);
                 way.push(visit);
                 way.push(Visit { element: dependency, next: 0, bad: false });
             }
