@@ -5,6 +5,7 @@ pub mod bench;
 pub mod cache;
 pub mod checkout;
 pub mod control;
+pub mod duration;
 pub mod error;
 pub mod event;
 pub mod fetch;

@@ -1,5 +1,6 @@
 //! How a run is to be done: values that come from the command line and the user's configuration.
 
+use crate::duration::Durations;
 use crate::log::LogOptions;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -43,6 +44,8 @@ pub struct Options {
     pub log: LogOptions,
     /// Open workspaces by full element name.
     pub workspaces: HashMap<String, Workspace>,
+    /// How long builds took before.
+    pub durations: Durations,
     /// What elements may ask of the machine, as bst names it.
     pub machine: Machine,
 }

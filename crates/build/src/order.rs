@@ -3,6 +3,7 @@
 use bourn_plan::Plan;
 use bourn_plan::closure::Walk;
 use bourn_project::ElementId;
+use std::time::Duration;
 
 /// Which elements belong to one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +39,37 @@ pub fn deepest_first(plan: &Plan, targets: &[ElementId]) -> Vec<ElementId> {
     let depths = depths(plan, targets);
     order.sort_by_key(|id| std::cmp::Reverse(depths[id.0 as usize]));
     order
+}
+
+/// The same elements, those first that most time will be spent after: the longest chain of builds that waits for one,
+/// by how long these took before. Elements of which nothing is known count as the average. Equal ones stay in order.
+pub fn longest_first(
+    plan: &Plan,
+    mut elements: Vec<ElementId>,
+    took: &dyn Fn(ElementId) -> Option<Duration>,
+) -> Vec<ElementId> {
+    let known: Vec<Duration> = elements.iter().filter_map(|&id| took(id)).collect();
+    let Some(average) = known.iter().sum::<Duration>().checked_div(known.len() as u32) else {
+        return elements;
+    };
+    let mut after = vec![Duration::ZERO; plan.elements.len()];
+    let mut chains = vec![Duration::ZERO; plan.elements.len()];
+    // Dependents stand after their dependencies, so that going backwards each sum is final when it is used.
+    for at in (0..plan.elements.len()).rev() {
+        let id = ElementId(at as u32);
+        chains[at] = after[at] + took(id).unwrap_or(average);
+        for dependency in plan.edges.direct_build(id) {
+            let after = &mut after[dependency.0 as usize];
+            *after = (*after).max(chains[at]);
+        }
+        for dependency in plan.edges.direct_runtime(id) {
+            let waits = after[at];
+            let after = &mut after[dependency.0 as usize];
+            *after = (*after).max(waits);
+        }
+    }
+    elements.sort_by_key(|id| std::cmp::Reverse(chains[id.0 as usize]));
+    elements
 }
 
 /// The direct build dependencies of the targets with everything below them, in the same order (`build --deps build`).

@@ -30,6 +30,8 @@ pub struct Outcome {
     pub last_failure: Option<Failure>,
     /// Whether it was ended before its time.
     pub terminated: bool,
+    /// How long builds took that succeeded, for [`Durations`](crate::duration::Durations).
+    pub durations: Vec<(String, Duration)>,
 }
 
 impl Outcome {
@@ -97,7 +99,14 @@ pub fn build(session: &Session<'_>, targets: &[ElementId], scope: BuildScope) ->
     if pushes_sources {
         queues.push(Work::PushSources);
     }
-    Ok(Scheduler::new(session, &queues, &elements, true).run(elements.clone(), &mut |_, _| Ok(())))
+    let took = |id| session.options.durations.get(&duration_name(session, id));
+    let ranked = order::longest_first(session.plan, elements.clone(), &took);
+    Ok(Scheduler::new(session, &queues, &ranked, true).run(elements, &mut |_, _| Ok(())))
+}
+
+/// The name under which it is remembered how long an element took.
+fn duration_name(session: &Session<'_>, id: ElementId) -> String {
+    format!("{}/{}", session.project(id).name, session.element(id).name)
 }
 
 /// Pulls the artifacts of elements that are not here.
@@ -160,6 +169,7 @@ struct Ended {
     id: ElementId,
     subject: Subject,
     result: Result<Product, BuildError>,
+    elapsed: Duration,
 }
 
 /// What a job made.
@@ -354,10 +364,13 @@ impl<'s> Scheduler<'s> {
 
     /// Draws the consequences of a job that ended.
     fn settle(&mut self, end: Ended, save: &mut dyn FnMut(ElementId, Vec<Tracked>) -> BuildResult<()>) {
-        let Ended { job, queue, id, subject, result } = end;
+        let Ended { job, queue, id, subject, result, elapsed } = end;
         let work = self.queues[queue].work;
         *self.places(work.resource()) += 1;
         self.running -= 1;
+        if matches!(&result, Ok(Product::Built(assembled)) if assembled.error.is_none()) {
+            self.outcome.durations.push((duration_name(self.session, id), elapsed));
+        }
         let failure = match result {
             Ok(product) => self.take_product(id, product, save),
             Err(error) => {
@@ -440,7 +453,7 @@ struct Start<'s> {
 
 /// How one try of a job ended.
 enum Try {
-    Ended(Subject, Result<Product, BuildError>),
+    Ended(Subject, Result<Product, BuildError>, Duration),
     Again,
 }
 
@@ -448,14 +461,15 @@ impl Start<'_> {
     /// Runs the job to its end, in a thread of its own.
     fn work(self, ended: &Sender<Ended>) {
         let mut attempt = 1;
-        let (subject, result) = loop {
+        let (subject, result, elapsed) = loop {
             match self.attempt(attempt) {
-                Try::Ended(subject, result) => break (subject, result),
+                Try::Ended(subject, result, elapsed) => break (subject, result, elapsed),
                 Try::Again => attempt += 1,
             }
         };
         // Whoever waits for this ends only after all jobs did.
-        let _ = ended.send(Ended { job: self.job, queue: self.queue, id: self.id, subject, result });
+        let Start { job, queue, id, .. } = self;
+        let _ = ended.send(Ended { job, queue, id, subject, result, elapsed });
     }
 
     fn subject(&self) -> Subject {
@@ -504,7 +518,7 @@ impl Start<'_> {
             elapsed,
             log: path,
         });
-        Try::Ended(subject, result)
+        Try::Ended(subject, result, elapsed)
     }
 
     fn open_log(&self, subject: &Subject) -> BuildResult<LogFile> {

@@ -5,10 +5,12 @@ use crate::invocation::Invocation;
 use crate::junctions;
 use crate::report::pipeline::Printer;
 use crate::report::style::Painter;
+use crate::settings::resolve::Settings;
 use crate::watch::Watch;
 use crate::wire::{self, AllKinds};
 use crate::workspaces::Workspaces;
 use bourn_build::control::Control;
+use bourn_build::duration::Durations;
 use bourn_build::event::MessageKind;
 use bourn_build::log::LogOptions;
 use bourn_build::options::{CacheBuildTrees, Machine, Options, Workspace};
@@ -239,6 +241,25 @@ pub(crate) struct Loader<'a> {
     pub(crate) services: &'a Services,
 }
 
+/// Where it is remembered how long builds took.
+fn durations_path(settings: &Settings) -> PathBuf {
+    settings.own_directory().join("durations")
+}
+
+/// Remembers how long builds took. That it fails is no reason to call a build a failure.
+pub(crate) fn remember_durations(invocation: &Invocation<'_>, took: Vec<(String, Duration)>) {
+    if took.is_empty() {
+        return;
+    }
+    let path = durations_path(invocation.settings);
+    // Read again: another run may have written meanwhile.
+    let mut durations = Durations::read(&path);
+    durations.remember(took);
+    if let Err(error) = durations.write(&path) {
+        invocation.reporter.message(MessageKind::Debug, &error.message, None, None);
+    }
+}
+
 impl Loader<'_> {
     /// Loads; stages junctions that are missing and loads again, until nothing is.
     fn load(&self, targets: &[String], except: &[String]) -> Result<ElementGraph, Failure> {
@@ -328,6 +349,7 @@ impl Loader<'_> {
                 time_zone: jiff::tz::TimeZone::system(),
             },
             workspaces: workspaces.collect(),
+            durations: Durations::read(&durations_path(settings)),
             machine: machine(),
         })
     }

@@ -356,6 +356,7 @@ impl World {
                 time_zone: jiff::tz::TimeZone::UTC,
             },
             workspaces: Default::default(),
+            durations: Default::default(),
             machine: Machine { os: "linux".into(), architectures: vec!["x86-64".into()] },
         };
         World {

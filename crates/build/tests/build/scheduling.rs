@@ -4,6 +4,7 @@ use crate::project::{Spec, World, import, manual};
 use bourn_build::event::{Action, Decision};
 use bourn_build::run::BuildScope;
 use bourn_reapi::{ArtifactName, Assets};
+use std::time::Duration;
 
 fn chain() -> Vec<Spec> {
     vec![
@@ -122,4 +123,33 @@ fn many_elements() {
     assert_eq!(built.builds().len(), 201);
     let again = world.build_all(&all, BuildScope::Run);
     assert_eq!(again.jobs(), Vec::<String>::new());
+}
+
+#[test]
+fn what_takes_longest_goes_first() {
+    let shell = || import("base.bst", &["bin/sh*=shell"]);
+    let leaf = |name| manual(name, &["build:base.bst"], &["true"]);
+    let specs = vec![
+        shell(),
+        leaf("a.bst"),
+        leaf("b.bst"),
+        leaf("c.bst"),
+        manual("z.bst", &["build:base.bst", "build:c.bst"], &["true"]),
+    ];
+    let check = |known: &[(&str, u64)], expected: &[&str]| {
+        let mut world = World::new(&specs);
+        world.options.builders = 1;
+        let seconds = |&(name, seconds): &(&str, u64)| (format!("demo/{name}"), Duration::from_secs(seconds));
+        world.options.durations.remember(known.iter().map(seconds));
+        let all = ["a.bst", "b.bst", "z.bst"].map(|name| world.id(name));
+        let built = world.build_all(&all, BuildScope::Run);
+        let expected: Vec<String> = expected.iter().map(|name| format!("build {name} done")).collect();
+        assert_eq!(built.builds(), expected);
+        assert_eq!(built.outcome.durations.len(), specs.len());
+    };
+    check(&[], &["base.bst", "c.bst", "a.bst", "b.bst", "z.bst"]);
+    check(
+        &[("b.bst", 9), ("c.bst", 1), ("z.bst", 2), ("a.bst", 1)],
+        &["base.bst", "b.bst", "c.bst", "z.bst", "a.bst"],
+    );
 }

@@ -9,7 +9,7 @@ use crate::invocation::{Invocation, conclude};
 use crate::jobs;
 use crate::settings::servers::Contact;
 use crate::watch::Watch;
-use crate::world::World;
+use crate::world::{self, World};
 use bourn_build::event::Subject;
 use bourn_build::run::{self, BuildScope};
 use bourn_build::session::Query;
@@ -39,7 +39,8 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Build) -> Outcome {
     let required = scope.required(&session, &targets);
     invocation.query(&session, &required, scope != BuildScope::None, Query::Build)?;
     jobs::announce(invocation, &world, &session, &targets, &servers)?;
-    let ran = jobs::steered(invocation, &world, || run::build(&session, &targets, scope))?;
+    let mut ran = jobs::steered(invocation, &world, || run::build(&session, &targets, scope))?;
+    world::remember_durations(invocation, std::mem::take(&mut ran.durations));
     inputs::keep(invocation.settings, &session);
     conclude(&ran)?;
     Ok(0)
