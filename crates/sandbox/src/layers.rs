@@ -54,9 +54,15 @@ impl Layers for Exported<'_> {
         let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.directory.join(tree.hex());
         if !path.exists() {
-            std::fs::create_dir_all(&path).map_err(|e| bourn_reapi::ServiceError::io(&e, "cannot create", &path))?;
+            static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+            let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let temporary = self.directory.join(format!("{}-{number}.part", std::process::id()));
+            std::fs::create_dir_all(&temporary).map_err(|e| bourn_reapi::ServiceError::io(&e, "cannot create", &path))?;
             if *tree != Digest::empty() {
-                self.cas.export_tree(tree, &path, &ExportOptions { merge: true, staged: true, ..ExportOptions::default() })?;
+                self.cas.export_tree(tree, &temporary, &ExportOptions { merge: true, staged: true, ..ExportOptions::default() })?;
+            }
+            if std::fs::rename(&temporary, &path).is_err() {
+                let _ = crate::scratch::remove(&temporary);
             }
         }
         Ok(Stack { layers: vec![path], content: Vec::new() })

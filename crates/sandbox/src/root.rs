@@ -313,8 +313,7 @@ impl Layout<'_> {
         let root = slot.root();
         self.export_cuts(cuts, &root)?;
         for (components, directory) in &plan.inner {
-            let path = root.join(components.join("/"));
-            if !path.exists() { make_point(&path, *directory)? }
+            make_point_below(&root, components, *directory)?;
         }
         slot.seal()
     }
@@ -443,6 +442,20 @@ fn make_directories(cuts: &Cuts, at: &Path) -> ServiceResult<()> {
         let path = at.join(name);
         make_point(&path, true)?;
         make_directories(below, &path)?;
+    }
+    Ok(())
+}
+
+/// Makes what is missing of a path below `top`, without following links: who follows them is the kernel, later.
+fn make_point_below(top: &Path, components: &[String], directory: bool) -> ServiceResult<()> {
+    let mut path = top.to_owned();
+    for (index, name) in components.iter().enumerate() {
+        path.push(name);
+        match path.symlink_metadata() {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => return Ok(()),
+            Err(_) => make_point(&path, directory || index + 1 < components.len())?,
+        }
     }
     Ok(())
 }
