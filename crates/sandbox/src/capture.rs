@@ -10,7 +10,7 @@ use bourn_reapi::directory::{NodeProperties, Timestamp};
 use bourn_reapi::services::{ErrorKind, ImportOptions, STAGED_TIME, ServiceResult};
 use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, FileNode, ServiceError, SymlinkNode};
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, FileType, Stat, fgetxattr, readlinkat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, chmodat, fgetxattr, readlinkat, statat};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::HashSet;
@@ -228,6 +228,12 @@ impl Capture<'_> {
             FileType::RegularFile => match self.unchanged(&at.beneath, text, &stat) {
                 Some(node) => found.directory.files.push(node),
                 None => {
+                    if stat.st_mode & 0o400 == 0 {
+                        // Its maker closed it, even to itself; the executable bit is what counts.
+                        let readable = Mode::from_raw_mode(stat.st_mode & 0o100 | 0o600);
+                        let opened = chmodat(upper, name, readable, AtFlags::empty());
+                        opened.map_err(|error| at.failed(error, "cannot change the mode of"))?;
+                    }
                     found.files.push((text.to_owned(), files.len(), self.properties(&stat)));
                     files.push(shown(at.path.clone()));
                 }

@@ -136,6 +136,7 @@ fn a_killed_maker_takes_its_sandboxes_along() {
         .env("BOURN_SANDBOX_WORD", &word)
         .env("BOURN_SANDBOX_BUILD", directory.path().join("build"))
         .env("BOURN_SANDBOX_TESTS", directory.path().join("files"))
+        .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .process_group(0)
         .spawn()
@@ -166,7 +167,12 @@ fn running_with(word: &str) -> usize {
 fn maker_that_is_killed() {
     let word = std::env::var("BOURN_SANDBOX_WORD").expect("given by the test");
     let bench = Bench::in_directory(std::env::var_os("BOURN_SANDBOX_BUILD").expect("given by the test").into());
-    let script = format!("echo x > f; mkdir d; chmod 000 d; echo y > /out/g; setsid sleep {word} & sleep {word}; exit 1");
+    // When the test itself is killed, nobody is left to kill this.
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read_line(&mut String::new());
+        std::process::exit(1);
+    });
+    let script = format!("echo x > f; mkdir d; chmod 000 d; mkdir -p /out; echo y > /out/g; setsid sleep {word} & sleep {word}; exit 1");
     let mut everywhere = bench.execution(&script);
     everywhere.root_read_only = false;
     everywhere.writable = vec!["/".into()];
