@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
@@ -117,10 +118,110 @@ pub(crate) fn map_file(file: impl AsFd, length: usize) -> Result<&'static [u8], 
     }
 }
 
+/// Addresses of memory, the second one excluded.
+type Range = (usize, usize);
+
+/// Gives back the large pieces of memory that this process has copies of: the heap, the stacks of other threads. Each
+/// process that is split off from this one would take over their page tables.
+///
+/// # Safety
+/// Only the calling thread is left in this process, and nothing that it will still use was allocated.
+unsafe fn forget_memory() -> Result<(), Errno> {
+    let mut text = [0; 16 << 10];
+    let mut unneeded = Unneeded { ranges: [(0, 0); 512], count: 0 };
+    // The surroundings of the stack's end, and of what this thread knows of itself.
+    // SAFETY: has no preconditions.
+    let kept = [(&raw const text).addr(), unsafe { libc::pthread_self() } as usize]
+        .map(|address| ((address & !0xfffff) - (1 << 20), (address & !0xfffff) + (2 << 20)));
+    let maps = rustix::fs::open(c"/proc/self/maps", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let (mut filled, mut last_file_end) = (0, 0);
+    loop {
+        let read = rustix::io::read(&maps, &mut text[filled..])?;
+        filled += read;
+        let mut rest = &text[..filled];
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            match mapping(&rest[..end]) {
+                // What follows the data of a file is that file's zeroed data.
+                Some((range, false, true)) if range.0 != last_file_end => unneeded.add(range, &kept),
+                Some((range, true, _)) => last_file_end = range.1,
+                _ => {}
+            }
+            rest = &rest[end + 1..];
+        }
+        let left = rest.len();
+        text.copy_within(filled - left..filled, 0);
+        filled = left;
+        if read == 0 || filled == text.len() {
+            break;
+        }
+    }
+    for (start, end) in unneeded.ranges.iter().take(unneeded.count) {
+        // SAFETY: by the contract of this function nothing in there is used again.
+        unsafe { rustix::mm::munmap(*start as *mut c_void, end - start)? };
+    }
+    Ok(())
+}
+
+/// Memory to be given back.
+struct Unneeded {
+    ranges: [Range; 512],
+    count: usize,
+}
+
+impl Unneeded {
+    /// Adds a range, but for the parts of it that are kept.
+    fn add(&mut self, range: Range, kept: &[Range]) {
+        let Some(((start, end), kept)) = kept.split_first() else {
+            if range.0 < range.1 && self.count < self.ranges.len() {
+                self.ranges[self.count] = range;
+                self.count += 1;
+            }
+            return;
+        };
+        if range.1 <= *start || *end <= range.0 {
+            return self.add(range, kept);
+        }
+        self.add((range.0, range.0.max(*start)), kept);
+        self.add((range.1.min(*end), range.1), kept);
+    }
+}
+
+/// A line of `/proc/PID/maps`: where, whether it belongs to a file (or to the kernel), whether it is worth forgetting.
+fn mapping(line: &[u8]) -> Option<(Range, bool, bool)> {
+    const LARGE: usize = 128 << 10;
+    let mut fields = line.split(|byte| *byte == b' ').filter(|field| !field.is_empty());
+    let mut ends = fields.next()?.split(|byte| *byte == b'-');
+    let range = (hexadecimal(ends.next()?)?, hexadecimal(ends.next()?)?);
+    let private = fields.next()?.starts_with(b"rw-p");
+    let inode = fields.nth(2)?;
+    let name = fields.next().unwrap_or_default();
+    let anonymous = inode == b"0" && (name.is_empty() || name == b"[heap]" || name.starts_with(b"[anon"));
+    Some((range, !anonymous, private && range.1.saturating_sub(range.0) >= LARGE))
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<usize> {
+    let digit = |digit: u8| (digit as char).to_digit(16).map(|value| value as usize);
+    digits.iter().try_fold(0_usize, |value, byte| value.checked_mul(16)?.checked_add(digit(*byte)?))
+}
+
 /// Ends this process at once, running no destructors and no exit handlers.
 pub(crate) fn leave(status: c_int) -> ! {
     // SAFETY: has no preconditions.
     unsafe { libc::_exit(status) }
+}
+
+/// Splits off a process that does nothing but `serve`, with little memory. It gets the number of a descriptor.
+pub(crate) fn split_server(descriptor: RawFd, serve: fn(RawFd) -> !) -> Result<OwnedFd, Errno> {
+    let _blocked = SignalsBlocked::new();
+    match split(0, false)? {
+        Side::Parent(process) => Ok(process),
+        Side::Child => {
+            // SAFETY: this is the only thread, and all that is used from here on is on its stack. When it fails, the
+            // process is just as good, only larger.
+            let _ = unsafe { forget_memory() };
+            serve(descriptor)
+        }
+    }
 }
 
 /// Waits for the end of a child that was split off unannounced.
@@ -218,7 +319,7 @@ fn become_program(program: &Program<'_>) -> Refused {
     if let Err(error) = rustix::process::chdir(program.directory) {
         return Refused::Directory(error);
     }
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     if program.terminal && let Err(error) = forbid_typing() {
         return Refused::Preparation(error);
     }
@@ -488,4 +589,20 @@ fn forbid_typing() -> Result<(), Errno> {
         libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program as usize, 0, 0)
     };
     check(c_long::from(result)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_are_read() {
+        let check = |line: &str, expect| assert_eq!(mapping(line.as_bytes()), expect, "{line}");
+        check("7f00-20100 rw-p 00000000 00:00 0 ", Some(((0x7f00, 0x20100), false, false)));
+        check("10000-80000 rw-p 00000000 00:00 0    [heap]", Some(((0x10000, 0x80000), false, true)));
+        check("10000-80000 r--p 00000000 00:00 0", Some(((0x10000, 0x80000), false, false)));
+        check("10000-80000 rw-p 00001000 fe:00 1234   /bin/x y", Some(((0x10000, 0x80000), true, true)));
+        check("10000-80000 rw-p 00000000 00:00 0    [stack]", Some(((0x10000, 0x80000), true, true)));
+        check("nonsense", None);
+    }
 }

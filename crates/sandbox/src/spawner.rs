@@ -3,12 +3,12 @@
 //! Splitting off a process copies the page tables of the one that splits, which takes tens of milliseconds once a
 //! large project is loaded, and keeps all threads waiting. So a process is split off early, while there is little
 //! memory to copy, and makes sandboxes on request for as long as its maker lives. It has one thread and never
-//! allocates.
+//! allocates. What it got of its maker's memory it gives back at once.
 
 use crate::child::{self, Wires};
-use crate::kernel::{self, Side, SignalsBlocked};
+use crate::kernel::{self, Side};
 use crate::namespace::{NAMESPACES, Sandboxed};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, memfd_create};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
@@ -92,11 +92,8 @@ impl Header {
 impl Nursery {
     fn new() -> Result<Nursery, Errno> {
         let (ours, theirs) = control_socket()?;
-        let _blocked = SignalsBlocked::new();
-        match kernel::split(0, false)? {
-            Side::Child => serve(theirs),
-            Side::Parent(process) => Ok(Nursery { process, socket: ours }),
-        }
+        let process = kernel::split_server(theirs.as_raw_fd(), serve)?;
+        Ok(Nursery { process, socket: ours })
     }
 
     /// Sends a request and receives the process that was made. [`Errno::PIPE`] when there is no answer.
@@ -156,8 +153,9 @@ fn receive_with(
 }
 
 /// The life of the process: makes sandboxes until nobody is left to ask for one.
-fn serve(socket: OwnedFd) -> ! {
-    let kept = socket.as_raw_fd() as u32;
+fn serve(socket: RawFd) -> ! {
+    let kept = socket as u32;
+    let socket = kernel::own(socket);
     kernel::close_range(0, kept.saturating_sub(1));
     kernel::close_range(kept + 1, u32::MAX);
     occupy_standard_streams();
