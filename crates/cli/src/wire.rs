@@ -133,8 +133,8 @@ pub(crate) fn store(settings: &Settings) -> Result<Arc<Store>, Failure> {
 pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
     let store = store(settings)?;
     let executor = LateExecutor {
-        cas: store.clone(),
-        build_directory: settings.build_directory(),
+        store: store.clone(),
+        directory: settings.own_directory().join("sandbox"),
         started: OnceLock::new(),
     };
     Ok(Services {
@@ -148,8 +148,8 @@ pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
 
 /// The sandbox of this machine, prepared when the first command is run: most commands run none.
 struct LateExecutor {
-    cas: Arc<dyn Cas>,
-    build_directory: PathBuf,
+    store: Arc<Store>,
+    directory: PathBuf,
     started: OnceLock<Result<LocalExecutor, Arc<ServiceError>>>,
 }
 
@@ -157,7 +157,7 @@ impl LateExecutor {
     fn executor(&self) -> ServiceResult<&LocalExecutor> {
         let started = self
             .started
-            .get_or_init(|| LocalExecutor::new(self.cas.clone(), &self.build_directory).map_err(Arc::new));
+            .get_or_init(|| LocalExecutor::new(self.store.clone(), &self.directory).map_err(Arc::new));
         started.as_ref().map_err(|error| ServiceError {
             kind: error.kind,
             message: error.message.clone(),

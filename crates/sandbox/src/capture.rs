@@ -6,6 +6,7 @@
 
 use crate::root::{Cuts, Place, Root, c_text};
 use crate::scratch::{names, open_directory, open_whatever_mode, shown, trouble};
+use bourn_cas::Store;
 use bourn_reapi::directory::{NodeProperties, Timestamp};
 use bourn_reapi::services::{ErrorKind, ImportOptions, STAGED_TIME, ServiceResult};
 use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, FileNode, ServiceError, SymlinkNode};
@@ -34,7 +35,7 @@ impl Moment {
 /// Collects outputs of one execution.
 pub(crate) struct Capture<'a> {
     /// Where they go.
-    pub(crate) cas: &'a Arc<dyn Cas>,
+    pub(crate) store: &'a Store,
     /// The root as it was laid out.
     pub(crate) root: &'a Root,
     /// The tree that it was laid out from.
@@ -43,6 +44,8 @@ pub(crate) struct Capture<'a> {
     pub(crate) started: Moment,
     /// Whether files carry their time of modification.
     pub(crate) times: bool,
+    /// Whether files may be moved into the store.
+    pub(crate) consume: bool,
 }
 
 /// What is under an upper directory.
@@ -98,16 +101,16 @@ impl Capture<'_> {
         }
         let mut files = Vec::new();
         let found = self.walk(&mut at, &mut files)?;
-        let options = ImportOptions { consume: true, record_mtime: false };
-        let nodes = self.cas.import_files(&files, &options)?;
-        self.store(found, &nodes).map(Some)
+        let options = ImportOptions { consume: self.consume, record_mtime: false };
+        let nodes = self.store.import_files(&files, &options)?;
+        self.write(found, &nodes).map(Some)
     }
 
     /// The top of the root.
     fn top(&self) -> ServiceResult<At<'_>> {
         let path = self.root.place.directory();
         let upper = open_directory(CWD, &path).map_err(|error| trouble(error, "cannot open", &path))?;
-        let input = Some(self.cas.directory(&self.input)?);
+        let input = Some(self.store.directory(&self.input)?);
         let beneath = match self.root.place {
             Place::Cuts(_) | Place::Upper(..) => Beneath { lower: input, known: None },
             Place::Whole(..) => Beneath { lower: None, known: input },
@@ -162,7 +165,7 @@ impl Capture<'_> {
     ) -> ServiceResult<Beneath> {
         if let Some(digest) = cuts.and_then(|cuts| cuts.cut) {
             // The empty directory need not be in the store.
-            let known = if digest == Digest::empty() { None } else { Some(self.cas.directory(&digest)?) };
+            let known = if digest == Digest::empty() { None } else { Some(self.store.directory(&digest)?) };
             return Ok(Beneath { lower: None, known });
         }
         let lower = self.child(&beneath.lower, name)?;
@@ -172,7 +175,7 @@ impl Capture<'_> {
 
     fn child(&self, directory: &Option<Arc<Directory>>, name: &str) -> ServiceResult<Option<Arc<Directory>>> {
         let node = directory.as_ref().and_then(|directory| directory.directory(name));
-        node.map(|node| self.cas.directory(&node.content()?)).transpose()
+        node.map(|node| self.store.directory(&node.content()?)).transpose()
     }
 
     /// The tree at a path of which nothing is in the upper layer.
@@ -183,7 +186,7 @@ impl Capture<'_> {
             let node = directory.as_ref().and_then(|directory| directory.directory(name));
             let Some(node) = node else { return Ok(None) };
             let child = node.content()?;
-            directory = Some(self.cas.directory(&child)?);
+            directory = Some(self.store.directory(&child)?);
             digest = Some(child);
         }
         Ok(digest)
@@ -212,14 +215,21 @@ impl Capture<'_> {
     }
 
     /// Takes in one entry of an upper directory; `at.path` is the entry's own.
-    fn visit(&self, at: &At<'_>, name: &CStr, found: &mut Found, files: &mut Vec<PathBuf>) -> ServiceResult<()> {
+    fn visit(
+        &self,
+        at: &At<'_>,
+        name: &CStr,
+        found: &mut Found,
+        files: &mut Vec<PathBuf>,
+    ) -> ServiceResult<()> {
         let Some(upper) = &at.upper else { return Ok(()) };
         let text = name.to_str().map_err(|_| nameless(&at.path))?;
         let stat = statat(upper, name, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| at.failed(error, "cannot look at"))?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
-                let inner = open_whatever_mode(upper, name).map_err(|error| at.failed(error, "cannot open"))?;
+                let inner =
+                    open_whatever_mode(upper, name).map_err(|error| at.failed(error, "cannot open"))?;
                 let cuts = at.cuts.and_then(|cuts| cuts.children.get(text));
                 let beneath = self.below(&at.beneath, text, cuts, Some(&inner))?;
                 let mut inner = At { upper: Some(inner), path: at.path.clone(), beneath, cuts };
@@ -275,10 +285,10 @@ impl Capture<'_> {
     }
 
     /// Writes the directories, the innermost first.
-    fn store(&self, found: Found, nodes: &[FileNode]) -> ServiceResult<Digest> {
+    fn write(&self, found: Found, nodes: &[FileNode]) -> ServiceResult<Digest> {
         let mut directory = found.directory;
         for (name, child) in found.children {
-            let digest = self.store(child, nodes)?;
+            let digest = self.write(child, nodes)?;
             directory.directories.push(DirectoryNode { name, digest: Some(digest.into()) });
         }
         for (name, index, properties) in found.files {
@@ -286,7 +296,7 @@ impl Capture<'_> {
             directory.files.push(FileNode { name, node_properties: properties, ..node });
         }
         directory.sort();
-        self.cas.write_directory(&directory)
+        self.store.write_directory(&directory)
     }
 }
 
@@ -296,7 +306,8 @@ fn failed(error: Errno, doing: &str, path: Vec<u8>) -> ServiceError {
 
 fn nameless(path: &[u8]) -> ServiceError {
     let shown = String::from_utf8_lossy(path);
-    let message = format!("the name of `{}` is not UTF-8, so it cannot be kept in a tree", shown.escape_debug());
+    let message =
+        format!("the name of `{}` is not UTF-8, so it cannot be kept in a tree", shown.escape_debug());
     ServiceError::new(ErrorKind::Invalid, message).hint("let the build give it another name, or remove it")
 }
 

@@ -240,7 +240,11 @@ fn close_streams(wires: &Wires<'_>) {
 /// Takes on the ids, the host name and the network of the sandbox.
 fn identify(orders: &mut Reader<'_>) -> Result<(), Failure> {
     let (uid_map, gid_map) = orders.text().zip(orders.text()).ok_or(Failure::MALFORMED)?;
-    let maps = [(c"/proc/self/setgroups", c"deny"), (c"/proc/self/uid_map", uid_map), (c"/proc/self/gid_map", gid_map)];
+    let maps = [
+        (c"/proc/self/setgroups", c"deny"),
+        (c"/proc/self/uid_map", uid_map),
+        (c"/proc/self/gid_map", gid_map),
+    ];
     for (path, line) in maps {
         write_file(path, line).map_err(at(Step::Identity, path))?;
     }

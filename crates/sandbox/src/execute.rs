@@ -3,17 +3,18 @@
 use crate::capture::{Capture, Moment};
 use crate::child::{self, Failure, Report, Step};
 use crate::guard;
-use crate::layers::Exported;
+use crate::layers::Layers;
 use crate::namespace::{self, Sandboxed};
 use crate::orders::{Bind, Orders};
 use crate::probe;
 use crate::root::{Layout, Places, Root, c_path, c_text, components};
 use crate::scratch::{self, trouble};
-use bourn_reapi::command::EnvironmentVariable;
-use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ServiceResult, Streams};
-use bourn_reapi::{Cas, Executor, ServiceError};
 use crate::spawner::Spawner;
 use crate::sweeper::{Pool, Sweeper};
+use bourn_cas::Store;
+use bourn_reapi::command::EnvironmentVariable;
+use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ServiceResult, Streams};
+use bourn_reapi::{Executor, ServiceError};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, Timespec};
@@ -24,6 +25,7 @@ use std::ffi::CString;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The name of the machine inside a sandbox, the one that `bst` builds see too.
@@ -34,14 +36,37 @@ const PATIENCE: i64 = 20_000_000;
 
 /// Runs commands on this machine, each in namespaces of its own.
 pub struct LocalExecutor {
-    cas: Arc<dyn Cas>,
+    store: Arc<Store>,
     directory: PathBuf,
+    /// Whether overlays can be mounted, as far as is known.
+    overlaid: AtomicBool,
     /// Paths below `/proc` that sandboxes must not write to.
     guarded: Vec<CString>,
     spawner: Spawner,
     pool: Pool,
     sweeper: Sweeper,
     running: Mutex<Running>,
+}
+
+/// Why an execution came to nothing.
+enum Trouble {
+    /// An overlay could not be mounted: without one it might go well.
+    NoOverlay(ServiceError),
+    /// Anything else.
+    Other(ServiceError),
+}
+
+impl From<ServiceError> for Trouble {
+    fn from(error: ServiceError) -> Trouble {
+        Trouble::Other(error)
+    }
+}
+
+impl From<Trouble> for ServiceError {
+    fn from(trouble: Trouble) -> ServiceError {
+        let (Trouble::NoOverlay(error) | Trouble::Other(error)) = trouble;
+        error
+    }
 }
 
 /// The sandboxes of the moment.
@@ -53,11 +78,11 @@ struct Running {
 }
 
 impl LocalExecutor {
-    /// An executor that takes trees from `cas` and keeps its private files in `directory`, which should be on the file
-    /// system of the store. Removes there what killed processes left behind.
+    /// An executor that takes trees from `store` and keeps its private files in `directory`, which should be on the
+    /// file system of the store. Removes there what killed processes left behind.
     ///
     /// Make it early, while this process has little memory: it splits off a small process that makes the sandboxes.
-    pub fn new(cas: Arc<dyn Cas>, directory: &Path) -> ServiceResult<LocalExecutor> {
+    pub fn new(store: Arc<Store>, directory: &Path) -> ServiceResult<LocalExecutor> {
         let failed = |error| ServiceError::io(&error, "cannot create", directory);
         std::fs::create_dir_all(directory).map_err(failed)?;
         let directory = std::path::absolute(directory).map_err(failed)?;
@@ -65,7 +90,17 @@ impl LocalExecutor {
         let pool = Pool::default();
         let sweeper = Sweeper::new(pool.clone());
         let (guarded, spawner) = (guard::guarded()?, Spawner::new());
-        Ok(LocalExecutor { cas, directory, guarded, spawner, pool, sweeper, running: Mutex::default() })
+        let overlaid = AtomicBool::new(true);
+        Ok(LocalExecutor {
+            store,
+            directory,
+            overlaid,
+            guarded,
+            spawner,
+            pool,
+            sweeper,
+            running: Mutex::default(),
+        })
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -85,6 +120,22 @@ impl LocalExecutor {
         Registered { executor: self, number, sandbox }
     }
 
+    fn try_execute(
+        &self,
+        execution: &Execution,
+        overlaid: bool,
+        log: &mut dyn Write,
+        cancel: &Cancel,
+    ) -> Result<Executed, Trouble> {
+        let layers = Layers { store: &self.store, overlaid };
+        let places = Places { directory: &self.directory, pool: &self.pool, layers };
+        let root = Layout { store: &self.store, execution, places: &places }.lay_out()?;
+        let mut ended = None;
+        let executed = self.execute_in(&root, execution, log, cancel, &mut ended);
+        self.sweeper.sweep(ended, root.place.litter());
+        executed
+    }
+
     fn execute_in(
         &self,
         root: &Root,
@@ -92,12 +143,14 @@ impl LocalExecutor {
         log: &mut dyn Write,
         cancel: &Cancel,
         ended: &mut Option<Sandboxed>,
-    ) -> ServiceResult<Executed> {
+    ) -> Result<Executed, Trouble> {
         let outputs = output_paths(execution)?;
         let started = Moment::now();
         let exit_code = self.run(&orders(execution, root, &self.guarded)?, execution, log, cancel, ended)?;
         let times = execution.command.output_node_properties.iter().any(|property| property == "mtime");
-        let capture = Capture { cas: &self.cas, root, input: execution.input_root, started, times };
+        let consume = are_apart(&outputs);
+        let capture =
+            Capture { store: &self.store, root, input: execution.input_root, started, times, consume };
         let outputs = outputs.iter().map(|path| capture.output(path)).collect::<Result<_, _>>()?;
         Ok(Executed { exit_code, outputs })
     }
@@ -109,7 +162,7 @@ impl LocalExecutor {
         log: &mut dyn Write,
         cancel: &Cancel,
         ended: &mut Option<Sandboxed>,
-    ) -> ServiceResult<i32> {
+    ) -> Result<i32, Trouble> {
         let orders = orders.encode();
         let (sandbox, output) = match execution.streams {
             Streams::Inherit => {
@@ -118,11 +171,16 @@ impl LocalExecutor {
             }
             Streams::Log => {
                 let null = Path::new("/dev/null");
-                let input = std::fs::File::open(null).map_err(|error| ServiceError::io(&error, "cannot open", null))?;
-                let (output, theirs) = pipe_with(PipeFlags::CLOEXEC)
-                    .map_err(|error| trouble(error, "cannot make a pipe for", Path::new("the output of a command")))?;
+                let input = std::fs::File::open(null)
+                    .map_err(|error| ServiceError::io(&error, "cannot open", null))?;
+                let (output, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| {
+                    trouble(error, "cannot make a pipe for", Path::new("the output of a command"))
+                })?;
                 let streams = [input.as_fd(), theirs.as_fd(), theirs.as_fd()];
-                (self.spawner.spawn(&orders, streams, execution.network).map_err(probe::not_split)?, Some(output))
+                (
+                    self.spawner.spawn(&orders, streams, execution.network).map_err(probe::not_split)?,
+                    Some(output),
+                )
             }
         };
         let sandbox = self.register(sandbox);
@@ -131,26 +189,37 @@ impl LocalExecutor {
         match report {
             Some(Report::Ended { status, crowded }) => {
                 if crowded {
-                    say(log, "the sandbox could not make one more process: the limit of processes is reached")?;
+                    say(
+                        log,
+                        "the sandbox could not make one more process: the limit of processes is reached",
+                    )?;
                 }
                 Ok(exit_code(status))
             }
             Some(Report::Failed(failure)) => not_started(&failure, log),
-            None => Err(ServiceError::new(ErrorKind::Sandbox, "the first process of a sandbox was killed")
-                .hint("the machine may have run out of memory; the kernel's log says so")),
+            None => Err(Trouble::Other(
+                ServiceError::new(ErrorKind::Sandbox, "the first process of a sandbox was killed")
+                    .hint("the machine may have run out of memory; the kernel's log says so"),
+            )),
         }
     }
 }
 
 impl Executor for LocalExecutor {
-    fn execute(&self, execution: &Execution, log: &mut dyn Write, cancel: &Cancel) -> ServiceResult<Executed> {
-        let layers = Exported { cas: &self.cas, directory: self.directory.join("layers"), overlaid: true };
-        let places = Places { directory: &self.directory, pool: &self.pool, layers: &layers };
-        let root = Layout { cas: &self.cas, execution, places: &places }.lay_out()?;
-        let mut ended = None;
-        let executed = self.execute_in(&root, execution, log, cancel, &mut ended);
-        self.sweeper.sweep(ended, root.place.litter());
-        executed
+    fn execute(
+        &self,
+        execution: &Execution,
+        log: &mut dyn Write,
+        cancel: &Cancel,
+    ) -> ServiceResult<Executed> {
+        let overlaid = self.overlaid.load(Ordering::Relaxed);
+        match self.try_execute(execution, overlaid, log, cancel) {
+            Err(Trouble::NoOverlay(_)) if overlaid => {
+                self.overlaid.store(false, Ordering::Relaxed);
+                self.try_execute(execution, false, log, cancel).map_err(Trouble::into)
+            }
+            executed => executed.map_err(Trouble::into),
+        }
     }
 
     fn suspend(&self, stop: bool) {
@@ -183,6 +252,13 @@ impl Drop for Registered<'_> {
     }
 }
 
+/// Whether none of the outputs is within another one.
+fn are_apart(outputs: &[Vec<String>]) -> bool {
+    let is_within = |inner: &Vec<String>, outer: &Vec<String>| inner.starts_with(outer);
+    let pairs = (0..outputs.len()).flat_map(|a| (0..outputs.len()).map(move |b| (a, b)));
+    pairs.filter(|(a, b)| a != b).all(|(a, b)| !is_within(&outputs[a], &outputs[b]))
+}
+
 fn output_paths(execution: &Execution) -> ServiceResult<Vec<Vec<String>>> {
     let command = &execution.command;
     let absolute = |path: &String| match path.starts_with('/') {
@@ -198,7 +274,8 @@ fn orders(execution: &Execution, root: &Root, guarded: &[CString]) -> ServiceRes
     let user = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
     let inherit = execution.streams == Streams::Inherit;
-    let environment = |variable: &EnvironmentVariable| c_text(format!("{}={}", variable.name, variable.value).as_bytes());
+    let environment =
+        |variable: &EnvironmentVariable| c_text(format!("{}={}", variable.name, variable.value).as_bytes());
     Ok(Orders {
         uid_map: c_text(format!("{} {user} 1", execution.uid).as_bytes())?,
         gid_map: c_text(format!("{} {group} 1", execution.gid).as_bytes())?,
@@ -211,7 +288,11 @@ fn orders(execution: &Execution, root: &Root, guarded: &[CString]) -> ServiceRes
         guarded: guarded.to_vec(),
         freeze: root.freeze.clone(),
         programs: programs(execution)?,
-        arguments: command.arguments.iter().map(|argument| c_text(argument.as_bytes())).collect::<Result<_, _>>()?,
+        arguments: command
+            .arguments
+            .iter()
+            .map(|argument| c_text(argument.as_bytes()))
+            .collect::<Result<_, _>>()?,
         environment: command.environment_variables.iter().map(environment).collect::<Result<_, _>>()?,
         directory: c_text(format!("/{}", components(&command.working_directory)?.join("/")).as_bytes())?,
     })
@@ -234,7 +315,10 @@ fn terminal() -> Option<CString> {
 fn programs(execution: &Execution) -> ServiceResult<Vec<CString>> {
     let command = &execution.command;
     let Some(name) = command.arguments.first() else {
-        return Err(ServiceError::new(ErrorKind::Invalid, "a command without a single argument cannot be executed"));
+        return Err(ServiceError::new(
+            ErrorKind::Invalid,
+            "a command without a single argument cannot be executed",
+        ));
     };
     if name.contains('/') {
         return Ok(vec![c_text(name.as_bytes())?]);
@@ -262,7 +346,10 @@ fn attend(
             return Err(ServiceError::new(ErrorKind::Cancelled, "the command was cancelled"));
         }
         let (written, reported) = listen(sandbox.control(), output.as_ref().map(AsFd::as_fd))?;
-        if written && let Some(pipe) = &output && !pass_on(pipe, log, &mut buffer)? {
+        if written
+            && let Some(pipe) = &output
+            && !pass_on(pipe, log, &mut buffer)?
+        {
             output = None;
         }
         if reported {
@@ -299,7 +386,8 @@ fn say(log: &mut dyn Write, line: &str) -> ServiceResult<()> {
 }
 
 fn write_log(log: &mut dyn Write, bytes: &[u8]) -> ServiceResult<()> {
-    log.write_all(bytes).map_err(|error| ServiceError::io(&error, "cannot write", Path::new("the log of the command")))
+    log.write_all(bytes)
+        .map_err(|error| ServiceError::io(&error, "cannot write", Path::new("the log of the command")))
 }
 
 /// The status as a shell would give it.
@@ -309,9 +397,11 @@ fn exit_code(status: i32) -> i32 {
 }
 
 /// A command that cannot be executed has failed as it would in a shell; all else is a fault of the machine.
-fn not_started(failure: &Failure, log: &mut dyn Write) -> ServiceResult<i32> {
-    if failure.step != Step::Program {
-        return Err(probe::not_prepared(failure));
+fn not_started(failure: &Failure, log: &mut dyn Write) -> Result<i32, Trouble> {
+    match failure.step {
+        Step::Program => {}
+        Step::Overlay => return Err(Trouble::NoOverlay(probe::not_prepared(failure))),
+        _ => return Err(Trouble::Other(probe::not_prepared(failure))),
     }
     let reason = std::io::Error::from(failure.error);
     say(log, &format!("cannot execute `{}`: {reason}", failure.subject().to_string_lossy()))?;

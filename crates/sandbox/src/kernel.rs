@@ -79,7 +79,8 @@ pub(crate) fn split(namespaces: c_int, announced: bool) -> Result<Side, Errno> {
     };
     // SAFETY: no memory is shared and no stack given, so this behaves like fork; `arguments` and `pidfd` outlive the
     // call. The contract of what the child may do is on the caller and documented above.
-    let result = unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<CloneArguments>()) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<CloneArguments>()) };
     match check(result)? {
         0 => Ok(Side::Child),
         // SAFETY: the kernel stored a new descriptor that nobody else owns.
@@ -303,14 +304,20 @@ pub(crate) fn start(program: &Program<'_>) -> Result<Pid, Refused> {
 
 /// Turns this process into `program`; returns only if that fails.
 fn become_program(program: &Program<'_>) -> Refused {
-    if program.session && let Err(error) = rustix::process::setsid() {
+    if program.session
+        && let Err(error) = rustix::process::setsid()
+    {
         return Refused::Preparation(error);
     }
     for (target, source) in program.streams.into_iter().enumerate() {
         let target = target as c_int;
         // SAFETY: plain descriptors; `dup3` refuses equal ones, which then only have to survive the execution.
         let result = unsafe {
-            if source == target { libc::fcntl(target, libc::F_SETFD, 0) } else { libc::dup3(source, target, 0) }
+            if source == target {
+                libc::fcntl(target, libc::F_SETFD, 0)
+            } else {
+                libc::dup3(source, target, 0)
+            }
         };
         if result < 0 {
             return Refused::Preparation(last_error());
@@ -320,7 +327,9 @@ fn become_program(program: &Program<'_>) -> Refused {
         return Refused::Directory(error);
     }
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    if program.terminal && let Err(error) = forbid_typing() {
+    if program.terminal
+        && let Err(error) = forbid_typing()
+    {
         return Refused::Preparation(error);
     }
     // SAFETY: an empty set is valid; this thread is the only one of its process.
@@ -372,10 +381,16 @@ impl<T: Copy> List<T> {
     /// Room for `count` items and one zeroed one behind them.
     pub(crate) fn reserve(count: usize) -> Result<List<T>, Errno> {
         use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
-        let bytes = count.checked_add(1).and_then(|count| count.checked_mul(size_of::<T>())).ok_or(Errno::NOMEM)?;
+        let bytes =
+            count.checked_add(1).and_then(|count| count.checked_mul(size_of::<T>())).ok_or(Errno::NOMEM)?;
         // SAFETY: a fresh private mapping, which no other memory overlaps.
         let memory = unsafe {
-            mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)?
+            mmap_anonymous(
+                std::ptr::null_mut(),
+                bytes,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::PRIVATE,
+            )?
         };
         Ok(List { memory: memory.cast(), length: 0, room: count })
     }

@@ -46,7 +46,8 @@ pub(crate) fn mount_all(orders: &mut Reader<'_>) -> Result<(), Failure> {
     }
     let root = base(orders)?;
     let no_devices = MountAttrFlags::MOUNT_ATTR_NODEV;
-    let proc = fresh(c"proc", &[], no_devices | MountAttrFlags::MOUNT_ATTR_NOEXEC).map_err(at(Step::Proc, c"/proc"))?;
+    let proc = fresh(c"proc", &[], no_devices | MountAttrFlags::MOUNT_ATTR_NOEXEC)
+        .map_err(at(Step::Proc, c"/proc"))?;
     enter(&root)?;
     put(&proc, c"/proc").map_err(at(Step::Proc, c"/proc"))?;
     guard(orders)?;
@@ -113,21 +114,16 @@ fn plain(path: &CStr, attributes: MountAttrFlags, attach: &CStr) -> Result<Owned
 
 /// A directory in which parts of the layers are mounted.
 fn parts(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
+    let stack = Stack::read(orders)?;
     let read_only = PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY;
-    let mut layers = *orders;
-    let count = skip_list(orders)?;
-    let content = skip_list(orders)?;
-    let lower = orders.text().ok_or(Failure::MALFORMED)?;
-    let lower = if count == 1 && content == 0 {
-        layers.number();
-        let layer = layers.text().ok_or(Failure::MALFORMED)?;
-        plain(layer, read_only, lower).map_err(at(Step::Layer, layer))?
-    } else {
-        let context = overlay_of(&mut layers)?;
-        let mount = finish_overlay(&context, read_only, lower)?;
-        put(&mount, lower).map_err(at(Step::Overlay, lower))?;
-        mount
+    let lower = match (stack.count, stack.content) {
+        (1, None) => {
+            let (_, layer) = stack.first()?;
+            plain(layer, read_only, stack.attach).map_err(at(Step::Layer, layer))?
+        }
+        _ => stack.mount(None, read_only)?,
     };
+    stack.skip(orders)?;
     let path = orders.text().ok_or(Failure::MALFORMED)?;
     let root = plain(path, PLAIN, path).map_err(at(Step::Root, path))?;
     let count = orders.number().ok_or(Failure::MALFORMED)?;
@@ -140,63 +136,129 @@ fn parts(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
 
 /// Mounts what is at `part` of `lower` at the same place of `root`.
 fn put_part(lower: &OwnedFd, root: &OwnedFd, part: &CStr) -> Result<(), Errno> {
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_SYMLINK_NOFOLLOW;
     let mount = open_tree(lower, part, flags)?;
     move_mount(&mount, c"", root, part, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-/// Passes over a list of texts; how many there were.
-fn skip_list(orders: &mut Reader<'_>) -> Result<u32, Failure> {
-    let count = orders.number().ok_or(Failure::MALFORMED)?;
-    for _ in 0..count {
-        orders.text().ok_or(Failure::MALFORMED)?;
-    }
-    Ok(count)
-}
-
 /// An overlay with a private upper layer.
 fn overlay(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
-    let context = overlay_of(orders)?;
-    for key in [c"upperdir", c"workdir"] {
-        let path = orders.text().ok_or(Failure::MALFORMED)?;
-        set_directory(&context, key, path).map_err(at(Step::Layer, path))?;
-    }
-    let attach = orders.text().ok_or(Failure::MALFORMED)?;
-    // Nobody waits for what is in a build's directory to reach the disk: this spares flushing all of it at the end.
-    fsconfig_set_flag(&context, c"volatile").map_err(at(Step::Overlay, attach))?;
-    let mount = finish_overlay(&context, PLAIN, attach)?;
-    put(&mount, attach).map_err(at(Step::Overlay, attach))?;
-    Ok(mount)
+    let stack = Stack::read(orders)?;
+    stack.skip(orders)?;
+    let (upper, work) = orders.text().zip(orders.text()).ok_or(Failure::MALFORMED)?;
+    stack.mount(Some([upper, work]), PLAIN)
 }
 
-/// An overlay of the layers and the directories with content.
-fn overlay_of(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
-    let context = fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(at(Step::Overlay, c"overlay"))?;
-    fsconfig_set_string(&context, c"source", c"overlay").map_err(at(Step::Overlay, c"overlay"))?;
-    // The only kind of attributes that an unprivileged overlay may use.
-    fsconfig_set_flag(&context, c"userxattr").map_err(at(Step::Overlay, c"userxattr"))?;
-    for key in [c"lowerdir+", c"datadir+"] {
+/// The layers that show a tree, as the orders name them.
+struct Stack<'a> {
+    attach: &'a CStr,
+    content: Option<&'a CStr>,
+    count: u32,
+    layers: Reader<'a>,
+}
+
+impl<'a> Stack<'a> {
+    /// Reads up to the layers.
+    fn read(orders: &mut Reader<'a>) -> Result<Stack<'a>, Failure> {
+        let attach = orders.text().ok_or(Failure::MALFORMED)?;
+        let content = match orders.number() {
+            Some(0) => None,
+            Some(_) => Some(orders.text().ok_or(Failure::MALFORMED)?),
+            None => return Err(Failure::MALFORMED),
+        };
         let count = orders.number().ok_or(Failure::MALFORMED)?;
-        for _ in 0..count {
-            let path = orders.text().ok_or(Failure::MALFORMED)?;
-            set_directory(&context, key, path).map_err(at(Step::Layer, path))?;
-        }
+        Ok(Stack { attach, content, count, layers: *orders })
     }
-    Ok(context)
+
+    /// Reads the layers without looking at them.
+    fn skip(&self, orders: &mut Reader<'a>) -> Result<(), Failure> {
+        for _ in 0..self.count {
+            next_layer(orders)?;
+        }
+        Ok(())
+    }
+
+    fn first(&self) -> Result<(bool, &'a CStr), Failure> {
+        next_layer(&mut self.layers.clone())
+    }
+
+    /// Mounts all layers as one overlay, with the two private directories upon them if there are any.
+    fn mount(&self, private: Option<[&CStr; 2]>, attributes: MountAttrFlags) -> Result<OwnedFd, Failure> {
+        let context = self.new_overlay()?;
+        let mut layers = self.layers;
+        for number in 1..=self.count {
+            let (refers, layer) = next_layer(&mut layers)?;
+            match self.content {
+                // Only the lowest layer of an overlay may have stubs, so this one becomes an overlay of its own.
+                Some(content) if refers && number < self.count => {
+                    let own = self.mount_alone(layer, content)?;
+                    set_mount(&context, c"lowerdir+", &own).map_err(at(Step::Layer, layer))?;
+                }
+                _ => set_directory(&context, c"lowerdir+", layer).map_err(at(Step::Layer, layer))?,
+            }
+            if refers
+                && number == self.count
+                && let Some(content) = self.content
+            {
+                set_directory(&context, c"datadir+", content).map_err(at(Step::Layer, content))?;
+            }
+        }
+        if let Some(private) = private {
+            for (key, path) in [c"upperdir", c"workdir"].into_iter().zip(private) {
+                set_directory(&context, key, path).map_err(at(Step::Layer, path))?;
+            }
+            // Nobody waits for what a build writes to reach the disk: this spares flushing all of it at the end.
+            fsconfig_set_flag(&context, c"volatile").map_err(at(Step::Overlay, self.attach))?;
+        }
+        self.finish(&context, attributes)
+    }
+
+    fn mount_alone(&self, layer: &CStr, content: &CStr) -> Result<OwnedFd, Failure> {
+        let context = self.new_overlay()?;
+        set_directory(&context, c"lowerdir+", layer).map_err(at(Step::Layer, layer))?;
+        set_directory(&context, c"datadir+", content).map_err(at(Step::Layer, content))?;
+        self.finish(&context, PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY)
+    }
+
+    fn new_overlay(&self) -> Result<OwnedFd, Failure> {
+        let context =
+            fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(at(Step::Overlay, self.attach))?;
+        // The only kind of attributes that an unprivileged overlay may use.
+        fsconfig_set_flag(&context, c"userxattr")
+            .and_then(|()| fsconfig_set_string(&context, c"source", c"overlay"))
+            .map_err(at(Step::Overlay, self.attach))?;
+        Ok(context)
+    }
+
+    fn finish(&self, context: &OwnedFd, attributes: MountAttrFlags) -> Result<OwnedFd, Failure> {
+        let created = fsconfig_create(context);
+        created.map_err(|error| at(Step::Overlay, self.attach)(error).with_note_from(context))?;
+        fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+            .and_then(|mount| put(&mount, self.attach).map(|()| mount))
+            .map_err(at(Step::Overlay, self.attach))
+    }
 }
 
-fn finish_overlay(context: &OwnedFd, attributes: MountAttrFlags, subject: &CStr) -> Result<OwnedFd, Failure> {
-    let created = fsconfig_create(context);
-    created.map_err(|error| at(Step::Overlay, subject)(error).with_note_from(context))?;
-    fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(at(Step::Overlay, subject))
+/// Whether a layer has stubs, and where it is.
+fn next_layer<'a>(orders: &mut Reader<'a>) -> Result<(bool, &'a CStr), Failure> {
+    let refers = orders.number().ok_or(Failure::MALFORMED)?;
+    let layer = orders.text().ok_or(Failure::MALFORMED)?;
+    Ok((refers != 0, layer))
 }
 
 /// Names a directory to the overlay by way of a descriptor: paths given as text are cut at 255 bytes and have some of
 /// their characters interpreted.
 fn set_directory(context: &OwnedFd, key: &CStr, path: &CStr) -> Result<(), Errno> {
     let directory = openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    set_mount(context, key, &directory)
+}
+
+/// Names to an overlay what is behind a descriptor.
+fn set_mount(context: &OwnedFd, key: &CStr, directory: &OwnedFd) -> Result<(), Errno> {
     let mut buffer = [0; 32];
-    fsconfig_set_string(context, key, descriptor_path(&directory, &mut buffer))
+    fsconfig_set_string(context, key, descriptor_path(directory, &mut buffer))
 }
 
 /// `/proc/self/fd/N`, written without allocating.
@@ -264,9 +326,8 @@ fn devices_directory(devices: &mut [Option<OwnedFd>], terminal: Option<OwnedFd>)
         put_upon_new_file(&terminal, &dev, c"console").map_err(at(Step::Device, c"console"))?;
     }
     let terminals = fresh(c"devpts", &[(c"ptmxmode", c"0666"), (c"mode", c"0620")], no_exec);
-    let mounted = terminals.and_then(|mount| {
-        move_mount(&mount, c"", &dev, c"pts", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-    });
+    let mounted = terminals
+        .and_then(|mount| move_mount(&mount, c"", &dev, c"pts", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH));
     mounted.map_err(at(Step::Device, c"/dev/pts"))
 }
 

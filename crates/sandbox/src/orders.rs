@@ -6,6 +6,17 @@
 
 use std::ffi::{CStr, CString};
 
+/// The layers that show a tree.
+#[derive(Clone, Debug)]
+pub(crate) struct Stack {
+    /// The directories, uppermost first, never none; and whether files in them are stubs that refer to `content`.
+    pub(crate) layers: Vec<(CString, bool)>,
+    /// The directory with the content that stubs refer to.
+    pub(crate) content: Option<CString>,
+    /// An empty directory of the host on which the layers are mounted before they are in their place.
+    pub(crate) attach: CString,
+}
+
 /// How `/` comes to be.
 #[derive(Clone, Debug)]
 pub(crate) enum Base {
@@ -13,27 +24,19 @@ pub(crate) enum Base {
     Parts {
         /// The directory.
         root: CString,
-        /// The layers, uppermost first. Never empty.
-        layers: Vec<CString>,
-        /// Directories that hold file content that layers refer to by path.
-        content: Vec<CString>,
-        /// An empty directory, where the layers are put together.
-        lower: CString,
+        /// Where the parts come from.
+        stack: Stack,
         /// Relative paths, each mounted from the layers to the same place of the root.
         parts: Vec<CString>,
     },
     /// An overlay with a private upper layer.
     Overlay {
-        /// Read-only layers, uppermost first. Never empty.
-        layers: Vec<CString>,
-        /// Directories that hold file content that layers refer to by path.
-        content: Vec<CString>,
+        /// The read-only layers below.
+        stack: Stack,
         /// Receives everything that is written.
         upper: CString,
         /// The kernel's scratch space beside `upper`.
         work: CString,
-        /// An empty directory of the host on which the overlay is mounted before it becomes `/`.
-        attach: CString,
     },
     /// A directory with real files, for hosts without overlay mounts.
     Directory(CString),
@@ -103,21 +106,17 @@ impl Orders {
         binds(&mut out, &self.binds);
         texts(&mut out, self.terminal.as_slice());
         match &self.base {
-            Base::Parts { root, layers, content, lower, parts } => {
+            Base::Parts { root, stack: layers, parts } => {
                 number(&mut out, PARTS);
-                texts(&mut out, layers);
-                texts(&mut out, content);
-                text(&mut out, lower);
+                stack(&mut out, layers);
                 text(&mut out, root);
                 texts(&mut out, parts);
             }
-            Base::Overlay { layers, content, upper, work, attach } => {
+            Base::Overlay { stack: layers, upper, work } => {
                 number(&mut out, OVERLAY);
-                texts(&mut out, layers);
-                texts(&mut out, content);
+                stack(&mut out, layers);
                 text(&mut out, upper);
                 text(&mut out, work);
-                text(&mut out, attach);
             }
             Base::Directory(path) => {
                 number(&mut out, DIRECTORY);
@@ -159,6 +158,16 @@ fn text(out: &mut Vec<u8>, value: &CStr) {
 fn texts(out: &mut Vec<u8>, values: &[CString]) {
     number(out, values.len() as u32);
     values.iter().for_each(|value| text(out, value));
+}
+
+fn stack(out: &mut Vec<u8>, stack: &Stack) {
+    text(out, &stack.attach);
+    texts(out, stack.content.as_slice());
+    number(out, stack.layers.len() as u32);
+    for (layer, refers) in &stack.layers {
+        number(out, u32::from(*refers));
+        text(out, layer);
+    }
 }
 
 fn binds(out: &mut Vec<u8>, binds: &[Bind]) {

@@ -44,7 +44,9 @@ pub(crate) fn not_split(error: Errno) -> ServiceError {
             "cannot start a sandbox: this user, or this machine, runs as many processes as it may",
             "end some processes, or raise the limit (`ulimit -u`, kernel.pid_max, the pids limit of the container)",
         ),
-        Errno::NOMEM => ("cannot start a sandbox: the machine is out of memory", "run fewer builders at a time"),
+        Errno::NOMEM => {
+            ("cannot start a sandbox: the machine is out of memory", "run fewer builders at a time")
+        }
         Errno::MFILE | Errno::NFILE => {
             ("cannot start a sandbox: too many open files", "raise the limit of open files (`ulimit -n`)")
         }
@@ -107,9 +109,9 @@ pub(crate) fn not_prepared(failure: &Failure) -> ServiceError {
 
 fn cure(failure: &Failure) -> Option<&'static str> {
     match (failure.step, failure.error) {
-        (Step::Identity | Step::Network | Step::Overlay | Step::Enter, Errno::PERM | Errno::ACCESS) => {
-            Some(namespaces_denied().map_or("`bourn doctor` tells what this machine allows", |(_, cure)| cure))
-        }
+        (Step::Identity | Step::Network | Step::Overlay | Step::Enter, Errno::PERM | Errno::ACCESS) => Some(
+            namespaces_denied().map_or("`bourn doctor` tells what this machine allows", |(_, cure)| cure),
+        ),
         (Step::Proc, Errno::PERM) => Some(
             "the container that this runs in hides parts of /proc; start it with \
              `--security-opt unmask=ALL` (podman) or `--security-opt systempaths=unconfined` (docker)",

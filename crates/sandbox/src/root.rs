@@ -7,11 +7,12 @@
 //!
 //! A command that may write everywhere gets an overlay with a private upper layer.
 
-use crate::layers::{Layers, Stack};
+use crate::layers::{Layers, told};
 use crate::orders::{Base, Freeze};
 use crate::scratch::{Scratch, trouble};
 use crate::slot::{Entry, Skeleton, Slot};
 use crate::sweeper::{Litter, Pool};
+use bourn_cas::{LayerStack, Store};
 use bourn_reapi::services::{ErrorKind, Execution, ExportOptions, STAGED_TIME, ServiceResult};
 use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, ServiceError};
 use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps, mkdirat, utimensat};
@@ -77,7 +78,8 @@ pub(crate) fn components(path: &str) -> ServiceResult<Vec<String>> {
                 components.pop();
             }
             name if name.contains('\0') => {
-                let message = format!("the path `{}` in a sandbox has a zero byte in it", path.escape_debug());
+                let message =
+                    format!("the path `{}` in a sandbox has a zero byte in it", path.escape_debug());
                 return Err(ServiceError::new(ErrorKind::Invalid, message));
             }
             name => components.push(name.to_owned()),
@@ -95,7 +97,8 @@ pub(crate) fn c_path(path: &Path) -> ServiceResult<CString> {
 pub(crate) fn c_text(text: &[u8]) -> ServiceResult<CString> {
     CString::new(text).map_err(|_| {
         let shown = String::from_utf8_lossy(text);
-        let message = format!("a sandbox cannot be given `{}`: it has a zero byte in it", shown.escape_debug());
+        let message =
+            format!("a sandbox cannot be given `{}`: it has a zero byte in it", shown.escape_debug());
         ServiceError::new(ErrorKind::Invalid, message)
     })
 }
@@ -107,7 +110,7 @@ pub(crate) struct Places<'a> {
     /// Slots that are ready.
     pub(crate) pool: &'a Pool,
     /// Where layers come from.
-    pub(crate) layers: &'a dyn Layers,
+    pub(crate) layers: Layers<'a>,
 }
 
 /// The root of one sandbox, ready to be mounted.
@@ -120,8 +123,8 @@ pub(crate) struct Root {
     pub(crate) place: Place,
     /// What was cut out of the input tree and laid out as real files.
     pub(crate) cuts: Cuts,
-    /// Keeps the layers.
-    pub(crate) stack: Stack,
+    /// Keeps the layers from being removed.
+    pub(crate) _stack: Option<LayerStack>,
 }
 
 /// How a root lies on the disk.
@@ -155,7 +158,7 @@ impl Place {
 /// Lays out the root of an execution.
 pub(crate) struct Layout<'a> {
     /// Where trees come from.
-    pub(crate) cas: &'a Arc<dyn Cas>,
+    pub(crate) store: &'a Store,
     /// What is to be executed.
     pub(crate) execution: &'a Execution,
     /// Where to.
@@ -165,12 +168,12 @@ pub(crate) struct Layout<'a> {
 impl Layout<'_> {
     /// Does it.
     pub(crate) fn lay_out(&self) -> ServiceResult<Root> {
-        let input = self.cas.directory(&self.execution.input_root)?;
+        let input = self.store.directory(&self.execution.input_root)?;
         let mut cuts = Cuts::wanted(self.execution)?;
         if self.execution.root_read_only && !cuts.is_empty() {
             let carved = self.carve(&input, &mut cuts)?;
             if let Some(plan) = self.plan(&input, &cuts)? {
-                let base = self.cas.write_directory(&carved)?;
+                let base = self.store.write_directory(&carved)?;
                 return self.lay_out_parts(cuts, plan, &base);
             }
         }
@@ -182,7 +185,8 @@ impl Layout<'_> {
         let mut rest = tree.clone();
         for (name, below) in &mut cuts.children {
             if rest.file(name).is_some() || rest.symlink(name).is_some() {
-                let message = format!("`{name}` in the sandbox is not a directory, but has to be one to be written to");
+                let message =
+                    format!("`{name}` in the sandbox is not a directory, but has to be one to be written to");
                 return Err(ServiceError::new(ErrorKind::Invalid, message));
             }
             let Some(node) = rest.directory(name) else { continue };
@@ -193,7 +197,7 @@ impl Layout<'_> {
             } else {
                 let carved = self.carve(&*self.directory(&digest)?, below)?;
                 if !carved.is_empty() {
-                    let digest = self.cas.write_directory(&carved)?;
+                    let digest = self.store.write_directory(&carved)?;
                     replaced = Some(DirectoryNode { name: name.clone(), digest: Some(digest.into()) });
                 }
             }
@@ -205,7 +209,7 @@ impl Layout<'_> {
     }
 
     fn directory(&self, digest: &Digest) -> ServiceResult<Arc<Directory>> {
-        if *digest == Digest::empty() { Ok(Arc::default()) } else { self.cas.directory(digest) }
+        if *digest == Digest::empty() { Ok(Arc::default()) } else { self.store.directory(digest) }
     }
 
     /// How the root is put together of parts, or `None` if it cannot be: there are too many, or something has to be
@@ -225,7 +229,13 @@ impl Layout<'_> {
         Ok(complete.then_some(plan))
     }
 
-    fn plan_level(&self, directory: &Directory, cuts: &Cuts, prefix: &str, plan: &mut Plan) -> ServiceResult<()> {
+    fn plan_level(
+        &self,
+        directory: &Directory,
+        cuts: &Cuts,
+        prefix: &str,
+        plan: &mut Plan,
+    ) -> ServiceResult<()> {
         for node in &directory.symlinks {
             plan.skeleton.insert(format!("{prefix}{}", node.name), Entry::Link(node.target.clone()));
         }
@@ -273,7 +283,10 @@ impl Layout<'_> {
                 return Ok(true);
             }
             let parent = tree.take();
-            if parent.as_ref().is_some_and(|parent| parent.symlink(name).is_some() || parent.file(name).is_some()) {
+            if parent
+                .as_ref()
+                .is_some_and(|parent| parent.symlink(name).is_some() || parent.file(name).is_some())
+            {
                 return Ok(true); // the kernel will follow it, or mount upon it
             }
             if let Some(node) = parent.as_ref().and_then(|parent| parent.directory(name)) {
@@ -298,14 +311,9 @@ impl Layout<'_> {
             return Err(error);
         }
         let parts = plan.parts.iter().map(|path| c_text(path.as_bytes())).collect::<Result<_, _>>()?;
-        let base = Base::Parts {
-            root: c_path(&slot.root())?,
-            layers: stack.layers()?,
-            content: stack.content()?,
-            lower: c_path(&slot.lower())?,
-            parts,
-        };
-        Ok(Root { base, freeze: Freeze::Nothing, place: Place::Cuts(Box::new(slot)), cuts, stack })
+        let base = Base::Parts { root: c_path(&slot.root())?, stack: told(&stack, &slot.lower())?, parts };
+        let place = Place::Cuts(Box::new(slot));
+        Ok(Root { base, freeze: Freeze::Nothing, place, cuts, _stack: Some(stack) })
     }
 
     fn fill(&self, slot: &mut Slot, cuts: &Cuts, plan: &Plan) -> ServiceResult<()> {
@@ -321,9 +329,11 @@ impl Layout<'_> {
     /// Writes what was cut out as real files, into directories that are there.
     fn export_cuts(&self, cuts: &Cuts, at: &Path) -> ServiceResult<()> {
         match cuts.cut {
-            Some(digest) if digest != Digest::empty() => {
-                self.cas.export_tree(&digest, at, &ExportOptions { merge: true, staged: true, ..ExportOptions::default() })
-            }
+            Some(digest) if digest != Digest::empty() => self.store.export_tree(
+                &digest,
+                at,
+                &ExportOptions { merge: true, staged: true, ..ExportOptions::default() },
+            ),
             _ => cuts.children.iter().try_for_each(|(name, below)| self.export_cuts(below, &at.join(name))),
         }
     }
@@ -334,23 +344,23 @@ impl Layout<'_> {
         let scratch = Scratch::new(self.places.directory)?;
         let upper = scratch.make("upper", 0o755)?;
         let carved = self.carve(input, &mut cuts)?;
-        let base = if cuts.is_empty() { execution.input_root } else { self.cas.write_directory(&carved)? };
+        let base =
+            if cuts.is_empty() { execution.input_root } else { self.store.write_directory(&carved)? };
         make_directories(&cuts, &upper)?;
-        let (stack, base) = if self.places.layers.overlaid() {
+        let (stack, base) = if self.places.layers.overlaid {
             let work = scratch.make("work", 0o755)?;
             let attach = scratch.make("root", 0o755)?;
             let stack = self.places.layers.stack(&base, &execution.prefixes)?;
-            let base = Base::Overlay {
-                layers: stack.layers()?,
-                content: stack.content()?,
-                upper: c_path(&upper)?,
-                work: c_path(&work)?,
-                attach: c_path(&attach)?,
-            };
-            (stack, base)
+            let base =
+                Base::Overlay { stack: told(&stack, &attach)?, upper: c_path(&upper)?, work: c_path(&work)? };
+            (Some(stack), base)
         } else {
-            self.cas.export_tree(&base, &upper, &ExportOptions { merge: true, staged: true, ..ExportOptions::default() })?;
-            (Stack::default(), Base::Directory(c_path(&upper)?))
+            self.store.export_tree(
+                &base,
+                &upper,
+                &ExportOptions { merge: true, staged: true, ..ExportOptions::default() },
+            )?;
+            (None, Base::Directory(c_path(&upper)?))
         };
         self.export_cuts(&cuts, &upper)?;
         self.make_points(input, &upper)?;
@@ -360,7 +370,7 @@ impl Layout<'_> {
             Base::Directory(_) => Place::Whole(scratch, upper),
             _ => Place::Upper(scratch, upper),
         };
-        Ok(Root { base, freeze, place, cuts, stack })
+        Ok(Root { base, freeze, place, cuts, _stack: stack })
     }
 
     fn freeze(&self, cuts: &Cuts) -> ServiceResult<Freeze> {
@@ -384,7 +394,13 @@ impl Layout<'_> {
         Ok(())
     }
 
-    fn make_missing(&self, input: &Directory, upper: &Path, path: &str, directory: bool) -> ServiceResult<()> {
+    fn make_missing(
+        &self,
+        input: &Directory,
+        upper: &Path,
+        path: &str,
+        directory: bool,
+    ) -> ServiceResult<()> {
         let components = components(path)?;
         let mut tree = Some(Arc::new(input.clone()));
         let mut at = upper.to_owned();
@@ -479,7 +495,8 @@ fn stamp_way(cuts: &Cuts, at: &Path) -> ServiceResult<()> {
 fn stamp(path: &Path) -> ServiceResult<()> {
     let time = Timespec { tv_sec: STAGED_TIME, tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
-    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(|error| trouble(error, "cannot change", path))
+    utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)
+        .map_err(|error| trouble(error, "cannot change", path))
 }
 
 fn collect_cuts(cuts: &Cuts, path: &mut Vec<u8>, found: &mut Vec<CString>) -> ServiceResult<()> {

@@ -7,7 +7,9 @@
 use bourn_reapi::ServiceError;
 use bourn_reapi::services::ServiceResult;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, flock, mkdirat, openat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, flock, mkdirat, openat, unlinkat,
+};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
@@ -55,7 +57,8 @@ impl Scratch {
                 Err(Errno::EXIST) => continue, // left by an earlier process with our number
                 Err(error) => return Err(trouble(error, "cannot create", &path)),
             }
-            let lock = open_directory(&hall, name.as_str()).map_err(|error| trouble(error, "cannot open", &path))?;
+            let lock =
+                open_directory(&hall, name.as_str()).map_err(|error| trouble(error, "cannot open", &path))?;
             flock(&lock, FlockOperation::NonBlockingLockExclusive)
                 .map_err(|error| trouble(error, "cannot lock", &path))?;
             return Ok(Scratch { path, lock });
@@ -151,7 +154,12 @@ pub(crate) fn empty(top: BorrowedFd<'_>) -> Result<(), Errno> {
 /// How deep directories are opened one within the other.
 const DEPTH: u32 = 64;
 
-fn empty_below(directory: BorrowedFd<'_>, top: BorrowedFd<'_>, depth: u32, moved: &mut u64) -> Result<(), Errno> {
+fn empty_below(
+    directory: BorrowedFd<'_>,
+    top: BorrowedFd<'_>,
+    depth: u32,
+    moved: &mut u64,
+) -> Result<(), Errno> {
     for (name, kind) in names(directory)? {
         let name = name.as_c_str();
         if kind != FileType::Directory && kind != FileType::Unknown {

@@ -17,8 +17,8 @@ use crate::scratch::{empty, names, open_directory, open_whatever_mode, remove_an
 use bourn_reapi::services::{STAGED_TIME, ServiceResult};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Timespec, Timestamps, fchmod, flistxattr, flock, fstat,
-    mkdirat, openat, readlinkat, renameat, symlinkat, unlinkat, utimensat,
+    AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Timespec, Timestamps, fchmod, flistxattr, flock,
+    fstat, mkdirat, openat, readlinkat, renameat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -107,7 +107,8 @@ impl Slot {
             }
         }
         let spare = open_directory(&directory, c"spare")?;
-        let spares = names(&spare)?.into_iter().filter_map(|(name, _)| name.into_string().ok()).collect::<Vec<_>>();
+        let spares =
+            names(&spare)?.into_iter().filter_map(|(name, _)| name.into_string().ok()).collect::<Vec<_>>();
         let mut skeleton = Skeleton::new();
         let idle = open_directory(&directory, c"idle");
         let clean = match &idle {
@@ -118,8 +119,18 @@ impl Slot {
             Ok(idle) => idle,
             Err(_) => openat(&directory, c".", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?,
         };
-        let next_spare = spares.iter().filter_map(|name| name.parse().ok()).max().map_or(0, |last: u64| last + 1);
-        Ok(Slot { path: path.to_owned(), directory, root, skeleton, spares, next_spare, stamps: Vec::new(), clean })
+        let next_spare =
+            spares.iter().filter_map(|name| name.parse().ok()).max().map_or(0, |last: u64| last + 1);
+        Ok(Slot {
+            path: path.to_owned(),
+            directory,
+            root,
+            skeleton,
+            spares,
+            next_spare,
+            stamps: Vec::new(),
+            clean,
+        })
     }
 
     /// Removes whatever is there and begins with an empty root.
@@ -151,17 +162,24 @@ impl Slot {
     /// Makes the skeleton what is wanted. The directories to write to are empty afterwards and can be filled.
     pub(crate) fn arrange(&mut self, wanted: &Skeleton) -> ServiceResult<()> {
         let path = self.path.clone();
-        let done = self.try_arrange(wanted).map_err(|error| trouble(error, "cannot prepare a root in", &path));
+        let done =
+            self.try_arrange(wanted).map_err(|error| trouble(error, "cannot prepare a root in", &path));
         self.clean = false;
         done
     }
 
     fn try_arrange(&mut self, wanted: &Skeleton) -> Result<(), Errno> {
         renameat(&self.directory, c"idle", &self.directory, c"root")?;
-        let superfluous: Vec<String> =
-            self.skeleton.iter().filter(|(path, entry)| !is_kept(wanted.get(*path), entry)).map(|(path, _)| path.clone()).collect();
-        let missing: Vec<(&String, &Entry)> =
-            wanted.iter().filter(|(path, entry)| !self.skeleton.get(*path).is_some_and(|had| is_kept(Some(entry), had))).collect();
+        let superfluous: Vec<String> = self
+            .skeleton
+            .iter()
+            .filter(|(path, entry)| !is_kept(wanted.get(*path), entry))
+            .map(|(path, _)| path.clone())
+            .collect();
+        let missing: Vec<(&String, &Entry)> = wanted
+            .iter()
+            .filter(|(path, entry)| !self.skeleton.get(*path).is_some_and(|had| is_kept(Some(entry), had)))
+            .collect();
         let changes = !superfluous.is_empty() || !missing.is_empty();
         if changes {
             self.permit_changes()?;
@@ -202,7 +220,10 @@ impl Slot {
 
     fn add(&mut self, path: &str, entry: &Entry) -> Result<(), Errno> {
         match entry {
-            Entry::Link(target) => symlinkat(target.as_str(), &self.root, path),
+            Entry::Link(target) => {
+                symlinkat(target.as_str(), &self.root, path)?;
+                utimensat(&self.root, path, &staged_times(), AtFlags::SYMLINK_NOFOLLOW)
+            }
             Entry::File => {
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
                 openat(&self.root, path, flags, Mode::from_raw_mode(0o644)).map(drop)
@@ -227,8 +248,7 @@ impl Slot {
     }
 
     fn try_seal(&mut self) -> Result<(), Errno> {
-        let time = Timespec { tv_sec: STAGED_TIME, tv_nsec: 0 };
-        let times = Timestamps { last_access: time, last_modification: time };
+        let times = staged_times();
         for (path, entry) in self.skeleton.iter().rev() {
             if matches!(entry, Entry::Way | Entry::Open) {
                 utimensat(&self.root, path.as_str(), &times, AtFlags::empty())?;
@@ -246,7 +266,8 @@ impl Slot {
 
     /// The directories in which nothing may change, the root among them.
     fn way(&self) -> Vec<String> {
-        let inner = self.skeleton.iter().filter(|(_, entry)| **entry == Entry::Way).map(|(path, _)| path.clone());
+        let inner =
+            self.skeleton.iter().filter(|(_, entry)| **entry == Entry::Way).map(|(path, _)| path.clone());
         std::iter::once(".".to_owned()).chain(inner).collect()
     }
 
@@ -291,7 +312,9 @@ impl Slot {
 
     fn has_its_entries(&self, directory: &OwnedFd, path: &str) -> Result<bool, Errno> {
         let prefix = if path == "." { String::new() } else { format!("{path}/") };
-        let is_child = |entry: &str| entry.strip_prefix(&prefix).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'));
+        let is_child = |entry: &str| {
+            entry.strip_prefix(&prefix).is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
+        };
         let expected = self.skeleton.keys().filter(|entry| is_child(entry)).count();
         let found = names(directory)?;
         let known = found.iter().all(|(name, _)| {
@@ -305,6 +328,11 @@ impl Slot {
         let removed = crate::scratch::remove(&self.path);
         drop(removed);
     }
+}
+
+fn staged_times() -> Timestamps {
+    let time = Timespec { tv_sec: STAGED_TIME, tv_nsec: 0 };
+    Timestamps { last_access: time, last_modification: time }
 }
 
 /// Whether an entry that is there can serve as the one that is wanted.
@@ -344,7 +372,11 @@ fn read_skeleton(directory: impl AsFd, prefix: &str, skeleton: &mut Skeleton) ->
                 if !is_plain(&inner)? || !read_skeleton(inner, &format!("{path}/"), skeleton)? {
                     return Ok(false);
                 }
-                if skeleton.range(format!("{path}/")..).next().is_some_and(|(next, _)| next.starts_with(&format!("{path}/"))) {
+                if skeleton
+                    .range(format!("{path}/")..)
+                    .next()
+                    .is_some_and(|(next, _)| next.starts_with(&format!("{path}/")))
+                {
                     skeleton.insert(path, Entry::Way);
                 }
             }

@@ -12,8 +12,8 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, memfd_create};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use std::mem::MaybeUninit;
 use std::sync::{Mutex, PoisonError};
@@ -37,7 +37,12 @@ impl Spawner {
     }
 
     /// Makes a sandbox that carries out `orders`.
-    pub(crate) fn spawn(&self, orders: &[u8], streams: [BorrowedFd<'_>; 3], network: bool) -> Result<Sandboxed, Errno> {
+    pub(crate) fn spawn(
+        &self,
+        orders: &[u8],
+        streams: [BorrowedFd<'_>; 3],
+        network: bool,
+    ) -> Result<Sandboxed, Errno> {
         let (ours, theirs) = control_socket()?;
         let file = memfd_create(c"orders", MemfdFlags::CLOEXEC)?;
         write_all(&file, orders)?;
@@ -45,7 +50,8 @@ impl Spawner {
         let descriptors = [file.as_fd(), theirs.as_fd(), input, output, error];
         let header = Header { length: orders.len() as u64, network };
         let mut nursery = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut asked = nursery.as_ref().map_or(Err(Errno::PIPE), |nursery| nursery.ask(header, &descriptors));
+        let mut asked =
+            nursery.as_ref().map_or(Err(Errno::PIPE), |nursery| nursery.ask(header, &descriptors));
         if let Err(Errno::PIPE) = asked {
             // It was never there or has been killed: make another one.
             *nursery = Some(Nursery::new()?);
@@ -190,7 +196,7 @@ fn occupy_standard_streams() {
         match rustix::fs::openat(CWD, c"/dev/null", OFlags::RDWR, Mode::empty()) {
             Ok(null) => {
                 let _number = null.into_raw_fd();
-            },
+            }
             Err(_) => kernel::leave(1),
         }
     }

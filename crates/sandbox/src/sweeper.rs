@@ -44,7 +44,9 @@ impl Sweeper {
     pub(crate) fn new(pool: Pool) -> Sweeper {
         let (work, incoming) = channel();
         let filled = pool.clone();
-        let thread = std::thread::Builder::new().name("sweeper".to_owned()).spawn(move || sweep_all(&incoming, &filled));
+        let thread = std::thread::Builder::new()
+            .name("sweeper".to_owned())
+            .spawn(move || sweep_all(&incoming, &filled));
         Sweeper { work: Some(work), thread: thread.ok(), pool }
     }
 

@@ -11,16 +11,17 @@ use std::sync::{Arc, LazyLock};
 
 /// What the commands of the tests use.
 const TOOLS: [&str; 32] = [
-    "sh", "cat", "ls", "id", "env", "mkdir", "mkfifo", "mknod", "chmod", "chown", "ln", "mv", "rm", "touch", "stat",
-    "sleep", "dd", "mount", "unshare", "readlink", "rmdir", "tty", "tr", "setsid", "cp", "ps", "grep", "head", "nproc",
-    "seq", "uname", "kill",
+    "sh", "cat", "ls", "id", "env", "mkdir", "mkfifo", "mknod", "chmod", "chown", "ln", "mv", "rm", "touch",
+    "stat", "sleep", "dd", "mount", "unshare", "readlink", "rmdir", "tty", "tr", "setsid", "cp", "ps",
+    "grep", "head", "nproc", "seq", "uname", "kill",
 ];
 
 /// Where all files of this run are. Set by `again` for the run that it starts.
-pub(crate) static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| match std::env::var_os("BOURN_SANDBOX_TESTS") {
-    Some(given) => given.into(),
-    None => fresh_directory(Path::new(env!("CARGO_TARGET_TMPDIR"))),
-});
+pub(crate) static DIRECTORY: LazyLock<PathBuf> =
+    LazyLock::new(|| match std::env::var_os("BOURN_SANDBOX_TESTS") {
+        Some(given) => given.into(),
+        None => fresh_directory(Path::new(env!("CARGO_TARGET_TMPDIR"))),
+    });
 
 /// A store with the tools in it, shared by all tests.
 static TOOLS_IN_STORE: LazyLock<(Arc<Store>, Digest)> = LazyLock::new(|| {
@@ -72,7 +73,8 @@ impl Bench {
 
     /// A script to be run in the tree of tools, which may write to `/work/here` and `/out`.
     pub(crate) fn execution(&self, script: &str) -> Execution {
-        let variable = |name: &str, value: &str| EnvironmentVariable { name: name.into(), value: value.into() };
+        let variable =
+            |name: &str, value: &str| EnvironmentVariable { name: name.into(), value: value.into() };
         Execution {
             input_root: self.tools,
             prefixes: Vec::new(),

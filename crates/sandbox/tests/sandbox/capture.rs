@@ -22,7 +22,8 @@ fn difference(bench: &Bench, execution: &Execution) -> Vec<String> {
     let before = bench.list(Some(execution.input_root));
     let after = bench.list(executed.outputs[0]);
     let gone = before.iter().filter(|line| !after.contains(line)).map(|line| format!("-{line}"));
-    let mut lines: Vec<String> = after.iter().filter(|line| !before.contains(line)).cloned().chain(gone).collect();
+    let mut lines: Vec<String> =
+        after.iter().filter(|line| !before.contains(line)).cloned().chain(gone).collect();
     lines.retain(|line| !["dev/", "proc/", "tmp/"].contains(&line.as_str()));
     lines.sort();
     lines
@@ -56,7 +57,10 @@ fn permissions_come_down_to_one_bit() {
 
 #[test]
 fn pipes_and_sockets_are_passed_over() {
-    assert_eq!(Bench::new().outputs("mkfifo /out/pipe; mkdir /out/d; mkfifo /out/d/pipe; echo a > /out/a"), ["a a", "d/"]);
+    assert_eq!(
+        Bench::new().outputs("mkfifo /out/pipe; mkdir /out/d; mkfifo /out/d/pipe; echo a > /out/a"),
+        ["a a", "d/"]
+    );
     let bench = Bench::new();
     bench.inside("capture::inside_a_socket_is_made", |_| {});
 }
@@ -70,10 +74,13 @@ fn inside_a_socket_is_made() {
 #[test]
 fn outputs_are_where_they_are_said_to_be() {
     let bench = Bench::new();
-    let mut execution = bench.execution("echo a > /out/a; mkdir -p sub/deep; echo b > sub/deep/b; rmdir /out/gone || true; echo f > file");
-    execution.command.output_paths = ["../../out", "sub/deep", "/work/here/sub", "missing", "/bin", "/nowhere", "file", "/work"]
-        .map(String::from)
-        .to_vec();
+    let mut execution = bench.execution(
+        "echo a > /out/a; mkdir -p sub/deep; echo b > sub/deep/b; rmdir /out/gone || true; echo f > file",
+    );
+    execution.command.output_paths =
+        ["../../out", "sub/deep", "/work/here/sub", "missing", "/bin", "/nowhere", "file", "/work"]
+            .map(String::from)
+            .to_vec();
     let (executed, _) = bench.execute(&execution).expect("the sandbox works");
     let lists: Vec<Vec<String>> = executed.outputs.iter().map(|tree| bench.list(*tree)).collect();
     assert_eq!(lists[0], ["a a"]);
@@ -81,7 +88,10 @@ fn outputs_are_where_they_are_said_to_be() {
     assert_eq!(lists[2], ["deep/", "deep/b b"]);
     assert_eq!(executed.outputs[3], None);
     let tools = bench.store.directory(&bench.tools).expect("the tools");
-    assert_eq!(executed.outputs[4], Some(tools.directory("bin").expect("its programs").content().expect("a digest")));
+    assert_eq!(
+        executed.outputs[4],
+        Some(tools.directory("bin").expect("its programs").content().expect("a digest"))
+    );
     assert_eq!(executed.outputs[5], None);
     assert_eq!(executed.outputs[6], None);
     assert_eq!(lists[7], ["here/", "here/file f", "here/sub/", "here/sub/deep/", "here/sub/deep/b b"]);
@@ -136,7 +146,8 @@ fn a_command_that_changes_nothing_leaves_the_same_tree() {
 #[test]
 fn unchanged_sources_keep_their_nodes() {
     let bench = Bench::new();
-    let files = [("work/here/a", "a"), ("work/here/sub/b", "b"), ("work/here/sub/c", "c"), ("work/here/x", "x")];
+    let files =
+        [("work/here/a", "a"), ("work/here/sub/b", "b"), ("work/here/sub/c", "c"), ("work/here/x", "x")];
     // A file that is written to and given its old time again is still a changed one.
     let script = "echo B > sub/b; touch -d @1321009871 sub/b; mv x y; chmod 755 sub/c; cat a > /dev/null";
     let mut execution = bench.execution(script);
@@ -159,7 +170,8 @@ fn times_are_kept_when_asked_for() {
     execution.command.output_node_properties = vec!["mtime".into()];
     let (executed, _) = bench.execute(&execution).expect("the sandbox works");
     let directory = bench.store.directory(&executed.outputs[0].expect("a tree")).expect("a directory");
-    let time = directory.files[0].node_properties.as_ref().and_then(|properties| properties.mtime).expect("a time");
+    let time =
+        directory.files[0].node_properties.as_ref().and_then(|properties| properties.mtime).expect("a time");
     assert_eq!((time.seconds, time.nanos), (1_234_567_890, 500_000_000));
 }
 
@@ -167,8 +179,16 @@ fn times_are_kept_when_asked_for() {
 fn names_are_kept_as_they_are() {
     let bench = Bench::new();
     let long = "n".repeat(255);
-    let script = format!("cd /out; echo 1 > 'a b'; echo 2 > 'line\nbreak'; echo 3 > 'ü-ñ-猫'; echo 4 > {long}; echo 5 > '\\back'");
-    let expected = ["\\back 5".to_owned(), "a b 1".to_owned(), "line\nbreak 2".to_owned(), format!("{long} 4"), "ü-ñ-猫 3".to_owned()];
+    let script = format!(
+        "cd /out; echo 1 > 'a b'; echo 2 > 'line\nbreak'; echo 3 > 'ü-ñ-猫'; echo 4 > {long}; echo 5 > '\\back'"
+    );
+    let expected = [
+        "\\back 5".to_owned(),
+        "a b 1".to_owned(),
+        "line\nbreak 2".to_owned(),
+        format!("{long} 4"),
+        "ü-ñ-猫 3".to_owned(),
+    ];
     assert_eq!(bench.outputs(&script), expected);
 }
 
@@ -185,7 +205,8 @@ fn a_name_that_is_no_text_is_refused() {
 #[test]
 fn deep_trees_are_kept_and_deeper_ones_are_removed() {
     let bench = Bench::new();
-    let nest = |depth: u32| format!("i=0; while [ $i -lt {depth} ]; do mkdir d; cd d; i=$((i+1)); done; echo x > f");
+    let nest =
+        |depth: u32| format!("i=0; while [ $i -lt {depth} ]; do mkdir d; cd d; i=$((i+1)); done; echo x > f");
     let lines = bench.outputs(&format!("cd /out; {}", nest(300)));
     assert_eq!(lines.len(), 301);
     // Beyond every limit of paths and open files; not captured, but it has to go away.

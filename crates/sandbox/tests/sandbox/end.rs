@@ -72,7 +72,8 @@ fn a_log_that_cannot_be_written_ends_the_command() {
     let bench = Bench::new();
     let word = word();
     let execution = bench.execution(&format!("echo x; sleep {word}"));
-    let error = bench.executor.execute(&execution, &mut Full, &Cancel::default()).expect_err("the log is full");
+    let error =
+        bench.executor.execute(&execution, &mut Full, &Cancel::default()).expect_err("the log is full");
     assert_eq!(error.kind, ErrorKind::NoSpace);
     assert!(!is_running(&word));
 }
@@ -88,7 +89,9 @@ fn all_output_arrives() {
 fn suspended_commands_stand_still() {
     let bench = Bench::new();
     let word = word();
-    let script = format!("sleep {word} & while :; do echo; done > /dev/null & while [ ! -e go ]; do sleep 0.01; done; echo went");
+    let script = format!(
+        "sleep {word} & while :; do echo; done > /dev/null & while [ ! -e go ]; do sleep 0.01; done; echo went"
+    );
     let mut execution = bench.execution(&script);
     let shared = tempfile::tempdir_in(&*crate::bench::DIRECTORY).expect("a directory");
     execution.mounts = vec![bourn_reapi::services::HostMount {
@@ -123,8 +126,15 @@ fn states(word: &str) -> Vec<char> {
             Some((String::from_utf8_lossy(&line).into_owned(), fields))
         })
         .collect();
-    let session = stats.iter().find(|(line, _)| line.split('\0').any(|argument| argument == word)).map(|(_, fields)| &fields[3]);
-    stats.iter().filter(|(_, fields)| Some(&fields[3]) == session).filter_map(|(_, fields)| fields[0].chars().next()).collect()
+    let session = stats
+        .iter()
+        .find(|(line, _)| line.split('\0').any(|argument| argument == word))
+        .map(|(_, fields)| &fields[3]);
+    stats
+        .iter()
+        .filter(|(_, fields)| Some(&fields[3]) == session)
+        .filter_map(|(_, fields)| fields[0].chars().next())
+        .collect()
 }
 
 #[test]
@@ -166,13 +176,16 @@ fn running_with(word: &str) -> usize {
 #[ignore = "is started and killed by a test"]
 fn maker_that_is_killed() {
     let word = std::env::var("BOURN_SANDBOX_WORD").expect("given by the test");
-    let bench = Bench::in_directory(std::env::var_os("BOURN_SANDBOX_BUILD").expect("given by the test").into());
+    let bench =
+        Bench::in_directory(std::env::var_os("BOURN_SANDBOX_BUILD").expect("given by the test").into());
     // When the test itself is killed, nobody is left to kill this.
     std::thread::spawn(|| {
         let _ = std::io::stdin().read_line(&mut String::new());
         std::process::exit(1);
     });
-    let script = format!("echo x > f; mkdir d; chmod 000 d; mkdir -p /out; echo y > /out/g; setsid sleep {word} & sleep {word}; exit 1");
+    let script = format!(
+        "echo x > f; mkdir d; chmod 000 d; mkdir -p /out; echo y > /out/g; setsid sleep {word} & sleep {word}; exit 1"
+    );
     let mut everywhere = bench.execution(&script);
     everywhere.root_read_only = false;
     everywhere.writable = vec!["/".into()];
@@ -189,7 +202,9 @@ fn a_killed_spawner_is_replaced() {
     let own = std::process::id().to_string();
     for entry in std::fs::read_dir("/proc").expect("/proc can be read").flatten() {
         let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        if stat.contains("(bourn-spawner)") && stat.split(") ").nth(1).and_then(|rest| rest.split(' ').nth(1)) == Some(&own) {
+        if stat.contains("(bourn-spawner)")
+            && stat.split(") ").nth(1).and_then(|rest| rest.split(' ').nth(1)) == Some(&own)
+        {
             // Those of other tests are hit too; they do not notice either.
             let name = entry.file_name().to_string_lossy().parse().expect("a number");
             let pid = rustix::process::Pid::from_raw(name).expect("a process");
@@ -209,7 +224,8 @@ fn many_sandboxes_at_once() {
                 for round in 0..5 {
                     let text = format!("{number}-{round}");
                     let script = format!("ls -A . /out; echo {text} > /out/f; cp /out/f /tmp/f; cat /tmp/f");
-                    let (executed, log) = bench.execute(&bench.execution(&script)).expect("the sandbox works");
+                    let (executed, log) =
+                        bench.execute(&bench.execution(&script)).expect("the sandbox works");
                     assert_eq!(log, format!(".:\n\n/out:\n{text}\n"));
                     assert_eq!(bench.list(executed.outputs[0]), [format!("f {text}")]);
                 }

@@ -41,7 +41,8 @@ fn a_script_without_interpreter_is_run_by_the_shell() {
     let mut execution = bench.execution("printf 'echo got $1 $2' > s; chmod 755 s; ./s a b; exec ./s c d");
     assert_eq!(bench.execute(&execution).expect("the sandbox works").1, "got a b\ngot c d\n");
     execution.input_root = bench.tools_with(&[("bin/unmarked", "echo unmarked $1\n")]);
-    execution.command.arguments = ["sh", "-c", "cp /bin/unmarked /out/x; chmod 755 /out/x; exec env /out/x y"].map(String::from).into();
+    execution.command.arguments =
+        ["sh", "-c", "cp /bin/unmarked /out/x; chmod 755 /out/x; exec env /out/x y"].map(String::from).into();
     assert_eq!(bench.execute(&execution).expect("the sandbox works").1, "unmarked y\n");
 }
 
@@ -221,7 +222,10 @@ fn staged_sources_are_files_like_any_other() {
     execution.command.output_paths = vec!["/work/here".into(), "/out".into()];
     let (executed, log) = bench.execute(&execution).expect("the sandbox works");
     assert_eq!(log, "b1321009871 755 src\n1321009871 644 src/b.c\n1321009871 755 .\nmoved\na");
-    assert_eq!(bench.list(executed.outputs[0]), ["moved/", "moved/b.c bmore", "moved/lib/", "moved/lib/a.c a"]);
+    assert_eq!(
+        bench.list(executed.outputs[0]),
+        ["moved/", "moved/b.c bmore", "moved/lib/", "moved/lib/a.c a"]
+    );
     assert_eq!(bench.list(executed.outputs[1]), Vec::<String>::new());
 }
 

@@ -16,17 +16,26 @@ fn host_files_appear_where_they_are_wanted() {
     std::fs::write(host.path().join("file"), "from the host\n").expect("a file");
     std::fs::write(host.path().join("sub/inner"), "inner\n").expect("a file");
     let file = host.path().join("file");
-    for path in ["/etc/file", "/file", "/new/deep/file", "/work/here/file", "/out/sub/file", "/bin/ls", "/tmp/file"] {
-        let mut execution = bench.execution(&format!("cat {path}; echo x 2> /dev/null > {path} || echo kept"));
+    for path in
+        ["/etc/file", "/file", "/new/deep/file", "/work/here/file", "/out/sub/file", "/bin/ls", "/tmp/file"]
+    {
+        let mut execution =
+            bench.execution(&format!("cat {path}; echo x 2> /dev/null > {path} || echo kept"));
         execution.mounts = vec![mount(&file, path, false)];
         match bench.execute(&execution) {
             Ok((_, log)) => assert_eq!(log, "from the host\nkept\n", "{path}"),
             // The directory is a new file system by then; bst cannot do that either.
-            Err(error) => assert!(path == "/tmp/file" && error.kind == ErrorKind::Sandbox, "{path}: {error:?}"),
+            Err(error) => {
+                assert!(path == "/tmp/file" && error.kind == ErrorKind::Sandbox, "{path}: {error:?}")
+            }
         }
     }
-    let mut execution = bench.execution("cat /data/inner; echo back > /data/out; echo no > /fixed/out || echo kept");
-    execution.mounts = vec![mount(&host.path().join("sub"), "/data", true), mount(&host.path().join("sub"), "/fixed", false)];
+    let mut execution =
+        bench.execution("cat /data/inner; echo back > /data/out; echo no > /fixed/out || echo kept");
+    execution.mounts = vec![
+        mount(&host.path().join("sub"), "/data", true),
+        mount(&host.path().join("sub"), "/fixed", false),
+    ];
     let (_, log) = bench.execute(&execution).expect("the sandbox works");
     assert!(log.starts_with("inner\n") && log.ends_with("kept\n"), "{log}");
     assert_eq!(std::fs::read_to_string(host.path().join("sub/out")).expect("written"), "back\n");
@@ -55,11 +64,15 @@ fn the_network_is_there_only_when_asked_for() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("its address").port().to_string();
     let bench = Bench::new();
-    let variable = |name: &str, value: &str| bourn_reapi::EnvironmentVariable { name: name.into(), value: value.into() };
+    let variable =
+        |name: &str, value: &str| bourn_reapi::EnvironmentVariable { name: name.into(), value: value.into() };
     for (network, expected) in [(false, "no"), (true, "yes")] {
         bench.inside("host::inside_a_port_is_reached", |execution| {
             execution.network = network;
-            execution.command.environment_variables.extend([variable("PORT", &port), variable("EXPECTED", expected)]);
+            execution
+                .command
+                .environment_variables
+                .extend([variable("PORT", &port), variable("EXPECTED", expected)]);
         });
     }
 }
