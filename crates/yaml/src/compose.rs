@@ -4,7 +4,6 @@ use crate::diagnostic::Diagnostic;
 use crate::mapping::{Mapping, Text};
 use crate::node::{Node, Value};
 use crate::span::Provenance;
-use std::sync::Arc;
 
 const APPEND: &str = "(>)";
 const PREPEND: &str = "(<)";
@@ -178,8 +177,7 @@ fn lay_directives(found: &mut Node, over: &Node, path: &[Text]) -> Result<(), Di
     };
     let directives = Directives::of(over)?;
     if merges {
-        Directives::of(found)?;
-        merge_directives(found, &directives);
+        merge_directives(found, &directives)?;
     } else if let Some(items) = found.items_mut() {
         apply_directives(items, &directives);
     }
@@ -200,29 +198,37 @@ fn apply_directives(items: &mut Vec<Node>, directives: &Directives<'_>) {
 }
 
 /// Two sets of directives become one that does what one after the other would.
-fn merge_directives(found: &mut Node, directives: &Directives<'_>) {
-    let Some(target) = found.entries_mut() else { return };
+fn merge_directives(found: &mut Node, directives: &Directives<'_>) -> Result<(), Diagnostic> {
+    let Some(target) = found.entries_mut() else { return Ok(()) };
+    let around = [(PREPEND, directives.prepend), (APPEND, directives.append)];
     if let Some(list) = directives.overwrite {
         target.insert(OVERWRITE, list.clone());
-        for (key, list) in [(PREPEND, directives.prepend), (APPEND, directives.append)] {
+        for (key, list) in around {
             match (list, target.get_mut(key)) {
                 (Some(list), _) => drop(target.insert(key, list.clone())),
-                (None, Some(present)) => present.value = Value::Sequence(Arc::default()),
+                (None, Some(present)) => items_of(present, key)?.clear(),
                 (None, None) => {}
             }
         }
-        return;
+        return Ok(());
     }
-    for (key, list) in [(PREPEND, directives.prepend), (APPEND, directives.append)] {
+    for (key, list) in around {
         let Some(list) = list else { continue };
-        match (target.get_mut(key).and_then(Node::items_mut), list.items()) {
-            (Some(present), Some(items)) if key == PREPEND => {
-                drop(present.splice(0..0, items.iter().cloned()))
+        match (target.get_mut(key), list.items()) {
+            (Some(present), Some(items)) => {
+                let present = items_of(present, key)?;
+                let at = if key == PREPEND { 0 } else { present.len() };
+                present.splice(at..at, items.iter().cloned());
             }
-            (Some(present), Some(items)) => present.extend_from_slice(items),
             _ => drop(target.insert(key, list.clone())),
         }
     }
+    Ok(())
+}
+
+fn items_of<'a>(node: &'a mut Node, key: &str) -> Result<&'a mut Vec<Node>, Diagnostic> {
+    let wrong = node.wrong_type(key, "list");
+    node.items_mut().ok_or(wrong)
 }
 
 fn illegal(path: &[Text], over: &Node, under: &Node, what: &str) -> Diagnostic {
