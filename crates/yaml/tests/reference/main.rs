@@ -3,6 +3,8 @@
 //!
 //! A node is shown as `LINE:COLUMN` and its value: `"text"`, `[item,]` or `{"key"=value,}`.
 
+mod properties;
+
 use bourn_yaml::{
     Diagnostic, Files, Node, Provenance, Value, assert_fully_composited, compose, compose_under, parse,
 };
@@ -73,7 +75,7 @@ fn expected(text: &str) -> String {
 
 #[test]
 fn parses_as_bst_does() {
-    for (number, line) in include_str!("goldens/parse.txt").lines().enumerate() {
+    for (number, line) in include_str!("parse.txt").lines().enumerate() {
         let (input, wanted) = line.split_once('\t').unwrap();
         let files = Files::default();
         let file = files.add(Path::new("x"), "x", None, unescape(input).into());
@@ -91,7 +93,7 @@ fn parses_as_bst_does() {
 
 #[test]
 fn composes_as_bst_does() {
-    for (number, line) in include_str!("goldens/compose.txt").lines().enumerate() {
+    for (number, line) in include_str!("compose.txt").lines().enumerate() {
         let columns: Vec<&str> = line.split('\t').collect();
         let (kind, documents, wanted) =
             (columns[0], &columns[1..columns.len() - 1], columns[columns.len() - 1]);
@@ -140,4 +142,26 @@ fn refusal(files: &Files, diagnostic: &Diagnostic, wanted: &str) -> String {
     places.extend(diagnostic.at.map(|at| place(files, at, true)));
     places.extend(diagnostic.notes.iter().filter_map(|(at, _)| at.map(|at| place(files, at, true))));
     format!("{} {}", diagnostic.code, places.join(" "))
+}
+
+/// Every text of the tables and of the corpus has the properties that the fuzz driver checks.
+#[test]
+fn strange_inputs_have_all_properties() {
+    let table = include_str!("parse.txt").lines().filter_map(|line| line.split_once('\t'));
+    for text in table.map(|(input, _)| unescape(input)) {
+        properties::parses(&text);
+        properties::edits(&text);
+    }
+    for line in include_str!("compose.txt").lines() {
+        let columns: Vec<String> = line.split('\t').map(unescape).collect();
+        properties::composes(&columns[1..columns.len() - 1].join("=====\n"));
+    }
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/corpus");
+    for file in std::fs::read_dir(corpus).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let text = String::from_utf8_lossy(&bytes);
+        properties::parses(&text);
+        properties::edits(&text);
+        properties::composes(&text);
+    }
 }
