@@ -112,6 +112,9 @@ impl From<ServiceError> for BuildError {
         let mut own = BuildError::new(domain, error.message);
         own.failure.detail = error.detail;
         own.failure.hint = error.hint;
+        if error.kind == ErrorKind::Sandbox {
+            own.failure.reason = Some("unavailable-local-sandbox".to_owned());
+        }
         own.temporary = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TimedOut);
         own.cancelled = error.kind == ErrorKind::Cancelled;
         own

@@ -242,6 +242,14 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// Appends text to the log.
+    pub fn append_to_log(&self, text: &str) {
+        let Some(log) = &self.log else { return };
+        if let Err(error) = locked(log).append(text.as_bytes()) {
+            locked(&self.trouble).get_or_insert(error);
+        }
+    }
+
     /// The first failure to write the log file, if there was any.
     pub fn log_trouble(&self) -> Option<ServiceError> {
         locked(&self.trouble).take()
@@ -330,14 +338,7 @@ impl Progress for Job<'_> {
     }
 
     fn log(&self, output: &str) {
-        let Some(log) = &self.log else { return };
-        let written = locked(log).output().and_then(|mut file| {
-            file.write_all(output.as_bytes())
-                .map_err(|error| ServiceError::io(&error, "writing", Path::new("the log")))
-        });
-        if let Err(error) = written {
-            locked(&self.trouble).get_or_insert(error);
-        }
+        self.append_to_log(output);
     }
 
     fn bytes(&self, done: u64, total: Option<u64>) {

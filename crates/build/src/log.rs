@@ -83,8 +83,15 @@ impl LogFile {
     /// # Errors
     /// The file cannot be written.
     pub fn record(&mut self, line: &Line<'_>) -> ServiceResult<()> {
-        let text = line.render(self.key_length);
-        self.file.write_all(text.as_bytes()).map_err(|error| ServiceError::io(&error, "writing", &self.path))
+        self.append(line.render(self.key_length).as_bytes())
+    }
+
+    /// Writes text as it is.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn append(&mut self, text: &[u8]) -> ServiceResult<()> {
+        self.file.write_all(text).map_err(|error| ServiceError::io(&error, "writing", &self.path))
     }
 
     /// A second handle on the file, for the output of commands.

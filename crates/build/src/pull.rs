@@ -29,10 +29,10 @@ impl Session<'_> {
             return Ok((ArtifactState::Unknown, true));
         }
         let state = match strict {
-            Some(cached) => self.judge(id, cached, building, true),
+            Some(cached) => self.judge(None, id, cached, building, true),
             None if self.options.strict => ArtifactState::Absent,
             None => match self.cached(id, keys.weak)? {
-                Some(cached) => self.judge(id, cached, building, false),
+                Some(cached) => self.judge(None, id, cached, building, false),
                 None => ArtifactState::Absent,
             },
         };
@@ -57,7 +57,9 @@ impl Session<'_> {
             None => self.cached(id, keys.strict)?,
         };
         if let Some(cached) = found {
-            return Ok(self.judged(id, cached, building, true, pulled.is_some()));
+            let state = self.judge(Some(job), id, cached, building, true);
+            let kept = state.cached().is_some();
+            return Ok((state, kept && pulled.is_some()));
         }
         if self.options.strict {
             return Ok((ArtifactState::Absent, false));
@@ -67,10 +69,10 @@ impl Session<'_> {
             Some(cached) => Some(cached),
             None => self.cached(id, keys.weak)?,
         };
-        Ok(match found {
-            Some(cached) => self.judged(id, cached, building, false, pulled.is_some()),
-            None => (ArtifactState::Absent, false),
-        })
+        let Some(cached) = found else { return Ok((ArtifactState::Absent, false)) };
+        let state = self.judge(Some(job), id, cached, building, false);
+        let kept = state.cached().is_some();
+        Ok((state, kept && pulled.is_some()))
     }
 
     /// Pulls what is kept under one key, and publishes it here under all its keys.
@@ -100,23 +102,11 @@ impl Session<'_> {
         Ok(cached.build_tree().map_or(Ok(true), |tree| self.cas().contains_tree(&tree))?)
     }
 
-    fn judged(
-        &self,
-        id: ElementId,
-        cached: Arc<Cached>,
-        building: bool,
-        by_strict_key: bool,
-        pulled: bool,
-    ) -> (ArtifactState, bool) {
-        let state = self.judge(id, cached, building, by_strict_key);
-        let kept = state.cached().is_some();
-        (state, pulled && kept)
-    }
-
     /// Whether an artifact that was found is taken. In a build, a failure is not when failures are to be tried again,
     /// or when it was built upon something else.
     fn judge(
         &self,
+        job: Option<&Job<'_>>,
         id: ElementId,
         cached: Arc<Cached>,
         building: bool,
@@ -132,7 +122,11 @@ impl Session<'_> {
             false => "in non strict mode because intermediate dependencies may have changed.",
         };
         let detail = format!("Discarded '{}'\n{why}", cached.message.strong_key);
-        self.main_job(id).say(MessageKind::Info, "Discarded failed build", Some(&detail));
+        let say = |job: &Job<'_>| job.say(MessageKind::Info, "Discarded failed build", Some(&detail));
+        match job {
+            Some(job) => say(job),
+            None => say(&self.main_job(id)),
+        }
         ArtifactState::Absent
     }
 

@@ -590,7 +590,10 @@ impl Start<'_> {
                 job.note(MessageKind::Success, name, None, Some(elapsed));
                 JobResult::Done
             }
-            Some(error) if error.cancelled => JobResult::Cancelled,
+            Some(error) if error.cancelled => {
+                job.append_to_log("\n\nForcefully terminated\n");
+                JobResult::Cancelled
+            }
             Some(error) => {
                 let failure = &error.failure;
                 job.note(MessageKind::Failure, &failure.message, failure.detail.as_deref(), Some(elapsed));

@@ -14,12 +14,12 @@ use crate::session::Session;
 use bourn_plan::assembly::{Overlaps, Reach, Split, Stage};
 use bourn_project::ElementId;
 use bourn_reapi::tree::{ImportReport, Tree};
-use bourn_reapi::{ArtifactName, Digest};
+use bourn_reapi::{ArtifactName, Cas, Digest};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// How many merged trees are remembered.
-const REMEMBERED: usize = 64;
+/// How many merged trees are kept in memory; of the others only the digest is remembered.
+const KEPT: usize = 8;
 
 /// Names what was merged, in which order: the hash of all steps so far.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -64,29 +64,39 @@ fn split_name(artifact: &Cached, split: &Split) -> Vec<u8> {
 pub(crate) struct Staging {
     trees: Mutex<Remembered>,
     reports: Mutex<HashMap<Chain, Arc<ImportReport>>>,
-    splits: Mutex<HashMap<(Digest, Vec<u8>), Tree>>,
+    splits: Mutex<HashMap<(Digest, Vec<u8>), Digest>>,
 }
 
-/// Merged trees, the one used last at the end.
+/// Merged trees. All of them are in the store.
 #[derive(Default)]
-struct Remembered(Vec<(Chain, Tree)>);
+struct Remembered {
+    digests: HashMap<Chain, Digest>,
+    /// With what was read of them, the one used last at the end.
+    kept: Vec<(Chain, Tree)>,
+}
 
 impl Remembered {
-    fn get(&mut self, chain: Chain) -> Option<Tree> {
-        let at = self.0.iter().position(|(other, _)| *other == chain)?;
-        let entry = self.0.remove(at);
-        self.0.push(entry);
-        self.0.last().map(|(_, tree)| tree.clone())
+    fn get(&mut self, chain: Chain, cas: &Arc<dyn Cas>) -> Option<Tree> {
+        let digest = *self.digests.get(&chain)?;
+        let tree = match self.kept.iter().position(|(other, _)| *other == chain) {
+            Some(at) => self.kept.remove(at).1,
+            None => Tree::open(cas, digest),
+        };
+        self.keep(chain, tree.clone());
+        Some(tree)
     }
 
-    fn put(&mut self, chain: Chain, tree: Tree) {
-        if self.get(chain).is_some() {
-            return;
+    fn put(&mut self, chain: Chain, digest: Digest, tree: Tree) {
+        if self.digests.insert(chain, digest).is_none() {
+            self.keep(chain, tree);
         }
-        if self.0.len() >= REMEMBERED {
-            self.0.remove(0);
+    }
+
+    fn keep(&mut self, chain: Chain, tree: Tree) {
+        if self.kept.len() >= KEPT {
+            self.kept.remove(0);
         }
-        self.0.push((chain, tree));
+        self.kept.push((chain, tree));
     }
 }
 
@@ -159,12 +169,12 @@ impl Root {
     ///
     /// # Errors
     /// The store cannot be written.
-    pub fn mark_prefix(&mut self) -> BuildResult<()> {
+    pub fn mark_prefix(&mut self) -> BuildResult<Digest> {
         let digest = self.tree.digest()?;
         if self.prefixes.last() != Some(&digest) && digest != Digest::empty() {
             self.prefixes.push(digest);
         }
-        Ok(())
+        Ok(digest)
     }
 
     /// Stages artifacts as a step says.
@@ -217,9 +227,9 @@ impl Root {
                 keep_report(session, chains.get(at), report)
             };
             if at >= done && (at + 1 == placing.together || at + 1 == pieces.len()) {
-                self.mark_prefix()?;
+                let digest = self.mark_prefix()?;
                 if let Some(chain) = chains.get(at) {
-                    locked(&session.staging.trees).put(*chain, self.tree.clone());
+                    locked(&session.staging.trees).put(*chain, digest, self.tree.clone());
                 }
             }
             staged.push(Staged { piece: piece.clone(), files, report });
@@ -245,10 +255,11 @@ impl Root {
     /// Goes on from the longest start of the chain for which the merged tree is remembered: how much that is.
     fn recall(&mut self, session: &Session<'_>, chains: &[Chain], first: usize) -> BuildResult<usize> {
         let (base, longest) = {
-            let mut trees = locked(&session.staging.trees);
-            let base = first.checked_sub(1).and_then(|at| chains.get(at)).and_then(|chain| trees.get(*chain));
+            let (mut trees, cas) = (locked(&session.staging.trees), session.cas());
+            let base = first.checked_sub(1).and_then(|at| chains.get(at));
+            let base = base.and_then(|chain| trees.get(*chain, cas));
             let mut all = chains.iter().enumerate().rev();
-            (base, all.find_map(|(at, chain)| Some((at + 1, trees.get(*chain)?))))
+            (base, all.find_map(|(at, chain)| Some((at + 1, trees.get(*chain, cas)?))))
         };
         let Some((done, tree)) = longest else { return Ok(0) };
         for tree in base.into_iter().chain([tree]) {
@@ -352,8 +363,8 @@ impl Session<'_> {
             return Ok(all);
         }
         let name = (cached.files().unwrap_or_default(), split_name(cached, split));
-        if let Some(tree) = locked(&self.staging.splits).get(&name) {
-            return Ok(tree.clone());
+        if let Some(digest) = locked(&self.staging.splits).get(&name) {
+            return Ok(Tree::open(self.cas(), *digest));
         }
         let public = self.public(cached)?;
         let mut taken = Tree::empty(self.cas());
@@ -361,7 +372,7 @@ impl Session<'_> {
             Some(filter) => taken.import("", &all, Some(&|path| filter.takes(path)))?,
             None => taken.import("", &all, None)?,
         };
-        locked(&self.staging.splits).insert(name, taken.clone());
+        locked(&self.staging.splits).insert(name, taken.digest()?);
         Ok(taken)
     }
 }
