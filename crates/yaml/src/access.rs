@@ -8,6 +8,9 @@ use crate::mapping::Mapping;
 use crate::nearest;
 use crate::node::{Node, Value};
 
+/// So many unknown keys are named beside the first.
+const MORE_KEYS: usize = 8;
+
 impl Node {
     /// The text of a scalar, or a diagnostic saying what stands here instead.
     ///
@@ -256,8 +259,12 @@ impl Node {
         let mut diagnostic = Diagnostic::load("invalid-data", format!("Unexpected key: {key}"))
             .at(node.at)
             .did_you_mean(nearest::to(key, valid.iter().copied()));
-        for (key, node) in unknown {
+        for (key, node) in unknown.by_ref().take(MORE_KEYS) {
             diagnostic = diagnostic.note(Some(node.at), format!("also unexpected: {key}"));
+        }
+        let rest = unknown.count();
+        if rest > 0 {
+            diagnostic = diagnostic.note(None, format!("{rest} more keys are unexpected"));
         }
         Err(diagnostic)
     }
@@ -309,4 +316,176 @@ fn integer(text: &str) -> Option<i32> {
         return None;
     }
     text.replace('_', "").parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Files, parse};
+    use std::fmt::Debug;
+    use std::path::Path;
+
+    const TEXT: &str = "\
+t: true
+n: 12
+s: text
+l: [a, b]
+m: {x: y, z: [w]}
+bad: [a, [b]]
+e: ''
+";
+
+    /// What a getter says of `text`: its value, or the first place and message.
+    #[track_caller]
+    fn check<T: Debug>(text: &str, get: impl Fn(&Node) -> Result<T, Diagnostic>, expected: &str) {
+        let files = Files::default();
+        let node = parse(&files, files.add(Path::new("x"), "x", None, text.into())).unwrap();
+        let found = match get(&node) {
+            Ok(value) => format!("{value:?}"),
+            Err(diagnostic) => {
+                assert_eq!(diagnostic.code, "invalid-data");
+                let place = diagnostic.at.and_then(|at| files.position(at)).unwrap();
+                let hint = diagnostic.hint.as_ref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+                format!("{}:{} {}{hint}", place.line, place.column, diagnostic.message)
+            }
+        };
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn reads_truth_values() {
+        for (text, expected) in
+            [("True", true), ("true", true), ("1", true), ("False", false), ("false", false), ("0", false)]
+        {
+            check(&format!("k: {text}"), |node| node.get_bool("k"), &format!("{expected}"));
+        }
+        let wrong = "1:3 Value of 'k' is not of the expected type 'boolean'";
+        check("k: TRUE", |node| node.get_bool("k"), &format!("{wrong} (write `True`)"));
+        check("k: off", |node| node.get_bool("k"), &format!("{wrong} (write `False`)"));
+        check("k: ''", |node| node.get_bool("k"), wrong);
+        check("k: maybe", |node| node.opt_bool("k"), wrong);
+    }
+
+    /// Which texts are numbers is what bst 2.8.1 says.
+    #[test]
+    fn reads_numbers() {
+        let good = [
+            ("5", 5),
+            ("-7", -7),
+            ("+3", 3),
+            ("1_000", 1000),
+            ("007", 7),
+            ("2147483647", i32::MAX),
+            ("-2147483648", i32::MIN),
+        ];
+        for (text, expected) in good {
+            check(&format!("k: {text}"), |node| node.get_int("k"), &expected.to_string());
+        }
+        for text in ["0x10", "5.0", "''", "1__0", "_1", "1_", "+-1", "2147483648", "five"] {
+            let wrong = "1:3 Value of 'k' is not of the expected type 'int'";
+            check(&format!("k: {text}"), |node| node.get_int("k"), wrong);
+        }
+    }
+
+    #[test]
+    fn reads_choices() {
+        let choices = [("none", 0), ("gzip", 1)];
+        check("k: gzip", |node| node.get_enum("k", &choices), "1");
+        check("j: gzip", |node| node.opt_enum("k", &choices), "None");
+        check(
+            "k: gzp",
+            |node| node.get_enum("k", &choices),
+            "1:3 Value of 'k' should be one of 'none, gzip' (did you mean `gzip`?)",
+        );
+        check(
+            "k: [gzip]",
+            |node| node.get_enum("k", &choices),
+            "1:3 Value of 'k' is not of the expected type 'scalar'",
+        );
+    }
+
+    #[test]
+    fn reads_collections() {
+        check(TEXT, |node| node.get_str_list("l").map(|l| l.join(" ")), "\"a b\"");
+        check(TEXT, |node| node.opt_str_list("q").map(|list| list.is_none()), "true");
+        check(TEXT, |node| node.get_sequence("l").map(<[Node]>::len), "2");
+        check(TEXT, |node| node.get_mapping("m")?.get_str("x").map(str::to_owned), "\"y\"");
+        check(
+            TEXT,
+            |node| node.get_str_list("bad").map(|l| l.len()),
+            "6:9 List item is not of the expected type 'scalar'",
+        );
+        for key in ["t", "m"] {
+            let place = if key == "t" { "1:3" } else { "5:3" };
+            let wrong = format!("{place} Value of '{key}' is not of the expected type 'list'");
+            check(TEXT, |node| node.get_str_list(key).map(|l| l.len()), &wrong);
+            check(TEXT, |node| node.opt_sequence(key).map(|l| l.is_some()), &wrong);
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        check(
+            TEXT,
+            |node| node.get_str("l").map(str::to_owned),
+            "4:3 Value of 'l' is not of the expected type 'scalar'",
+        );
+        check(
+            TEXT,
+            |node| node.opt_str("m").map(|s| s.is_some()),
+            "5:3 Value of 'm' is not of the expected type 'scalar'",
+        );
+        check(
+            TEXT,
+            |node| node.get_scalar("l").map(|_| ()),
+            "4:3 Value of 'l' is not of the expected type 'scalar'",
+        );
+        check(
+            TEXT,
+            |node| node.get_mapping("l").map(|_| ()),
+            "4:3 Value of 'l' is not of the expected type 'dict'",
+        );
+        check(
+            TEXT,
+            |node| node.get_node("kind").map(|_| ()),
+            "1:0 Dictionary did not contain expected key 'kind'",
+        );
+        check(
+            "knid: x",
+            |node| node.get_str("kind").map(|_| ()),
+            "1:0 Dictionary did not contain expected key 'kind' (is `knid` a typing error?)",
+        );
+        check(
+            TEXT,
+            |node| node.get_node("l")?.get_str("x").map(|_| ()),
+            "4:3 Expected a dictionary, found a list",
+        );
+        check(TEXT, |node| node.get_str("e").map(str::to_owned), "\"\"");
+    }
+
+    /// Keys whose value a program took away count as not there.
+    #[test]
+    fn nothing_is_nothing() {
+        let node = Node::mapping([("ref", Node::null())].into_iter().collect());
+        assert_eq!(node.opt_str("ref").unwrap(), None);
+        assert_eq!(node.opt_bool("ref").unwrap(), None);
+        assert_eq!(node.get_str("ref").unwrap_err().code, "invalid-data");
+    }
+
+    #[test]
+    fn names_unknown_keys() {
+        let valid = ["kind", "depends", "sources"];
+        check("kind: x\nsources: []", |node| node.validate_keys(&valid), "()");
+        check(
+            "kind: x\nsource:\n- a",
+            |node| node.validate_keys(&valid),
+            "3:0 Unexpected key: source (did you mean `sources`?)",
+        );
+        let many: String = (0..20).map(|i| format!("k{i}: v\n")).collect();
+        let node = crate::parse_text(&many, None).unwrap();
+        let notes = &node.validate_keys(&valid).unwrap_err().notes;
+        assert_eq!(notes.len(), 9);
+        assert_eq!(notes[0].1, "also unexpected: k1");
+        assert_eq!(notes[8].1, "11 more keys are unexpected");
+    }
 }

@@ -227,8 +227,8 @@ fn merge_directives(found: &mut Node, directives: &Directives<'_>) -> Result<(),
 }
 
 fn items_of<'a>(node: &'a mut Node, key: &str) -> Result<&'a mut Vec<Node>, Diagnostic> {
-    let wrong = node.wrong_type(key, "list");
-    node.items_mut().ok_or(wrong)
+    let at = node.at;
+    node.items_mut().ok_or_else(|| Node::null().with_place(at).wrong_type(key, "list"))
 }
 
 fn illegal(path: &[Text], over: &Node, under: &Node, what: &str) -> Diagnostic {

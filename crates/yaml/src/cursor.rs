@@ -104,8 +104,8 @@ impl<'a> Cursor<'a> {
     pub(crate) fn new(text: &'a str, file: Option<FileId>) -> Scan<Cursor<'a>> {
         let start = bom_len(text.as_bytes());
         let cursor = Cursor { text, bytes: text.as_bytes(), file, at: start, line_start: start, skew: 0 };
-        if u32::try_from(text.len()).is_err() {
-            return Err(cursor.fault(0, 0, "A file of 4 GiB or more cannot be read as YAML"));
+        if i32::try_from(text.len()).is_err() {
+            return Err(cursor.fault(0, 0, "A file of 2 GiB or more cannot be read as YAML"));
         }
         match forbidden(text) {
             None => Ok(cursor),

@@ -147,3 +147,55 @@ fn line_and_column(text: &str, at: usize) -> (usize, usize) {
     let column = bytes.get(line_start..at).unwrap_or_default().iter().filter(|&&b| b & 0xC0 != 0x80).count();
     if past_end { (line + 1, 0) } else { (line, column) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_lines_and_columns() {
+        let cases = [
+            ("a\nb", 2, (2, 0)),
+            ("a\r\nb", 3, (2, 0)),
+            ("a\rb\rc", 4, (3, 0)),
+            ("é\u{85}ü日x", 9, (2, 2)),
+            ("\u{feff}ab", 4, (1, 1)),
+            ("ab", 2, (1, 2)),
+            ("ab", 3, (2, 0)),
+            ("ab\n", 3, (2, 0)),
+            ("", 0, (1, 0)),
+        ];
+        for (text, at, expected) in cases {
+            assert_eq!(line_and_column(text, at), expected, "{text:?} {at}");
+        }
+    }
+
+    #[test]
+    fn names_files_of_junctions() {
+        let files = Files::default();
+        let file = files.add(Path::new("/p/x.bst"), "x.bst", Some("a.bst:b.bst"), "k: v".into());
+        let at = Provenance { file: Some(file), start: 3, end: 4 };
+        assert_eq!(files.position(at).unwrap().to_string(), "a.bst:b.bst:x.bst [line 1 column 3]");
+        let made_up = files.add_synthetic("project.refs");
+        assert_eq!(
+            files.position(made_up).unwrap().to_string(),
+            "<synthetic project.refs> [line 1 column 0]"
+        );
+        assert_eq!(files.position(Provenance::SYNTHETIC), None);
+    }
+
+    #[test]
+    fn says_why_a_file_cannot_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = Files::default();
+        let read = |name: &str| files.read(&directory.path().join(name), name, None);
+        assert_eq!(read("missing").unwrap_err().code, "missing-file");
+        assert_eq!(read(".").unwrap_err().code, "loading-directory");
+        std::fs::write(directory.path().join("latin"), b"a: b\nc: \xe4\n").unwrap();
+        let error = read("latin").unwrap_err();
+        let place = error.at.and_then(|at| files.position(at)).unwrap();
+        assert_eq!((error.code, place.to_string().as_str()), ("invalid-yaml", "latin [line 2 column 3]"));
+        std::fs::write(directory.path().join("good"), "a: b\n").unwrap();
+        assert_eq!(&*files.get(read("good").unwrap()).text, "a: b\n");
+    }
+}

@@ -234,3 +234,57 @@ impl PartialEq for Mapping {
 }
 
 impl Eq for Mapping {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::span::Provenance;
+
+    fn numbered(count: usize) -> Mapping {
+        (0..count).map(|i| (format!("k{i}"), Node::scalar(i.to_string()))).collect()
+    }
+
+    fn keys(mapping: &Mapping) -> Vec<&str> {
+        mapping.keys().map(Text::as_str).collect()
+    }
+
+    /// With few entries and with enough for an index.
+    #[test]
+    fn keeps_order() {
+        for count in [3, LINEAR, LINEAR + 1, 100] {
+            let mut mapping = numbered(count);
+            assert_eq!(mapping.len(), count);
+            let all = keys(&mapping).len();
+            assert!(
+                (0..count).all(|i| mapping.get(&format!("k{i}")) == Some(&Node::scalar(i.to_string()))),
+                "{count}"
+            );
+            assert_eq!(mapping.insert("k1", Node::scalar("new")), Some(Node::scalar("1")));
+            assert_eq!((mapping.position("k1"), keys(&mapping).len()), (Some(1), all));
+            assert_eq!(mapping.remove("k0"), Some(Node::scalar("0")));
+            assert_eq!(mapping.remove("k0"), None);
+            mapping.insert("k0", Node::null());
+            assert_eq!(mapping.position("k0"), Some(count - 1));
+            assert_eq!(mapping.position("k2"), Some(1));
+            mapping.retain(|key, _| key != "k2");
+            assert_eq!((mapping.get("k2"), mapping.position("k0")), (None, Some(count - 2)));
+        }
+    }
+
+    #[test]
+    fn assigning_keeps_the_place() {
+        let at = Provenance { file: None, start: 3, end: 4 };
+        let mut mapping: Mapping = [("k", Node::scalar("v").with_place(at))].into_iter().collect();
+        mapping.assign("k", Node::scalar("w"));
+        mapping.assign("l", Node::scalar("x"));
+        assert_eq!((mapping.get("k").unwrap().at, mapping.get("k").unwrap().text()), (at, Some("w")));
+        assert_eq!(mapping.get("l").unwrap().at, Provenance::SYNTHETIC);
+    }
+
+    #[test]
+    fn order_does_not_matter_for_equality() {
+        let reversed: Mapping = numbered(40).into_iter().rev().collect();
+        assert_eq!(reversed, numbered(40));
+        assert_ne!(reversed, numbered(41));
+    }
+}

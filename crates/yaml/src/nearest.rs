@@ -2,9 +2,13 @@
 
 /// The candidate with the least number of typing errors from `word`, if that number is small for its length.
 pub fn to<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (word.chars().count() / 3).clamp(1, 3);
+    let length = word.chars().count();
+    let limit = (length / 3).clamp(1, 3);
     let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {
+        if candidate.chars().count().abs_diff(length) > limit {
+            continue;
+        }
         let distance = distance(word, candidate);
         if distance > 0 && distance <= limit && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, candidate));

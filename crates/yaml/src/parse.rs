@@ -201,4 +201,123 @@ mod tests {
         assert_eq!(&text[d.at.start as usize..d.at.end as usize], "d");
         assert_eq!(files.position(d.at).unwrap().to_string(), "a.bst [line 5 column 9]");
     }
+
+    /// Where and why a text is refused: `LINE:COLUMN message`.
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let files = Files::default();
+        let file = files.add(Path::new("x"), "x", None, text.into());
+        let diagnostics = parse(&files, file).unwrap_err();
+        let diagnostic = &diagnostics.0[0];
+        let place = files.position(diagnostic.at.unwrap()).unwrap();
+        assert_eq!(diagnostic.code, "invalid-yaml");
+        assert_eq!(format!("{}:{} {}", place.line, place.column, diagnostic.message), expected, "{text:?}");
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        check("a: b\na: c\n", "2:0 Duplicate key a");
+        check("a: &x b\n", "1:3 Anchors are disallowed in BuildStream");
+        check("a: *x\n", "1:3 Anchors are disallowed in BuildStream");
+        check("a: !foo b\n", "1:3 Tags are disallowed, except those of YAML itself");
+        check("? [a]\n: b\n", "1:2 A key must be a string");
+        check("- a\n", "1:0 The file must hold a dictionary, but holds a list");
+        check("a\n", "1:0 The file must hold a dictionary, but holds a string");
+        check("a: b\n---\nc: d\n", "2:0 A second document begins here");
+        check("a: b: c\n", "1:4 A second `:` cannot stand in this line");
+        check("a:\n\tb: c\n", "2:0 A tab cannot indent");
+        check("a: |\n\tb\n", "2:0 A tab cannot indent");
+        check("a: @b\n", "1:3 A value cannot begin with `@`");
+        check("a: %b\n", "1:3 A value cannot begin with `%`");
+        check("a: * b\n", "1:3 A value cannot begin with `*`");
+        check("a: [b\n", "2:0 Expected `,` or `]` here");
+        check("a: {b: c d: e}\n", "1:10 Expected `,` or `}` here");
+        check("a: [http://x]\n", "1:8 `:` needs a space after it within `[]` and `{}`");
+        check("a: \"b\n", "2:0 The file ends within quotes");
+        check("a: \"\\q\"\n", "1:4 Unknown escape within double quotes");
+        check("a: \"\\xzz\"\n", "1:4 Expected 2 hexadecimal digits");
+        check("a: b\nc\n", "2:0 Expected `:` after this key");
+        check("a:\n  - b\n c: d\n", "3:1 Expected a key here");
+        check("a:\n  - b\n  c: d\n", "3:2 Expected `-` here");
+        check("%YAML 2.0\n---\na: b\n", "1:0 Only the versions 1.1 and 1.2 of YAML are understood");
+        check("a: b\x07\n", "1:4 Control character \\u{7} is not allowed");
+    }
+
+    fn nested(open: &str, close: &str, depth: usize) -> String {
+        format!("a: {}{}", open.repeat(depth), close.repeat(depth))
+    }
+
+    /// The deepest that is read can be cloned, composed, compared, written and dropped on a small stack.
+    #[test]
+    fn survives_depth() {
+        let blocks: String = (0..MAX_DEPTH).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+        let deepest = [nested("[", "]", MAX_DEPTH - 1), nested("{a: ", "}", MAX_DEPTH - 1), blocks];
+        let walk = move || {
+            for text in &deepest {
+                let node = parse_text(text, None).unwrap();
+                let mut copy = node.clone();
+                crate::compose(&mut copy, &node).unwrap();
+                crate::compose_under(&mut copy, &node).unwrap();
+                crate::assert_fully_composited(&copy).unwrap();
+                assert_eq!(copy, node);
+                assert_eq!(parse_text(&crate::dump(&node), None).unwrap(), node);
+            }
+        };
+        std::thread::Builder::new().stack_size(2 << 20).spawn(walk).unwrap().join().unwrap();
+    }
+
+    #[test]
+    fn refuses_what_is_deeper() {
+        let message = format!("Lists and dictionaries lie more than {MAX_DEPTH} deep in each other");
+        let column = MAX_DEPTH + 2;
+        check(&nested("[", "]", MAX_DEPTH), &format!("1:{column} {message}"));
+        for text in [
+            nested("[", "", 100_000),
+            nested("{a: ", "", 100_000),
+            nested("- ", "", 100_000),
+            "- ".repeat(100_000),
+            "? ".repeat(100_000),
+        ] {
+            assert!(parse_text(&text, None).is_err());
+        }
+        let blocks: String = (0..2000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+        assert!(parse_text(&blocks, None).unwrap_err().0[0].message.contains("deep"));
+    }
+
+    /// Costs grow with the length of the text, not with its square: these would take minutes otherwise.
+    #[test]
+    fn survives_size() {
+        let long = "x".repeat(2_000_000);
+        assert_eq!(parse_text(&format!("a: {long}"), None).unwrap().get_str("a").unwrap().len(), long.len());
+        assert_eq!(
+            parse_text(&format!("a: \"{long}\""), None).unwrap().get_str("a").unwrap().len(),
+            long.len()
+        );
+        let folded = "x\n  ".repeat(200_000);
+        assert_eq!(parse_text(&format!("a: {folded}"), None).unwrap().get_str("a").unwrap().len(), 399_999);
+        assert_eq!(
+            parse_text(&format!("a: >\n  {folded}"), None).unwrap().get_str("a").unwrap().len(),
+            399_999
+        );
+        let keys: String = (0..100_000).map(|i| format!("k{i}: v\n")).collect();
+        assert_eq!(parse_text(&keys, None).unwrap().entries().unwrap().len(), 100_000);
+        let items = parse_text(&format!("a: [{}]", "b, ".repeat(200_000)), None).unwrap();
+        assert_eq!(items.get_sequence("a").unwrap().len(), 200_000);
+        let braces = format!("a: {}{}{}", "[".repeat(400), "[], ".repeat(50_000), "]".repeat(400));
+        assert!(parse_text(&braces, None).is_ok());
+        for text in [
+            "\n".repeat(1_000_000),
+            "#".repeat(1_000_000),
+            " ".repeat(1_000_000),
+            "? ".repeat(200) + &"\n".repeat(100_000),
+        ] {
+            let _ = parse_text(&text, None);
+        }
+        for open in [
+            "[", "{", "\"", "'", "a: [", "[a, ", "? ", "!", "&", "*", "%", "|", "a: |\n ", "\\", "\r",
+            "\u{feff}", "a\n", "a: ", ": ",
+        ] {
+            let _ = parse_text(&open.repeat(30_000), None);
+        }
+    }
 }
