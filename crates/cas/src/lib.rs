@@ -12,17 +12,27 @@
 //!
 //! Everything appears whole or not at all, whatever is killed when: see the module `object` in the source.
 
+mod expire;
 mod export;
+mod fsck;
+mod gate;
 mod import;
 mod layer;
 mod mode;
 mod object;
+mod presence;
+mod reach;
 mod recent;
 mod refs;
 mod remove;
+mod scan;
 mod session;
 mod store;
 mod trouble;
+mod usage;
 
+pub use expire::{Expired, Quota};
+pub use fsck::{Checked, Damage};
 pub use layer::{Layer, LayerKind, LayerStack, LayerSupport};
 pub use store::Store;
+pub use usage::{Usage, Used};

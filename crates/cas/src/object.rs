@@ -14,10 +14,13 @@
 //! disk; ext4, xfs and btrfs show these with a smaller size (mostly zero), because the size is only recorded once
 //! the content is on the disk. So every use of an object compares its size with the one in its digest, an object
 //! of another size counts as missing, and storing the blob again replaces it. Directories, and blobs read as a
-//! whole, are compared with their hash as well. The reference does not synchronise either, and compares nothing.
+//! whole, are compared with their hash as well. Only the question whether a whole tree is there is answered by names
+//! alone, so after the machine was started anew all empty objects are removed first. The reference does not
+//! synchronise either, and compares nothing.
 
+use crate::layer::ContentName;
 use crate::mode::{mode, umask};
-use crate::session::Session;
+use crate::session::{Session, modified};
 use crate::trouble::{Doing, io_error};
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use bourn_reapi::{Digest, ServiceError};
@@ -31,14 +34,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Blobs of fewer bytes are hashed in memory before anything is written.
 pub(crate) const IN_MEMORY: u64 = 4 << 20;
-
-/// An object used less than this many seconds ago is not touched again: one write of an inode per hour is
-/// enough to tell old from new, one per use is not affordable.
-pub(crate) const TOUCH_AFTER: i64 = 3600;
 
 /// Permissions of every object.
 const READ_ONLY: u32 = 0o444;
@@ -81,6 +79,8 @@ pub(crate) struct Objects {
     session: Option<Arc<Session>>,
     /// `CACHEDIR/bourn/damaged`: what did not match its name.
     damaged: PathBuf,
+    /// `CACHEDIR/bourn/content`: the second names of objects.
+    content: PathBuf,
     /// Whether the mask of this process would make objects unreadable for others.
     masked: bool,
     /// Whether the file system has `O_TMPFILE`, until it says no.
@@ -115,6 +115,7 @@ impl Objects {
             root,
             session,
             damaged: cachedir.join("bourn/damaged"),
+            content: cachedir.join("bourn/content"),
             masked: umask() & READ_ONLY != 0,
             nameless: AtomicBool::new(true),
             link_by_fd: AtomicBool::new(true),
@@ -131,23 +132,32 @@ impl Objects {
         &self.root
     }
 
-    /// Whether the object is there with the right size; marks it as used.
+    /// `CACHEDIR/cas/objects`.
+    pub(crate) fn root_path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the object is there with the right size. If so, it is marked as used by this session, and stays.
     pub(crate) fn exists(&self, digest: &Digest) -> ServiceResult<bool> {
         let name = ObjectName::new(digest);
         match rustix::fs::statat(&self.root, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) if is_whole(&stat, digest) => {
-                self.touch(&name, &stat);
-                Ok(true)
-            }
+            Ok(stat) if is_whole(&stat, digest) => Ok(self.touch(&name, &stat)),
             Ok(_) | Err(Errno::NOENT) => Ok(false),
             Err(error) => Err(io_error(error, "cannot look at", &self.path(digest))),
         }
     }
 
-    /// Marks an object as used now, unless it was used lately. That a store cannot be written is no reason to fail.
-    fn touch(&self, name: &ObjectName, stat: &Stat) {
-        if seconds_now().saturating_sub(stat.st_mtime) > TOUCH_AFTER {
-            let _ = rustix::fs::utimensat(&self.root, name.as_c_str(), &used_now(), AtFlags::empty());
+    /// Marks an object as used, once per session. Whether it is still there then: expiry looks at the time once more
+    /// after it has moved an object away, so either it sees this mark or this sees that the object is gone.
+    fn touch(&self, name: &ObjectName, stat: &Stat) -> bool {
+        match &self.session {
+            Some(session) if modified(stat) < session.began() => {
+                let touched =
+                    rustix::fs::utimensat(&self.root, name.as_c_str(), &used_now(), AtFlags::empty());
+                // That somebody else owns the object is no reason to fail.
+                touched != Err(Errno::NOENT)
+            }
+            _ => true,
         }
     }
 
@@ -164,7 +174,6 @@ impl Objects {
         if !is_whole(&stat, digest) {
             return Err(self.put_aside(digest, "has another size than its digest says"));
         }
-        self.touch(&name, &stat);
         Ok(file)
     }
 
@@ -186,10 +195,13 @@ impl Objects {
             .hint("it was removed behind the cache's back or expired; running the command again fetches or builds it")
     }
 
-    /// Moves an object that is not what its name says out of the way; the error that says so.
+    /// Moves an object that is not what its name says out of the way, under both of its names; the error that says so.
     pub(crate) fn put_aside(&self, digest: &Digest, why: &str) -> ServiceError {
         let path = self.path(digest);
         let aside = self.damaged.join(digest.hex());
+        let _ = std::fs::remove_file(
+            self.content.join(ContentName::new(digest).relative().to_string_lossy().as_ref()),
+        );
         let moved = std::fs::create_dir_all(&self.damaged).and_then(|()| std::fs::rename(&path, &aside));
         let place = match moved {
             Ok(()) => format!("it was moved to {}", aside.display()),
@@ -376,13 +388,6 @@ pub(crate) fn hash_stream(
         each(&buffer[..count])?;
         size += count as u64;
     }
-}
-
-/// Seconds since the epoch.
-pub(crate) fn seconds_now() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// Leaves the time of the last access alone and sets that of the last modification, which is the last use.

@@ -41,6 +41,13 @@ impl Recent {
         self.shard(&digest).lock().unwrap_or_else(PoisonError::into_inner).insert(digest, directory);
     }
 
+    /// Forgets all of them.
+    pub(crate) fn clear(&self) {
+        for shard in &self.shards {
+            *shard.lock().unwrap_or_else(PoisonError::into_inner) = Shard::default();
+        }
+    }
+
     fn shard(&self, digest: &Digest) -> &Mutex<Shard> {
         &self.shards[usize::from(digest.hash[0]) % SHARDS]
     }

@@ -17,6 +17,7 @@ use std::time::SystemTime;
 
 impl Assets for Store {
     fn artifact(&self, name: &ArtifactName) -> ServiceResult<Option<Artifact>> {
+        let _reliance = self.rely()?;
         read_ref(&self.artifact_path(name)?)
     }
 
@@ -41,6 +42,7 @@ impl Assets for Store {
     }
 
     fn source(&self, name: &SourceName) -> ServiceResult<Option<Source>> {
+        let _reliance = self.rely()?;
         read_ref(&self.source_path(name)?)
     }
 

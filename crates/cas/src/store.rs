@@ -34,12 +34,13 @@ const LAYOUT: [&str; 10] = [
 pub struct Store {
     cachedir: PathBuf,
     pub(crate) objects: Objects,
-    recent: Recent,
+    pub(crate) recent: Recent,
     session: Option<Arc<Session>>,
     content: OnceLock<Content>,
     pub(crate) support: OnceLock<LayerSupport>,
     pub(crate) counts: Counts,
     descriptions: Descriptions,
+    pub(crate) boot: OnceLock<String>,
 }
 
 impl Store {
@@ -52,7 +53,7 @@ impl Store {
             Access::Full => Some(Arc::new(Session::begin(&cachedir)?)),
             Access::ReadOnly => None,
         };
-        Ok(Store {
+        let store = Store {
             objects: Objects::open(&cachedir, session.clone())?,
             recent: Recent::default(),
             session,
@@ -60,8 +61,13 @@ impl Store {
             support: OnceLock::new(),
             counts: Counts::default(),
             descriptions: Descriptions::default(),
+            boot: OnceLock::new(),
             cachedir,
-        })
+        };
+        if store.session.is_some() {
+            store.recover()?;
+        }
+        Ok(store)
     }
 
     /// The cache directory.
@@ -93,20 +99,34 @@ impl Store {
         self.descriptions.list(root)
     }
 
+    /// Every directory of a tree, each once. Fails when one is missing.
+    pub(crate) fn tree_directories(&self, root: &Digest) -> ServiceResult<Vec<Digest>> {
+        let mut seen = HashSet::from([*root]);
+        let mut all = vec![*root];
+        let mut level = vec![*root];
+        // One level of the tree after the other, because the directories of one can be read in parallel.
+        while !level.is_empty() {
+            let read = level.par_iter().with_min_len(8).map(|digest| self.directory(digest));
+            let directories: Vec<Arc<Directory>> = read.collect::<Result<_, _>>()?;
+            level.clear();
+            for child in directories.iter().flat_map(|directory| &directory.directories) {
+                let child = child.content()?;
+                if seen.insert(child) {
+                    level.push(child);
+                }
+            }
+            all.extend(&level);
+        }
+        Ok(all)
+    }
+
     /// Every blob of a tree, directories included, each once. Fails when a directory is missing.
     pub fn tree_blobs(&self, root: &Digest) -> ServiceResult<HashSet<Digest>> {
-        let mut blobs = HashSet::from([*root]);
-        let mut waiting = vec![*root];
-        while let Some(digest) = waiting.pop() {
-            let directory = self.directory(&digest)?;
-            for file in &directory.files {
+        let directories = self.tree_directories(root)?;
+        let mut blobs: HashSet<Digest> = directories.iter().copied().collect();
+        for digest in directories {
+            for file in &self.directory(&digest)?.files {
                 blobs.insert(file.content()?);
-            }
-            for child in &directory.directories {
-                let child = child.content()?;
-                if blobs.insert(child) {
-                    waiting.push(child);
-                }
             }
         }
         Ok(blobs)
@@ -149,14 +169,17 @@ impl Cas for Store {
     }
 
     fn contains_tree(&self, root: &Digest) -> ServiceResult<bool> {
-        match self.tree_blobs(root) {
-            Ok(blobs) => {
-                let blobs: Vec<Digest> = blobs.into_iter().collect();
-                Ok(self.missing_blobs(&blobs)?.is_empty())
-            }
-            Err(error) if matches!(error.kind, ErrorKind::Missing | ErrorKind::Corrupt) => Ok(false),
-            Err(error) => Err(error),
+        let _reliance = self.rely()?;
+        let blobs = match self.tree_blobs(root) {
+            Ok(blobs) => blobs,
+            Err(error) if matches!(error.kind, ErrorKind::Missing | ErrorKind::Corrupt) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let there = self.objects.all_there(&blobs)?;
+        if there && let Ok(session) = self.session() {
+            session.pin(root)?;
         }
+        Ok(there)
     }
 
     fn read(&self, digest: &Digest) -> ServiceResult<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! Making a layer and publishing it.
 
 use crate::layer::LayerKind;
-use crate::layer::describe::{Described, this_boot};
+use crate::layer::describe::Described;
 use crate::layer::difference::{Comparison, Level};
 use crate::layer::stack::{HEIGHT, Layers};
 use crate::layer::verify::Check;
@@ -19,6 +19,9 @@ const LARGE: u64 = 32 << 10;
 
 /// Up to so many bytes of large files are copied too: that takes less time than one more mount.
 const COPIED: u64 = 4 << 20;
+
+/// Bytes that an entry takes on the disk beside its content: about an inode and a name.
+const PER_ENTRY: u64 = 512;
 
 /// Makes the layer of one tree.
 pub(crate) struct Builder<'a> {
@@ -38,13 +41,15 @@ impl Builder<'_> {
             None => 0,
         };
         let stubs_from = self.stubs_from(base, &level)?;
+        let copied = level.bytes(store, 0)? - stubs_from.map_or(Ok(0), |from| level.bytes(store, from))?;
         let described = Described {
             tree: *self.tree,
             base: base.copied(),
             height,
             entries,
+            bytes: copied + entries * PER_ENTRY,
             stubs_from,
-            boot: this_boot(),
+            standing: store.standing(),
         };
         let draft = store.session()?.temporary("layer");
         let published = self.lay_out(&level, &described, &draft).and_then(|()| self.publish(&draft));

@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// `/ab/` and twenty digits to the base of 64: the first 128 bits of the hash, as a stub says them.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ContentName([u8; 25]);
 
 impl ContentName {
@@ -31,6 +31,13 @@ impl ContentName {
             }
         }
         ContentName(name)
+    }
+
+    /// The name of a file in a directory.
+    pub(crate) fn parse(directory: &str, file: &str) -> Option<ContentName> {
+        let mut name = [0; 25];
+        name[..24].copy_from_slice(format!("/{directory}/{file}").as_bytes().first_chunk::<24>()?);
+        (directory.len() == 2 && file.len() == 20).then_some(ContentName(name))
     }
 
     /// As the stub says it.
@@ -124,11 +131,6 @@ impl Content {
         }
     }
 
-    /// Forgets the second name of a blob that turned out to be damaged.
-    pub(crate) fn forget(&self, digest: &Digest) {
-        let _ = rustix::fs::unlinkat(&self.root, ContentName::new(digest).relative(), AtFlags::empty());
-    }
-
     fn path_of(&self, name: &ContentName) -> PathBuf {
         self.path.join(name.relative().to_string_lossy().as_ref())
     }
@@ -144,6 +146,8 @@ mod tests {
         // 2d711642b726b04401627ca9fbac32f5
         assert_eq!(name.redirect(), b"/2d/cRZCtyawRAFifKn7rDL1");
         assert_eq!(name.relative(), c"2d/cRZCtyawRAFifKn7rDL1");
+        assert!(ContentName::parse("2d", "cRZCtyawRAFifKn7rDL1") == Some(name));
+        assert!(ContentName::parse("2d", "cRZC").is_none());
         assert_ne!(ContentName::new(&Digest::of(b"y")).redirect(), name.redirect());
     }
 }

@@ -4,7 +4,7 @@ use crate::trouble::Doing;
 use bourn_reapi::Digest;
 use bourn_reapi::services::ServiceResult;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -19,10 +19,12 @@ pub(crate) struct Described {
     pub(crate) height: u32,
     /// Entries that it holds itself.
     pub(crate) entries: u64,
+    /// Bytes that it takes on the disk, about.
+    pub(crate) bytes: u64,
     /// Files of this size or more are stubs, in a directory of their own when the layer has a base.
     pub(crate) stubs_from: Option<u64>,
-    /// The boot of the machine in which it was made or last compared with its tree.
-    pub(crate) boot: String,
+    /// The [`Store::standing`](crate::Store) when it was made or last compared with its tree.
+    pub(crate) standing: String,
 }
 
 /// The first line; another one is not for us.
@@ -54,11 +56,12 @@ impl Described {
             digest => Some(digest.parse().ok()?),
         };
         let (height, entries) = (value("height")?.parse().ok()?, value("entries")?.parse().ok()?);
+        let bytes = value("bytes")?.parse().ok()?;
         let stubs_from = match value("stubs-from")?.as_str() {
             "none" => None,
             size => Some(size.parse().ok()?),
         };
-        Some(Described { tree, base, height, entries, stubs_from, boot: value("boot")? })
+        Some(Described { tree, base, height, entries, bytes, stubs_from, standing: value("standing")? })
     }
 
     /// Writes the description into a directory.
@@ -66,8 +69,8 @@ impl Described {
         let base = self.base.map_or_else(|| "none".to_owned(), |base| base.to_string());
         let stubs_from = self.stubs_from.map_or_else(|| "none".to_owned(), |size| size.to_string());
         let text = format!(
-            "{FORMAT}\ntree {}\nbase {base}\nheight {}\nentries {}\nstubs-from {stubs_from}\nboot {}\n",
-            self.tree, self.height, self.entries, self.boot
+            "{FORMAT}\ntree {}\nbase {base}\nheight {}\nentries {}\nbytes {}\nstubs-from {stubs_from}\nstanding {}\n",
+            self.tree, self.height, self.entries, self.bytes, self.standing
         );
         let (path, draft) = (directory.join("layer"), directory.join("layer.new"));
         std::fs::write(&draft, text).doing("cannot write", &draft)?;
@@ -114,7 +117,7 @@ impl Descriptions {
 }
 
 /// Says which boot of the machine this is; what was written before another one may have been lost.
-pub(crate) fn this_boot() -> String {
-    let id = std::fs::read_to_string(PathBuf::from("/proc/sys/kernel/random/boot_id")).unwrap_or_default();
+pub(crate) fn boot_id() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     id.trim().to_owned()
 }

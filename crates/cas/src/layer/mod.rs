@@ -37,8 +37,8 @@
 //! # Nothing half
 //!
 //! A layer is made in the directory of the session and renamed into place together with its description, which
-//! says tree, base and the boot of the machine. After another boot, a layer is compared with its tree once before it
-//! is used, because a crash may have lost what was written last. While a layer is in use its directory is locked, and
+//! says tree, base and the boot of the machine. After another boot a layer is compared with its tree once before it is
+//! used, because a crash may have lost what was written last; and so it is after an object was found to be damaged. While a layer is in use its directory is locked, and
 //! expiry leaves it and its base alone.
 
 mod build;
@@ -51,8 +51,8 @@ mod stack;
 mod verify;
 mod write;
 
-pub(crate) use content::Content;
-pub(crate) use describe::{Described, Descriptions};
+pub(crate) use content::{Content, ContentName};
+pub(crate) use describe::{Described, Descriptions, boot_id};
 pub(crate) use difference::Counts;
 pub use kind::{LayerKind, LayerSupport};
 pub use stack::{Layer, LayerStack};

@@ -2,10 +2,10 @@
 
 use crate::layer::build::Builder;
 use crate::layer::choose::Choice;
-use crate::layer::describe::{Described, this_boot};
+use crate::layer::describe::{Described, boot_id};
 use crate::layer::{LayerKind, LayerSupport};
 use crate::remove::remove_tree;
-use crate::session::{lock, open_directory};
+use crate::session::{lock, modified, open_directory};
 use crate::store::Store;
 use crate::trouble::{Doing, io_error};
 use bourn_reapi::Digest;
@@ -141,7 +141,7 @@ impl<'a> Layers<'a> {
             let Some(lease) = lease(&path)? else { return Ok(None) };
             let described = Described::read(&path).filter(|described| described.tree == tree);
             let Some(described) = described else { return self.discard(&path, lease) };
-            if described.boot != this_boot() && !self.verify(&described)? {
+            if described.standing != self.store.standing() && !self.verify(&described)? {
                 return self.discard(&path, lease);
             }
             touch(&path);
@@ -171,13 +171,10 @@ impl<'a> Layers<'a> {
 
     /// Compares a layer with its tree, after the machine was started anew. Whether it is whole.
     fn verify(&self, described: &Described) -> ServiceResult<bool> {
-        let builder = Builder { layers: self, tree: &described.tree };
-        let whole = match builder.is_whole(described) {
-            Err(error) if matches!(error.kind, ErrorKind::Missing | ErrorKind::Corrupt) => false,
-            result => result?,
-        };
+        let path = self.path(&described.tree);
+        let whole = self.store.is_layer_whole(&path, described)?;
         if whole {
-            Described { boot: this_boot(), ..described.clone() }.write(&self.path(&described.tree))?;
+            Described { standing: self.store.standing(), ..described.clone() }.write(&path)?;
         }
         Ok(whole)
     }
@@ -192,6 +189,31 @@ impl<'a> Layers<'a> {
 }
 
 impl Store {
+    /// Changes when what layers hold has to be doubted: with every boot of the machine, and whenever an object is put
+    /// aside because it is damaged, with which its second name is removed.
+    pub(crate) fn standing(&self) -> String {
+        let boot = self.boot.get_or_init(boot_id);
+        let aside = rustix::fs::stat(self.cachedir().join("bourn/damaged"));
+        let (seconds, nanos) = aside.map_or((0, 0), |stat| modified(&stat));
+        format!("{boot}+{seconds}.{nanos}")
+    }
+
+    /// Whether a layer holds everything that it should, as far as names and sizes tell.
+    pub(crate) fn is_layer_whole(&self, path: &Path, described: &Described) -> ServiceResult<bool> {
+        let root = path.parent().unwrap_or(path).to_owned();
+        let base_there = |base: &Digest| root.join(Described::name(base)).exists();
+        if described.base.is_some_and(|base| !base_there(&base)) {
+            return Ok(false);
+        }
+        let kind = if described.stubs_from.is_some() { LayerKind::Stub } else { LayerKind::Copy };
+        let layers = Layers { store: self, kind, stacked: described.base.is_some(), root };
+        let whole = Builder { layers: &layers, tree: &described.tree }.is_whole(described);
+        match whole {
+            Err(error) if matches!(error.kind, ErrorKind::Missing | ErrorKind::Corrupt) => Ok(false),
+            result => result,
+        }
+    }
+
     /// Makes something disappear at once, and then removes it.
     pub(crate) fn discard(&self, path: &Path) -> ServiceResult<()> {
         let aside = self.session()?.temporary("discarded");

@@ -219,8 +219,9 @@ fn after_another_boot_layers_are_compared_with_their_trees() {
         drop(stack);
         let earlier_boot = || {
             let text = std::fs::read_to_string(layer.join("layer")).expect("a description");
-            let (before, _) = text.split_once("boot ").expect("a boot");
-            std::fs::write(layer.join("layer"), format!("{before}boot another\n")).expect("a description");
+            let (before, _) = text.split_once("standing ").expect("a standing");
+            std::fs::write(layer.join("layer"), format!("{before}standing another\n"))
+                .expect("a description");
         };
         earlier_boot();
         let inode =
@@ -296,4 +297,22 @@ fn bytes_on_disk(path: &std::path::Path) -> u64 {
         .expect("a directory")
         .map(|entry| bytes_on_disk(&entry.expect("an entry").path()))
         .sum()
+}
+
+#[test]
+fn an_object_that_turns_out_to_be_damaged_is_not_shown_any_longer() {
+    let scene = Scene::new();
+    let tree = scene.tree("a one\nb two\n");
+    drop(scene.store.layer(&tree, &[]).expect("layers"));
+    let object = scene.store.object_path(&Digest::of(b"one"));
+    std::fs::set_permissions(&object, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("a mode");
+    // The same inode, so stubs show it too.
+    std::fs::write(&object, "eno").expect("a file");
+    scene.store.read(&Digest::of(b"one")).expect_err("an error");
+    scene.store.layer(&tree, &[]).expect_err("an error");
+    scene.store.write(b"one").expect("a digest");
+    let stack = scene.store.layer(&tree, &[]).expect("layers");
+    if let Some(shown) = look(&stack) {
+        assert_eq!(sorted(&shown), sorted(&expected("a one\nb two\n")));
+    }
 }

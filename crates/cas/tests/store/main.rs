@@ -2,7 +2,9 @@
 
 mod scene;
 
+mod expire;
 mod export;
+mod fsck;
 mod import;
 mod layers;
 mod overlay;
