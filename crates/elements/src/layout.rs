@@ -247,10 +247,10 @@ pub fn refused(message: impl Into<String>) -> Assembly {
     Assembly { stage: vec![refuse], collect: "/".into(), ..Assembly::default() }
 }
 
-/// A step for a kind whose elements cannot be built yet.
-pub fn unbuilt(kind: &str) -> Step {
+/// A step for a kind whose elements cannot be built, with the reason.
+pub fn unbuilt(kind: &str, reason: &str) -> Step {
     Step::Refuse {
-        message: format!("Elements of kind `{kind}` cannot be built yet"),
+        message: format!("Elements of kind `{kind}` cannot be built: {reason}"),
         hint: Some("their artifacts can be pulled from a cache".into()),
     }
 }

@@ -51,7 +51,7 @@ impl ElementKind for Kind {
             ("gzip", gzip.into()),
         ]));
         description.assembly = Assembly {
-            assemble: vec![layout::unbuilt("oci")],
+            assemble: vec![layout::unbuilt("oci", "BuildStream 2.8 breaks off when it builds one")],
             collect: "/output".into(),
             ..Assembly::default()
         };
