@@ -572,10 +572,15 @@ impl Work<'_> {
     }
 
     fn composed(&self, base: &Section, own: Option<&Node>) -> Result<Node, Diagnostic> {
-        if own.is_none()
-            && let Some(shared) = base.shared(self.resolved)
-        {
-            return Ok(shared.clone());
+        if let Some(shared) = base.shared(self.resolved) {
+            match own {
+                None => return Ok(shared.clone()),
+                Some(own) => {
+                    if let Some(composed) = self.composed_onto(shared, own) {
+                        return Ok(composed);
+                    }
+                }
+            }
         }
         let mut all = base.node.clone();
         if let Some(own) = own {
@@ -583,6 +588,17 @@ impl Work<'_> {
         }
         assert_fully_composited(&all)?;
         self.expand(all)
+    }
+
+    /// What an element says composed onto what is expanded already. `None` if something is wrong: then it is done
+    /// step by step, to find what bst would find.
+    fn composed_onto(&self, shared: &Node, own: &Node) -> Option<Node> {
+        let mut own = own.clone();
+        expand_node(&mut own, &self.resolved.variables).ok()?;
+        let mut all = shared.clone();
+        compose(&mut all, &own).ok()?;
+        assert_fully_composited(&all).ok()?;
+        Some(all)
     }
 
     fn environment(&self, node: &Node) -> Result<Arc<IndexMap<Text, Text>>, Diagnostic> {

@@ -258,10 +258,8 @@ impl Session<'_, '_> {
             duplicates.insert(name.clone(), paths.items().unwrap_or_default().to_vec());
         }
         junctions.opt_str_list("internal")?;
-        let place = Place {
-            directory: if element_path == "." { directory.clone() } else { directory.join(&element_path) },
-            junction: junction.as_ref().map(|junction| junction.name.clone()),
-        };
+        let elements = if element_path == "." { directory.clone() } else { directory.join(&element_path) };
+        let place = Place::new(elements, junction.as_ref().map(|junction| junction.name.clone()));
         Ok(Open {
             name,
             directory,

@@ -254,6 +254,7 @@ impl Session<'_, '_> {
         for step in steps {
             match step {
                 Step::Enter(element) => {
+                    self.note_deprecated(element, &bases);
                     if let Some(stop) = wrong.remove(&element) {
                         self.report(stop);
                     }
@@ -287,15 +288,18 @@ impl Session<'_, '_> {
         let found = &self.elements[element];
         let (project, kind, at) = (found.project, found.kind.clone(), found.at);
         let origin = self.origin(project, PluginType::Element, &kind, at)?;
-        let why = self.options.kinds.element_traits(&kind, &origin).and_then(|traits| traits.deprecated);
-        if let Some(why) = why
-            && !self.projects[project].origins.allows_deprecated(PluginType::Element, &kind)
-        {
-            self.warnings.push(deprecated(&kind, why, at));
-        }
         bases.entry((project, kind)).or_insert(origin);
         self.defer_provenances(element)?;
         self.source_origins(element)
+    }
+
+    /// Says when the kind of an element should not be used any more.
+    fn note_deprecated(&mut self, element: ElementIndex, bases: &Bases) {
+        let found = &self.elements[element];
+        let Some(why) = traits(found, bases).and_then(|traits| traits.deprecated.clone()) else { return };
+        if !self.projects[found.project].origins.allows_deprecated(PluginType::Element, &found.kind) {
+            self.warnings.push(deprecated(&found.kind, why, found.at));
+        }
     }
 
     /// Checks that a dependency has no configuration that its element's kind cannot take.

@@ -1,9 +1,9 @@
 //! Files read ahead: while the loader follows dependencies one after the other, other threads already read and parse
 //! the files that these dependencies name.
 
-use crate::name::normalise;
+use crate::name::{is_normal, normalise};
 use bourn_yaml::{Diagnostics, Files, Node, Text, parse};
-use foldhash::{HashMap, HashMapExt};
+use foldhash::HashMap;
 use rayon::Scope;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -39,19 +39,35 @@ pub(crate) fn read(
     Ok(Parsed { node, conditions, includes })
 }
 
-/// Where elements of a project lie, and how their files are called in messages.
-#[derive(Debug)]
+/// Where elements of a project lie, how their files are called in messages, and those that were asked for.
 pub(crate) struct Place {
     /// Directory of the elements.
     pub(crate) directory: PathBuf,
     /// Name of the junction of the project.
     pub(crate) junction: Option<Text>,
+    slots: Mutex<HashMap<Text, Arc<Slot>>>,
+}
+
+impl Place {
+    pub(crate) fn new(directory: PathBuf, junction: Option<Text>) -> Place {
+        Place { directory, junction, slots: Mutex::default() }
+    }
+
+    /// The slot of an element, and whether it is new.
+    fn slot(&self, name: &str) -> (Arc<Slot>, bool) {
+        let mut slots = lock(&self.slots);
+        if let Some(slot) = slots.get(name) {
+            return (slot.clone(), false);
+        }
+        let slot = Arc::<Slot>::default();
+        slots.insert(name.into(), slot.clone());
+        (slot, true)
+    }
 }
 
 /// The files read ahead.
 pub(crate) struct Ahead<'f> {
     files: &'f Files,
-    slots: Mutex<HashMap<PathBuf, Arc<Slot>>>,
 }
 
 #[derive(Default)]
@@ -79,7 +95,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl<'f> Ahead<'f> {
     pub(crate) fn new(files: &'f Files) -> Ahead<'f> {
-        Ahead { files, slots: Mutex::new(HashMap::new()) }
+        Ahead { files }
     }
 
     /// Hands out an element file, which is read now if nobody did.
@@ -92,7 +108,7 @@ impl<'f> Ahead<'f> {
         place: &Arc<Place>,
         name: &str,
     ) -> Result<Parsed, Diagnostics> {
-        let slot = lock(&self.slots).entry(place.directory.join(name)).or_default().clone();
+        let (slot, _) = place.slot(name);
         let mut state = lock(&slot.state);
         loop {
             match std::mem::replace(&mut *state, State::Taken) {
@@ -111,7 +127,7 @@ impl<'f> Ahead<'f> {
 
     /// Takes an element file back that is not needed yet.
     pub(crate) fn give_back(&self, place: &Place, name: &str, parsed: Parsed) {
-        let slot = lock(&self.slots).entry(place.directory.join(name)).or_default().clone();
+        let (slot, _) = place.slot(name);
         *lock(&slot.state) = State::Ready(Ok(parsed));
     }
 
@@ -126,15 +142,15 @@ impl<'f> Ahead<'f> {
         if !name.ends_with(".bst") || name.contains(':') || name.starts_with('/') {
             return;
         }
-        let name = normalise(name);
-        let slot = {
-            let mut slots = lock(&self.slots);
-            let path = place.directory.join(&name);
-            if slots.contains_key(&path) {
-                return;
-            }
-            slots.entry(path).or_default().clone()
+        let normal;
+        let name = if is_normal(name) {
+            name
+        } else {
+            normal = normalise(name);
+            &normal
         };
+        let (slot, true) = place.slot(name) else { return };
+        let name = Text::new(name);
         let place = place.clone();
         scope.spawn(move |scope| {
             {

@@ -91,8 +91,7 @@ impl<'a> Iterator for Pieces<'a> {
             return None;
         }
         let mut from = 0;
-        while let Some(found) = self.rest[from..].find("%{") {
-            let start = from + found;
+        while let Some(start) = opening(self.rest, from) {
             if let Some(name) = reference(&self.rest[start + 2..]) {
                 let before = &self.rest[..start];
                 self.rest = &self.rest[start + name.len() + 3..];
@@ -108,6 +107,18 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
+/// Where the next `%{` stands.
+fn opening(text: &str, mut from: usize) -> Option<usize> {
+    let bytes = text.as_bytes();
+    loop {
+        from += text.get(from..)?.find('%')?;
+        if bytes.get(from + 1) == Some(&b'{') {
+            return Some(from);
+        }
+        from += 1;
+    }
+}
+
 /// The name at the start of `text`, if a closing brace follows it.
 fn reference(text: &str) -> Option<&str> {
     let bytes = text.as_bytes();
@@ -120,7 +131,7 @@ fn reference(text: &str) -> Option<&str> {
 
 /// Whether expanding the text could change it.
 pub(crate) fn has_references(text: &str) -> bool {
-    text.contains("%{")
+    opening(text, 0).is_some()
 }
 
 /// The variables that all elements of a kind in a project begin with.
@@ -309,6 +320,8 @@ struct Work<'a> {
 
 #[derive(Clone)]
 enum State {
+    /// As the template has it.
+    Shared,
     /// Not looked at yet.
     Fresh,
     /// Being resolved: meeting it again is a circle.
@@ -373,7 +386,7 @@ impl<'a> Work<'a> {
         let mut stack = vec![place];
         while let Some(place) = stack.last().copied() {
             let state = match &self.state[place as usize] {
-                State::Known(_) | State::Failed => None,
+                State::Shared | State::Known(_) | State::Failed => None,
                 State::Fresh | State::Open => Some(self.step(place)),
             };
             match state {
@@ -389,9 +402,15 @@ impl<'a> Work<'a> {
             }
             stack.pop();
         }
+        self.known(place)
+    }
+
+    /// The value of a variable that is resolved.
+    fn known(&self, place: u32) -> Option<&Text> {
         match &self.state[place as usize] {
             State::Known(value) => Some(value),
-            _ => None,
+            State::Shared => self.template.value(place),
+            State::Fresh | State::Open | State::Failed => None,
         }
     }
 
@@ -406,10 +425,10 @@ impl<'a> Work<'a> {
                 Piece::Literal(literal) => value.push_str(literal),
                 Piece::Reference(name) => {
                     let Some(named) = self.place(name) else { return Step::Done(None) };
-                    match &self.state[named as usize] {
-                        State::Known(known) => value.push_str(known),
-                        State::Fresh => return Step::After(named),
-                        State::Open | State::Failed => return Step::Done(None),
+                    match (&self.state[named as usize], self.known(named)) {
+                        (_, Some(known)) => value.push_str(known),
+                        (State::Fresh, None) => return Step::After(named),
+                        (_, None) => return Step::Done(None),
                     }
                 }
             }
