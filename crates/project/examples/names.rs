@@ -3,7 +3,7 @@
 //! `PROJECT` is the directory of project.conf, `KINDS` a directory with the defaults of kinds as
 //! `PACKAGE/elements/KIND.yaml`, those of the core in `core`, `TARGETS` a file with names of elements (all without
 //! it). Junctions are looked for where bst stages them. `OPTIONS` holds `NAME=VALUE` with spaces in between. With
-//! `DUMP` set, everything is printed that the elements resolve to.
+//! `DUMP` set, everything is printed that the elements resolve to. `REPEAT` times the load several times before.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -138,6 +138,14 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         locate: Some(&staged),
         workspaces: Default::default(),
     };
+    // The shortest of some loads says what loading costs on a busy machine.
+    let repeats = std::env::var("REPEAT").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let shortest = (0..repeats).map(|_| {
+        let start = Instant::now();
+        let _ = load(&Files::default(), &options);
+        start.elapsed()
+    });
+    shortest.min().into_iter().for_each(|took| eprintln!("shortest of {repeats}: {took:?}"));
     let files = Files::default();
     let start = Instant::now();
     let loaded = load(&files, &options);

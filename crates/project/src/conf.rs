@@ -2,7 +2,7 @@
 
 use crate::condition;
 use crate::graph::RefStorage;
-use crate::include::{Includes, Including};
+use crate::include::{Includes, Including, Ready};
 use crate::junction::Junction;
 use crate::kinds::KindOrigin;
 use crate::name::{Leads, check_path, check_symbol};
@@ -375,7 +375,8 @@ impl Session<'_, '_> {
         let mut config = self.defaults.clone();
         compose(&mut config, &conf)?;
         let (pass, config) = self.pass(project, config, false)?;
-        self.projects[project].second = Some(Arc::new(pass));
+        let pass = Arc::new(pass);
+        self.projects[project].second = Some(pass.clone());
         config.validate_keys(&KEYS)?;
         self.check_owned_keys(&config)?;
         let sections = Sections::read(&config, &conf)?;
@@ -386,6 +387,9 @@ impl Session<'_, '_> {
             self.projects[project].refs = refs::read(self.files, &path, "project.refs", &options.options)?;
         }
         self.projects[project].sections = Some(Arc::new(sections));
+        let open = &self.projects[project];
+        let (directory, includes) = (open.directory.clone(), open.includes.clone());
+        let _ = open.place.ready.set(Ready { project, directory, pass, includes });
         for provenance in std::mem::take(&mut self.projects[project].provenances) {
             self.check_provenance(project, &provenance)?;
         }

@@ -261,7 +261,9 @@ impl Session<'_, '_> {
             condition::process(&mut parsed.node, &self.first(project).options, &[])?;
         } else {
             self.complete(project)?;
-            if parsed.includes {
+            if parsed.processed {
+                // Another thread did it.
+            } else if parsed.includes {
                 let how = Including { conf: false, local: false, options: true };
                 self.process_includes(project, &mut parsed.node, &how)?;
             } else if parsed.conditions {

@@ -1,17 +1,31 @@
 //! Includes (`(@)`) in nodes, across junctions as well.
 
 use crate::condition;
+use crate::conf::Pass;
 use crate::name::neighbour;
+use crate::read::read;
 use crate::session::{Attempt, ProjectIndex, Session, Stop};
 use crate::variable::{Template, expand_with};
-use bourn_yaml::{Diagnostic, Mapping, Node, Value, compose_under};
+use bourn_yaml::{Diagnostic, Diagnostics, Files, Mapping, Node, Value, compose_under};
 use foldhash::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const INCLUDE: &str = "(@)";
 
-/// Files included so far, by the project they belong to.
-pub(crate) type Includes = HashMap<(ProjectIndex, PathBuf), Node>;
+/// Files included so far, by the project they belong to. Shared with the threads that read ahead.
+#[derive(Clone, Default)]
+pub(crate) struct Includes(Arc<Mutex<HashMap<(ProjectIndex, PathBuf), Node>>>);
+
+impl Includes {
+    fn get(&self, key: &(ProjectIndex, PathBuf)) -> Option<Node> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn insert(&self, key: (ProjectIndex, PathBuf), content: Node) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, content);
+    }
+}
 
 /// How to go about it.
 #[derive(Clone, Copy)]
@@ -24,69 +38,58 @@ pub(crate) struct Including {
     pub(crate) options: bool,
 }
 
+/// An included file: its content, its path and the project it belongs to.
+type Included = (Node, PathBuf, ProjectIndex);
+
+/// Where includes lead.
+trait Follow {
+    /// Applies the conditionals of a node with the options of a project.
+    fn conditions(&self, project: ProjectIndex, node: &mut Node) -> Attempt<()>;
+
+    /// The file that an include of a project's file names.
+    fn file(&mut self, include: &Node, project: ProjectIndex) -> Attempt<Included>;
+}
+
 /// An inclusion in progress.
-struct Work<'i> {
-    /// The project whose file includes.
-    owner: ProjectIndex,
-    how: &'i Including,
+struct Work<F> {
+    follow: F,
+    /// Whether to leave out what lies in other projects.
+    local: bool,
     /// Files whose content is being processed.
     open: Vec<PathBuf>,
 }
 
-impl Session<'_, '_> {
-    /// Applies conditionals, if asked to, and includes of a node of a project.
-    pub(crate) fn process_includes(
-        &mut self,
-        project: ProjectIndex,
-        node: &mut Node,
-        how: &Including,
-    ) -> Attempt<()> {
-        let mut work = Work { owner: project, how, open: Vec::new() };
-        self.process_file(&mut work, project, node, how.options)
-    }
-
-    fn process_file(
-        &mut self,
-        work: &mut Work<'_>,
-        project: ProjectIndex,
-        node: &mut Node,
-        options: bool,
-    ) -> Attempt<()> {
+impl<F: Follow> Work<F> {
+    fn process(&mut self, project: ProjectIndex, node: &mut Node, options: bool) -> Attempt<()> {
         if options {
-            condition::process(node, &self.second(project).options, &[])?;
+            self.follow.conditions(project, node)?;
         }
-        if let Some(new) = self.included(work, project, node, options)? {
+        if let Some(new) = self.included(project, node, options)? {
             *node = new;
         }
         Ok(())
     }
 
     /// The node with its includes in place; `None` if it has none, so that content stays shared.
-    fn included(
-        &mut self,
-        work: &mut Work<'_>,
-        project: ProjectIndex,
-        node: &Node,
-        options: bool,
-    ) -> Attempt<Option<Node>> {
+    fn included(&mut self, project: ProjectIndex, node: &Node, options: bool) -> Attempt<Option<Node>> {
         match &node.value {
             Value::Null | Value::Scalar(_) => Ok(None),
             Value::Sequence(items) => {
                 let mut changed: Option<Vec<Node>> = None;
                 for (at, item) in items.iter().enumerate() {
-                    if let Some(new) = self.included(work, project, item, options)? {
+                    if let Some(new) = self.included(project, item, options)? {
                         changed.get_or_insert_with(|| items.to_vec())[at] = new;
                     }
                 }
                 Ok(changed.map(|items| Node::sequence(items).with_place(node.at)))
             }
             Value::Mapping(_) => {
-                let own = self.with_own_includes(work, project, node, options)?;
+                let own = self.with_own_includes(project, node, options)?;
                 let current = own.as_ref().unwrap_or(node);
                 let entries = current.as_mapping()?;
                 let mut changed: Option<Mapping> = None;
                 for (key, value) in entries {
-                    if let Some(new) = self.included(work, project, value, options)? {
+                    if let Some(new) = self.included(project, value, options)? {
                         changed.get_or_insert_with(|| entries.clone()).insert(key.clone(), new);
                     }
                 }
@@ -99,7 +102,6 @@ impl Session<'_, '_> {
     /// The mapping with what it includes itself; `None` if nothing.
     fn with_own_includes(
         &mut self,
-        work: &mut Work<'_>,
         project: ProjectIndex,
         node: &Node,
         options: bool,
@@ -118,64 +120,142 @@ impl Session<'_, '_> {
             entries.remove(INCLUDE);
         }
         for include in includes.iter().rev() {
-            if work.how.local && include.as_str()?.contains(':') {
+            if self.local && include.as_str()?.contains(':') {
                 continue;
             }
-            let (mut content, path, owner) = self.include_file(work, include, project)?;
-            if work.open.contains(&path) {
+            let (mut content, path, owner) = self.follow.file(include, project)?;
+            if self.open.contains(&path) {
                 let message = format!("trying to recursively include {}", path.display());
                 return Err(Diagnostic::load("recursive-include", message).at(list.at).into());
             }
-            work.open.push(path);
-            let done = self.process_file(work, owner, &mut content, options || owner != project);
-            work.open.pop();
+            self.open.push(path);
+            let done = self.process(owner, &mut content, options || owner != project);
+            self.open.pop();
             done?;
             compose_under(&mut result, &content)?;
         }
         Ok(Some(result))
     }
+}
 
-    /// The content of an included file, its path and the project it belongs to.
-    fn include_file(
-        &mut self,
-        work: &Work<'_>,
-        include: &Node,
-        project: ProjectIndex,
-    ) -> Attempt<(Node, PathBuf, ProjectIndex)> {
+/// Follows includes wherever they lead, opening projects on the way.
+struct Anywhere<'a, 'c, 's> {
+    session: &'a mut Session<'c, 's>,
+    /// The project whose file includes.
+    owner: ProjectIndex,
+    conf: bool,
+}
+
+impl Anywhere<'_, '_, '_> {
+    fn known(&self) -> Includes {
+        let owner = &self.session.projects[self.owner];
+        if self.conf { owner.conf_includes.clone() } else { owner.includes.clone() }
+    }
+}
+
+impl Follow for Anywhere<'_, '_, '_> {
+    fn conditions(&self, project: ProjectIndex, node: &mut Node) -> Attempt<()> {
+        Ok(condition::process(node, &self.session.second(project).options, &[])?)
+    }
+
+    fn file(&mut self, include: &Node, project: ProjectIndex) -> Attempt<Included> {
         let display = include.as_str()?;
         let (owner, name) = match display.rsplit_once(':') {
             None => (project, display),
             Some((junction, name)) => {
-                let owner = self.child(project, junction, Some(include.at))?;
-                self.complete(owner)?;
+                let owner = self.session.child(project, junction, Some(include.at))?;
+                self.session.complete(owner)?;
                 (owner, name)
             }
         };
-        let path = self.projects[owner].directory.join(name);
-        let key = (owner, path);
-        if let Some(known) = self.includes_of(work).get(&key) {
-            return Ok((known.clone(), key.1, owner));
+        let key = (owner, self.session.projects[owner].directory.join(name));
+        if let Some(known) = self.known().get(&key) {
+            return Ok((known, key.1, owner));
         }
-        let parsed = self.read(Some(owner), &key.1, display);
+        let parsed = self.session.read(Some(owner), &key.1, display);
         let mut content = parsed.map_err(|wrong| at_include(wrong, include, &key.1))?.node;
         // What another project wrote means that project's variables.
         if owner != project {
-            let template = Template::alone(self.second(owner).variables.clone())?;
+            let template = Template::alone(self.session.second(owner).variables.clone())?;
             expand_with(&mut content, &template)?;
         }
         let path = key.1.clone();
-        self.includes_of(work).insert(key, content.clone());
+        self.known().insert(key, content.clone());
         Ok((content, path, owner))
     }
+}
 
-    fn includes_of(&mut self, work: &Work<'_>) -> &mut Includes {
-        let owner = &mut self.projects[work.owner];
-        if work.how.conf { &mut owner.conf_includes } else { &mut owner.includes }
+/// What is needed to process elements of a project apart from the session, if they include nothing of other projects.
+pub(crate) struct Ready {
+    pub(crate) project: ProjectIndex,
+    pub(crate) directory: PathBuf,
+    pub(crate) pass: Arc<Pass>,
+    pub(crate) includes: Includes,
+}
+
+/// Follows includes inside one project.
+struct Inside<'a> {
+    files: &'a Files,
+    ready: &'a Ready,
+    junction: Option<&'a str>,
+}
+
+impl Follow for Inside<'_> {
+    fn conditions(&self, _: ProjectIndex, node: &mut Node) -> Attempt<()> {
+        Ok(condition::process(node, &self.ready.pass.options, &[])?)
+    }
+
+    fn file(&mut self, include: &Node, project: ProjectIndex) -> Attempt<Included> {
+        let name = include.as_str()?;
+        if name.contains(':') {
+            return Err(Stop::Known);
+        }
+        let key = (project, self.ready.directory.join(name));
+        let content = match self.ready.includes.get(&key) {
+            Some(known) => known,
+            None => {
+                let content = read(self.files, &key.1, name, self.junction)?.node;
+                self.ready.includes.insert(key.clone(), content.clone());
+                content
+            }
+        };
+        Ok((content, key.1, project))
+    }
+}
+
+/// Applies conditionals and includes of an element, if that needs no other project and nothing is wrong.
+pub(crate) fn process_inside(
+    files: &Files,
+    ready: &Ready,
+    junction: Option<&str>,
+    node: &Node,
+    includes: bool,
+) -> Option<Node> {
+    let mut node = node.clone();
+    let mut work = Work { follow: Inside { files, ready, junction }, local: false, open: Vec::new() };
+    let done = if includes {
+        work.process(ready.project, &mut node, true)
+    } else {
+        work.follow.conditions(ready.project, &mut node)
+    };
+    done.is_ok().then_some(node)
+}
+
+impl Session<'_, '_> {
+    /// Applies conditionals, if asked to, and includes of a node of a project.
+    pub(crate) fn process_includes(
+        &mut self,
+        project: ProjectIndex,
+        node: &mut Node,
+        how: &Including,
+    ) -> Attempt<()> {
+        let follow = Anywhere { session: self, owner: project, conf: how.conf };
+        Work { follow, local: how.local, open: Vec::new() }.process(project, node, how.options)
     }
 }
 
 /// Says where a file was included that cannot be read.
-fn at_include(mut wrong: bourn_yaml::Diagnostics, include: &Node, path: &std::path::Path) -> Stop {
+fn at_include(mut wrong: Diagnostics, include: &Node, path: &Path) -> Stop {
     for diagnostic in &mut wrong.0 {
         if diagnostic.at.is_none() {
             diagnostic.at = include.at.file.map(|_| include.at);

@@ -18,7 +18,7 @@ use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files, Mapping, Node, Text, pa
 use foldhash::HashMap;
 use indexmap::IndexMap;
 use rayon::Scope;
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use rayon::iter::{IntoParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -267,6 +267,8 @@ impl Session<'_, '_> {
             }
         }
         self.settle()?;
+        // What was read is composed by now. Giving the memory back takes a while, which all threads share.
+        self.elements.par_iter_mut().for_each(|found| found.node = Node::null());
         Ok(composed)
     }
 

@@ -1,12 +1,13 @@
 //! Files read ahead: while the loader follows dependencies one after the other, other threads already read and parse
 //! the files that these dependencies name.
 
+use crate::include::{Ready, process_inside};
 use crate::name::{is_normal, normalise};
 use bourn_yaml::{Diagnostics, Files, Node, Text, parse};
 use foldhash::HashMap;
 use rayon::Scope;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// A file that was parsed.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct Parsed {
     pub(crate) conditions: bool,
     /// Whether it may have includes.
     pub(crate) includes: bool,
+    /// Whether both were processed already.
+    pub(crate) processed: bool,
 }
 
 /// Reads and parses a file at once.
@@ -36,7 +39,7 @@ pub(crate) fn read(
     let escapes = entry.text.contains('\\');
     let conditions = escapes || entry.text.contains("(?)") || entry.text.contains("(!)");
     let includes = escapes || entry.text.contains("(@)");
-    Ok(Parsed { node, conditions, includes })
+    Ok(Parsed { node, conditions, includes, processed: false })
 }
 
 /// Where elements of a project lie, how their files are called in messages, and those that were asked for.
@@ -45,12 +48,14 @@ pub(crate) struct Place {
     pub(crate) directory: PathBuf,
     /// Name of the junction of the project.
     pub(crate) junction: Option<Text>,
+    /// What processing elements takes, once that is known.
+    pub(crate) ready: OnceLock<Ready>,
     slots: Mutex<HashMap<Text, Arc<Slot>>>,
 }
 
 impl Place {
     pub(crate) fn new(directory: PathBuf, junction: Option<Text>) -> Place {
-        Place { directory, junction, slots: Mutex::default() }
+        Place { directory, junction, ready: OnceLock::new(), slots: Mutex::default() }
     }
 
     /// The slot of an element, and whether it is new.
@@ -132,7 +137,20 @@ impl<'f> Ahead<'f> {
     }
 
     fn read<'s>(&'s self, scope: &Scope<'s>, place: &Arc<Place>, name: &str) -> Result<Parsed, Diagnostics> {
-        let parsed = read(self.files, &place.directory.join(name), name, place.junction.as_deref())?;
+        let junction = place.junction.as_deref();
+        let mut parsed = read(self.files, &place.directory.join(name), name, junction)?;
+        if let Some(ready) = place.ready.get()
+            && !is_first_pass(&parsed.node)
+        {
+            if !parsed.includes && !parsed.conditions {
+                parsed.processed = true;
+            } else if let Some(node) =
+                process_inside(self.files, ready, junction, &parsed.node, parsed.includes)
+            {
+                parsed.node = node;
+                parsed.processed = true;
+            }
+        }
         each_dependency(&parsed.node, &mut |name| self.want(scope, place, name));
         Ok(parsed)
     }
@@ -165,6 +183,11 @@ impl<'f> Ahead<'f> {
             slot.changed.notify_all();
         });
     }
+}
+
+/// Whether an element is one that is loaded before its project is complete; also if that cannot be told.
+fn is_first_pass(node: &Node) -> bool {
+    node.get("kind").and_then(Node::text).is_none_or(|kind| matches!(kind, "junction" | "link"))
 }
 
 /// The names of dependencies inside the project, as far as they can be told before conditionals and includes.
