@@ -12,6 +12,21 @@ use bourn_reapi::tree::Tree;
 use std::fmt::Write;
 use std::sync::Arc;
 
+/// What a sandbox is made for: its environment and configuration are those of this.
+#[derive(Clone, Copy, Debug)]
+pub enum About<'p> {
+    /// An element of the plan; its own artifact need not be cached.
+    Element(ElementId),
+    /// An artifact that was asked for by its name, with what it says of itself.
+    Artifact(&'p Piece),
+}
+
+impl<'p> From<&'p Piece> for About<'p> {
+    fn from(piece: &'p Piece) -> About<'p> {
+        piece.element.map_or(About::Artifact(piece), About::Element)
+    }
+}
+
 /// Stages pieces into a sandbox with the environment and configuration of the one that it is about, and integrates
 /// them if that is wanted.
 ///
@@ -20,7 +35,7 @@ use std::sync::Arc;
 pub fn stage_artifacts(
     session: &Session<'_>,
     job: &Job<'_>,
-    about: &Piece,
+    about: About<'_>,
     pieces: &[Piece],
     integrated: bool,
 ) -> BuildResult<Sandbox> {
@@ -37,11 +52,13 @@ pub fn stage_artifacts(
     Ok(sandbox)
 }
 
-/// What the element that a piece is of asks of the machine.
-pub(crate) fn config(session: &Session<'_>, piece: &Piece) -> BuildResult<Arc<SandboxConfig>> {
-    Ok(match piece.element {
-        Some(id) => session.element(id).sandbox.clone(),
-        None => Arc::new(crate::cache::metadata::Setting::read(session, &piece.cached)?.sandbox),
+/// What a sandbox asks of the machine.
+pub(crate) fn config(session: &Session<'_>, about: About<'_>) -> BuildResult<Arc<SandboxConfig>> {
+    Ok(match about {
+        About::Element(id) => session.element(id).sandbox.clone(),
+        About::Artifact(piece) => {
+            Arc::new(crate::cache::metadata::Setting::read(session, &piece.cached)?.sandbox)
+        }
     })
 }
 
@@ -52,7 +69,7 @@ pub(crate) fn config(session: &Session<'_>, piece: &Piece) -> BuildResult<Arc<Sa
 pub fn checkout(
     session: &Session<'_>,
     job: &Job<'_>,
-    about: &Piece,
+    about: About<'_>,
     pieces: &[Piece],
     integrated: bool,
 ) -> BuildResult<Tree> {

@@ -1,6 +1,7 @@
 //! Integration: commands of artifacts that make of many staged files one system (`ldconfig` and the like).
 
 use crate::cache::metadata;
+use crate::checkout::About;
 use crate::error::BuildResult;
 use crate::job::Job;
 use crate::sandbox::{Sandbox, Writable};
@@ -33,7 +34,7 @@ fn commands(session: &Session<'_>, piece: &Piece, items: &mut Vec<Item>) -> Buil
     if commands.is_empty() {
         return Ok(());
     }
-    let environment = environment(session, piece)?;
+    let environment = environment(session, piece.into())?;
     items.extend(commands.into_iter().map(|text| {
         Item::Command(ScriptCommand {
             arguments: ["sh", "-e", "-c", text].map(str::to_owned).to_vec(),
@@ -45,10 +46,11 @@ fn commands(session: &Session<'_>, piece: &Piece, items: &mut Vec<Item>) -> Buil
     Ok(())
 }
 
-/// The environment of the element that a piece is of.
-pub(crate) fn environment(session: &Session<'_>, piece: &Piece) -> BuildResult<Vec<(String, String)>> {
-    let Some(id) = piece.element else {
-        return Ok(metadata::Setting::read(session, &piece.cached)?.environment);
+/// The environment of a sandbox.
+pub(crate) fn environment(session: &Session<'_>, about: About<'_>) -> BuildResult<Vec<(String, String)>> {
+    let id = match about {
+        About::Element(id) => id,
+        About::Artifact(piece) => return Ok(metadata::Setting::read(session, &piece.cached)?.environment),
     };
     let variables = session.element(id).environment.iter();
     Ok(variables.map(|(name, value)| (name.to_string(), value.to_string())).collect())

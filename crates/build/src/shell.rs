@@ -1,7 +1,7 @@
 //! Shells in staged sandboxes.
 
 use crate::assemble;
-use crate::checkout::{self, stage_artifacts};
+use crate::checkout::{self, About, stage_artifacts};
 use crate::error::{BuildError, BuildResult, domain};
 use crate::event::MessageKind;
 use crate::job::Job;
@@ -57,8 +57,7 @@ pub fn runtime_sandbox(session: &Session<'_>, job: &Job<'_>, ids: &[ElementId]) 
     };
     let elements = session.runtime_closure(ids.iter().copied());
     assert_cached(session, &elements)?;
-    let about = session.pieces(&[first])?;
-    stage_artifacts(session, job, &about[0], &session.pieces(&elements)?, true)
+    stage_artifacts(session, job, About::Element(first), &session.pieces(&elements)?, true)
 }
 
 /// Prepares what `shell --build` enters: the sandbox as the build of an element finds it.
@@ -96,10 +95,10 @@ pub fn left_sandbox(session: &Session<'_>, job: &Job<'_>, piece: &Piece) -> Buil
     let state = cached.sandbox();
     let kept = state.map(|state| state.environment.as_slice()).unwrap_or_default();
     let environment = match kept {
-        [] => crate::integrate::environment(session, piece)?,
+        [] => crate::integrate::environment(session, piece.into())?,
         kept => kept.iter().map(|variable| (variable.name.clone(), variable.value.clone())).collect(),
     };
-    let mut sandbox = Sandbox::new(Root::open(tree), checkout::config(session, piece)?, environment);
+    let mut sandbox = Sandbox::new(Root::open(tree), checkout::config(session, piece.into())?, environment);
     if let Some(state) = state {
         sandbox.marked.clone_from(&state.marked_directories);
         sandbox.directory = Some(state.working_directory.clone()).filter(|path| !path.is_empty());

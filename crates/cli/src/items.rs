@@ -67,7 +67,7 @@ pub(crate) fn select(
                     .flat_map(|piece| piece.cached.built_upon().map(Item::Artifact).collect::<Vec<_>>());
                 items.extend(upon);
             }
-            _ => items.push(Item::Artifact(name.clone())),
+            _ => items.push(Item::Artifact(by_strong_key(session, name)?)),
         }
     }
     let mut unique = Vec::with_capacity(items.len());
@@ -77,6 +77,12 @@ pub(crate) fn select(
         }
     }
     Ok(unique)
+}
+
+/// The name that an artifact has by its strong key: the same one, whichever of its names was asked for.
+fn by_strong_key(session: &Session<'_>, name: &ArtifactName) -> Result<ArtifactName, Failure> {
+    let strong = session.assets().artifact(name)?.map(|message| message.strong_key);
+    Ok(ArtifactName { key: strong.unwrap_or_else(|| name.key.clone()), ..name.clone() })
 }
 
 impl Item {

@@ -95,10 +95,8 @@ fn without_ref(plan: &Plan, need: &JunctionNeed) -> Failure {
     let wrong = bourn_yaml::Diagnostic::load("subproject-inconsistent", text)
         .hint(format!("track it first: source track {}", need.name));
     let missing = plan.element(JUNCTION).sources.iter().find(|source| !source.source.is_resolved());
-    match missing {
-        Some(source) => wrong.at(source.declaration.at).into(),
-        None => wrong.into(),
-    }
+    let at = need.at.or(missing.map(|source| source.declaration.at));
+    wrong.at(at.unwrap_or(Provenance::SYNTHETIC)).into()
 }
 
 /// Exports the tree beside its place and moves it there. Another process may have been faster.

@@ -224,16 +224,6 @@ impl Session<'_, '_> {
         let full_name = self.full_name(element);
         let junction = Junction::configure(&name, full_name.clone(), &composed.config)?;
         let kinds = self.options.kinds;
-        let unresolved = |source: &&crate::graph::SourceDeclaration| {
-            !kinds.source_resolved(&source.kind, &source.origin, &source.config)
-        };
-        if composed.sources.iter().find(unresolved).is_some() {
-            let message = format!("Subproject has no ref for junction: {name}");
-            return Err(Diagnostic::load("subproject-inconsistent", message)
-                .at(at.unwrap_or(Provenance::SYNTHETIC))
-                .hint(format!("track the junction: `source track {full_name}`"))
-                .into());
-        }
         if let [source] = &composed.sources[..] {
             if source.kind.as_ref() == "workspace" {
                 let path = source.config.get("path").and_then(Node::text).unwrap_or_default();
@@ -249,6 +239,7 @@ impl Session<'_, '_> {
             key: full_name.clone(),
             name: full_name,
             element: name.to_string(),
+            at,
             sources: composed.sources,
             project: crate::graph::ProjectId(project as u32),
             projects: (0..self.projects.len()).map(|project| self.view(project, true)).collect(),

@@ -98,10 +98,4 @@ pub trait Kinds: Sync {
         let core = source_kind == "local" && *origin == KindOrigin::Core;
         core.then(|| config.get("path").and_then(Node::text).map(str::to_owned)).flatten()
     }
-
-    /// Whether a source has all it takes to be fetched: the ref that its kind needs.
-    fn source_resolved(&self, source_kind: &str, origin: &KindOrigin, config: &Node) -> bool {
-        let _ = (source_kind, origin, config);
-        true
-    }
 }

@@ -14,7 +14,7 @@ use crate::plugin::PluginType;
 use crate::read::Ahead;
 use crate::selection::staging_order;
 use crate::session::{Attempt, ElementIndex, ProjectIndex, Session, Stop};
-use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files, Mapping, Node, Text, parse};
+use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files, Mapping, Node, Provenance, Text, parse};
 use foldhash::HashMap;
 use indexmap::IndexMap;
 use rayon::Scope;
@@ -82,6 +82,8 @@ pub struct JunctionNeed {
     pub name: String,
     /// Name of the junction element below its project's element path.
     pub element: String,
+    /// What in a file named it first.
+    pub at: Option<Provenance>,
     /// Its sources, ready to be fetched and staged.
     pub sources: Vec<SourceDeclaration>,
     /// The project that declares it, in `projects`.

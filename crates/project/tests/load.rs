@@ -63,10 +63,6 @@ impl Kinds for Core {
     fn package_versions(&self, _: &str) -> Vec<String> {
         Vec::new()
     }
-
-    fn source_resolved(&self, kind: &str, _: &KindOrigin, config: &Node) -> bool {
-        kind == "local" || config.get("ref").is_some()
-    }
 }
 
 /// One case of a file.

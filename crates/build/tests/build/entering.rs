@@ -36,7 +36,7 @@ fn checkouts() {
             session.query(&[elements.clone(), vec![id]].concat(), Query::Artifacts).expect("asked");
             let about = &session.pieces(&[id]).expect("cached")[0];
             let pieces = session.pieces(&elements).expect("cached");
-            let tree = checkout(session, &session.main_job(id), about, &pieces, integrated).expect("staged");
+            let tree = checkout(session, &session.main_job(id), about.into(), &pieces, integrated).expect("staged");
             assert_eq!(listing(&world.cas, &tree), expected, "{scope:?}");
         });
     };
@@ -60,7 +60,7 @@ fn artifacts_by_name() {
             .built_upon()
             .map(|name| session.named_piece(&name).expect("asked").expect("there"))
             .collect();
-        let tree = checkout(session, &session.program_job(), &piece, &below, true).expect("staged");
+        let tree = checkout(session, &session.program_job(), (&piece).into(), &below, true).expect("staged");
         assert_eq!(
             listing(&world.cas, &tree),
             ["bin/sh*=shell", "dev/", "etc/cache=integrated", "proc/", "tmp/"]

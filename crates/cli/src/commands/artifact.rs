@@ -16,7 +16,7 @@ use crate::tarball::{self, Location};
 use crate::tree;
 use crate::watch::Watch;
 use crate::world::World;
-use bourn_build::checkout;
+use bourn_build::checkout::{self, About};
 use bourn_build::session::Session;
 use bourn_build::stage::Piece;
 use bourn_project::ElementId;
@@ -227,15 +227,24 @@ fn stage(
         Item::Element(id) => session.main_job(*id),
         Item::Artifact(_) => session.program_job(),
     };
-    let find = || -> Result<(Piece, Vec<Piece>), Failure> {
-        let about = piece_to_stage(session, about)?;
+    let find = || -> Result<(Option<Piece>, Vec<Piece>), Failure> {
+        let about = match about {
+            Item::Element(_) => None,
+            Item::Artifact(_) => Some(piece_to_stage(session, about)?),
+        };
         let pieces = selected.iter().map(|item| piece_to_stage(session, item)).collect::<Result<_, _>>()?;
         Ok((about, pieces))
     };
-    match find() {
-        Ok((about, pieces)) => Ok(Ok(checkout::checkout(session, &job, &about, &pieces, integrated)?)),
-        Err(failure) => Ok(Err(failure)),
-    }
+    let (named, pieces) = match find() {
+        Ok(found) => found,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let about = match (about, &named) {
+        (_, Some(piece)) => About::from(piece),
+        (Item::Element(id), None) => About::Element(*id),
+        (Item::Artifact(name), None) => return Ok(Err(not_cached(name))),
+    };
+    Ok(Ok(checkout::checkout(session, &job, about, &pieces, integrated)?))
 }
 
 fn piece_to_stage(session: &Session<'_>, item: &Item) -> Result<Piece, Failure> {
@@ -243,12 +252,14 @@ fn piece_to_stage(session: &Session<'_>, item: &Item) -> Result<Piece, Failure> 
         (_, Some(piece)) => Ok(piece),
         // An element that is not built at all: its artifact is asked for only to be staged.
         (Item::Element(id), None) => Ok(session.pieces(&[*id])?.remove(0)),
-        (Item::Artifact(name), None) => {
-            Err(Failure::new("element", format!("Error preparing sandbox for element: {}", name.element))
-                .reason("missing-sandbox-config")
-                .hint("this artifact is not in the cache: build the element or pull it"))
-        }
+        (Item::Artifact(name), None) => Err(not_cached(name)),
     }
+}
+
+fn not_cached(name: &ArtifactName) -> Failure {
+    Failure::new("element", format!("Error preparing sandbox for element: {}", name.element))
+        .reason("missing-sandbox-config")
+        .hint("this artifact is not in the cache: build the element or pull it")
 }
 
 fn while_staging(failure: Failure) -> Failure {
@@ -297,9 +308,6 @@ impl Destination {
             Destination::Directory(directory) => {
                 let doing = format!("Checking out files in '{}'", directory.display());
                 invocation.timed_of(session, element, &doing, || {
-                    if hardlinks {
-                        tree::clear(directory).map_err(|error| Failure::io(&error, "emptying", directory))?;
-                    }
                     let options = ExportOptions { hardlinks, merge: true, ..ExportOptions::default() };
                     let digest = tree.digest()?;
                     session.cas().export_tree(&digest, directory, &options).map_err(|error| Failure {
@@ -310,8 +318,7 @@ impl Destination {
             }
             Destination::Tarball(location, compression) => {
                 invocation.timed_of(session, element, "Creating tarball", || {
-                    let trees = [(".".to_owned(), tree.clone())];
-                    tarball::write(&trees, &**session.cas(), location, *compression)
+                    tarball::write(tree, "./", &**session.cas(), location, *compression)
                 })
             }
         }

@@ -50,8 +50,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Checkout) -> Outcome {
     let tree = collect(&world, &session, &elements, options.include_build_scripts).map_err(while_writing)?;
     match &options.tar {
         Some(_) => {
-            let trees: Vec<(String, Tree)> = subtrees(&tree)?;
-            tarball::write(&trees, &**session.cas(), &Location::File(place.clone()), options.compression)?;
+            tarball::write(&tree, "", &**session.cas(), &Location::File(place.clone()), options.compression)?;
         }
         None => {
             let export = ExportOptions { hardlinks: false, merge: true, ..ExportOptions::default() };
@@ -63,18 +62,6 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Checkout) -> Outcome {
     }
     invocation.reporter.info(&format!("Checked out sources to '{}'", place.display()));
     Ok(0)
-}
-
-/// The top of the tree as entries of their own, so that names in the tarball begin with them.
-fn subtrees(tree: &Tree) -> Result<Vec<(String, Tree)>, Failure> {
-    let names: Vec<String> = tree.entries()?.map(|(name, _)| name.to_owned()).collect();
-    let mut trees = Vec::new();
-    for name in names {
-        if let Some(below) = tree.subtree(&name)? {
-            trees.push((name, below));
-        }
-    }
-    Ok(trees)
 }
 
 fn while_writing(failure: Failure) -> Failure {
