@@ -95,13 +95,10 @@ fn lay_value(base: &mut Node, key: &Text, over: &Node, path: &mut Vec<Text>) -> 
             None => drop(target.insert(key.clone(), over.clone())),
         },
         (Value::Mapping(_), Some(found)) => lay(found, over, path)?,
-        (Value::Mapping(entries), None) if entries.values().all(is_plain) => {
+        (Value::Mapping(entries), None) => {
+            // Composed onto nothing it is what it is.
+            check_directives(entries)?;
             target.insert(key.clone(), over.clone());
-        }
-        (Value::Mapping(_), None) => {
-            let mut fresh = Node::mapping(Mapping::new()).with_place(over.at);
-            lay(&mut fresh, over, path)?;
-            target.insert(key.clone(), fresh);
         }
         (Value::Sequence(items), Some(found)) => lay_sequence(found, key, over, items, path)?,
         (Value::Null | Value::Scalar(_), Some(found)) => {
@@ -115,9 +112,13 @@ fn lay_value(base: &mut Node, key: &Text, over: &Node, path: &mut Vec<Text>) -> 
     Ok(())
 }
 
-/// Whether composing this onto nothing gives it back unchanged, whatever it holds.
-fn is_plain(node: &Node) -> bool {
-    !matches!(node.value, Value::Mapping(_))
+/// Checks that no mapping below mixes list directives with other keys.
+fn check_directives(entries: &Mapping) -> Result<(), Diagnostic> {
+    entries.values().try_for_each(|node| match &node.value {
+        Value::Mapping(entries) if is_directives(node, entries)? => Ok(()),
+        Value::Mapping(entries) => check_directives(entries),
+        _ => Ok(()),
+    })
 }
 
 fn lay_sequence(

@@ -456,4 +456,34 @@ mod tests {
             "? \"x\\ny\"\n: a: b\n? \"z\\ny\"\n: - b\n  - - c\n",
         );
     }
+
+    /// Lengths and ends of the lines are what bst 2.8.1 writes.
+    #[test]
+    fn folds_long_lines() {
+        let cases: [(String, &[(usize, &str)]); 7] = [
+            (
+                "word ".repeat(4000) + "x",
+                &[(9998, "k: word word"), (9997, "  word word "), (13, "  word word ")],
+            ),
+            ("a: b ".repeat(4000) + "x", &[(10001, "k: 'a: b a: "), (10001, "  b a: b a: "), (6, "  b x'")]),
+            (
+                "it's\nso ".repeat(3000) + "x",
+                &[(10001, "k: \"it's\\nso"), (10002, "  so it's\\ns"), (7009, "  so it's\\ns")],
+            ),
+            ("w  ".repeat(5000) + "x\n'", &[(10002, "k: \"w  w  w "), (5011, "  \\  w  w  w")]),
+            ("y".repeat(12000) + " z", &[(3, "k: "), (12002, "  yyyyyyyyyy"), (3, "  z")]),
+            ("\n".to_owned() + &"q".repeat(12000) + "\nw", &[(12009, "k: \"\\nqqqqqq"), (4, "  w\"")]),
+            ("a\u{85}b".to_owned(), &[(10, "k: 'a\u{85}  b'")]),
+        ];
+        for (text, expected) in cases {
+            // Not trimmed as `Node::scalar` would.
+            let node = Node { value: Value::Scalar(text.as_str().into()), at: crate::Provenance::SYNTHETIC };
+            let written = dump(&map(&[("k", node)]));
+            let lines =
+                written.lines().map(|line| (line.chars().count(), line.chars().take(12).collect::<String>()));
+            let lines: Vec<(usize, String)> = lines.collect();
+            let expected: Vec<_> = expected.iter().map(|(len, start)| (*len, (*start).to_owned())).collect();
+            assert_eq!(lines, expected);
+        }
+    }
 }

@@ -1,7 +1,13 @@
 //! Text to [`Node`]: every node knows where it was written.
 //!
 //! The dialect is BuildStream's: one document, a mapping at the top, string keys, scalars are strings, no
-//! anchors, no tags beyond the core ones, duplicate keys are errors.
+//! anchors, no tags beyond the core ones, duplicate keys are errors. Texts are read as libyaml reads them, down to
+//! its rough edges, because that is what decides whether a project of bst loads: YAML 1.1, `:` within brackets
+//! only before a space, keys of at most 1,024 characters. `tests/reference` holds what bst makes of a thousand texts
+//! and compositions; `examples/fuzz.rs` looks for texts that break what holds for all.
+//!
+//! Text becomes bytes with line and column in `cursor`, scalars and tags in `scalar` and `tag`, tokens in `scan`,
+//! events in `event`, nodes in `parse`. For edits in place `layout` makes spans of the same events instead.
 //!
 //! | Wanted | Found in |
 //! |---|---|
