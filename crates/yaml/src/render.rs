@@ -11,10 +11,11 @@
 //!
 //! The place is written as bst writes it, because tools look for it.
 
-use crate::cursor::{bom_len, break_len};
+use crate::cursor::{bom_len, line_end, line_start};
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::file::{FileEntry, Files};
 use crate::span::Provenance;
+use std::borrow::Cow;
 use std::fmt::Write;
 use unicode_width::UnicodeWidthChar;
 
@@ -66,7 +67,7 @@ pub fn render(diagnostic: &Diagnostic, files: &Files, options: RenderOptions) ->
         page.snippet(at);
     }
     if let Some(detail) = &diagnostic.detail {
-        for line in detail.trim_end().lines() {
+        for line in shown(detail).trim_end().lines() {
             page.line(&format!("    {line}"));
         }
     }
@@ -77,6 +78,12 @@ pub fn render(diagnostic: &Diagnostic, files: &Files, options: RenderOptions) ->
         page.remark("hint", Paint::Hint, None, hint);
     }
     page.out
+}
+
+/// Text without characters that would steer the terminal: names and values of the user may hold any.
+fn shown(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if text.contains(steers) { text.replace(steers, "\u{fffd}").into() } else { text.into() }
 }
 
 #[derive(Clone, Copy)]
@@ -125,7 +132,7 @@ impl Page<'_> {
 
     fn place(&self, at: Option<Provenance>) -> String {
         match at.and_then(|at| self.files.position(at)) {
-            Some(position) => format!("{position}: "),
+            Some(position) => format!("{}: ", shown(&position.to_string())),
             None => String::new(),
         }
     }
@@ -138,14 +145,14 @@ impl Page<'_> {
         let code = if diagnostic.code.is_empty() { String::new() } else { format!("[{}]", diagnostic.code) };
         let label = self.paint(paint, &format!("{word}{code}"));
         let place = self.place(diagnostic.at);
-        let message = self.paint(Paint::Strong, &format!("{place}{}", diagnostic.message));
+        let message = self.paint(Paint::Strong, &format!("{place}{}", shown(&diagnostic.message)));
         self.line(&format!("{label}: {message}"));
     }
 
     fn remark(&mut self, word: &str, paint: Paint, at: Option<Provenance>, text: &str) {
         let label = self.paint(paint, word);
         let place = self.place(at);
-        self.line(&format!("{label}: {place}{text}"));
+        self.line(&format!("{label}: {place}{}", shown(text)));
     }
 
     /// The line that holds the place, with carets under it.
@@ -173,7 +180,8 @@ fn quote(entry: &FileEntry, at: Provenance, room: usize) -> (String, (usize, usi
     let text = &*entry.text;
     let past_end = at.start as usize > text.len();
     let start = floor(text, at.start as usize);
-    let line = if past_end { (start, start) } else { line_around(text, start) };
+    let line = if past_end { start } else { line_start(text, start) };
+    let line = (line, line_end(text, line));
     let line_start = line.0 + if line.0 == 0 { bom_len(text.as_bytes()) } else { 0 };
     let from = start.clamp(line_start, line.1.max(line_start));
     let to = floor(text, at.end as usize).clamp(from, line.1.max(from));
@@ -192,28 +200,6 @@ fn floor(text: &str, at: usize) -> usize {
         at -= 1;
     }
     at
-}
-
-/// Start and end of the line around a byte, without its break.
-fn line_around(text: &str, at: usize) -> (usize, usize) {
-    let bytes = text.as_bytes();
-    let mut start = at;
-    while start > 0 {
-        let broken = (1..=3.min(start)).any(|back| {
-            let len = break_len(bytes, start - back);
-            // Between CR and LF no line begins.
-            len == back && !(len == 1 && bytes[start - 1] == b'\r' && bytes.get(start) == Some(&b'\n'))
-        });
-        if broken {
-            break;
-        }
-        start -= 1;
-    }
-    let mut end = at;
-    while end < bytes.len() && break_len(bytes, end) == 0 {
-        end += 1;
-    }
-    (floor(text, start), floor(text, end))
 }
 
 /// Text laid out in columns: tabs become spaces, what cannot be shown becomes a replacement character.
@@ -355,6 +341,14 @@ mod tests {
             34,
             "error[invalid-data]: a.bst [line 1 column 53]: No\n  |\n1 | …xxxxxxxxxxxxxxxxxxxxxxxxxxxb\n  |                             ^\n",
         );
+    }
+
+    #[test]
+    fn does_not_steer_the_terminal() {
+        let files = Files::default();
+        let diagnostic = Diagnostic::load("x", "No \x1b[2J").note(None, "\r\x07").hint("\u{9b}1m");
+        let rendered = render(&diagnostic, &files, RenderOptions::default());
+        assert_eq!(rendered, "error[x]: No \u{fffd}[2J\nnote: \u{fffd}\u{fffd}\nhint: \u{fffd}1m\n");
     }
 
     #[test]
