@@ -13,17 +13,49 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const INCLUDE: &str = "(@)";
 
+/// How deep mappings and lists may lie in each other, included ones counted on.
+const DEEPEST: usize = 400;
+
+/// How many nodes a file may have with all that it includes. Files that include each other twice grow without bound.
+const LARGEST: usize = 4_000_000;
+
 /// Files included so far, by the project they belong to. Shared with the threads that read ahead.
 #[derive(Clone, Default)]
-pub(crate) struct Includes(Arc<Mutex<HashMap<(ProjectIndex, PathBuf), Node>>>);
+pub(crate) struct Includes(Arc<Mutex<HashMap<(ProjectIndex, PathBuf), Content>>>);
+
+/// The content of an included file.
+#[derive(Clone)]
+struct Content {
+    /// As it was read.
+    read: Node,
+    /// With its own includes in place, without and with conditionals applied, and the number of nodes then.
+    processed: [Option<(Node, usize)>; 2],
+}
 
 impl Includes {
-    fn get(&self, key: &(ProjectIndex, PathBuf)) -> Option<Node> {
+    fn get(&self, key: &(ProjectIndex, PathBuf)) -> Option<Content> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    fn insert(&self, key: (ProjectIndex, PathBuf), content: Node) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, content);
+    fn insert(&self, key: (ProjectIndex, PathBuf), read: Node) -> Content {
+        let content = Content { read, processed: [None, None] };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, content.clone());
+        content
+    }
+
+    fn insert_processed(&self, key: &(ProjectIndex, PathBuf), options: bool, processed: (Node, usize)) {
+        if let Some(content) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(key) {
+            content.processed[usize::from(options)] = Some(processed);
+        }
+    }
+}
+
+/// The number of nodes in a tree.
+fn count(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::Null | Value::Scalar(_) => 0,
+        Value::Sequence(items) => items.iter().map(count).sum(),
+        Value::Mapping(entries) => entries.values().map(count).sum(),
     }
 }
 
@@ -38,13 +70,16 @@ pub(crate) struct Including {
     pub(crate) options: bool,
 }
 
-/// An included file: its content, its path and the project it belongs to.
-type Included = (Node, PathBuf, ProjectIndex);
+/// An included file: its content, the project it belongs to and its path.
+type Included = (Content, (ProjectIndex, PathBuf));
 
 /// Where includes lead.
 trait Follow {
     /// Applies the conditionals of a node with the options of a project.
     fn conditions(&self, project: ProjectIndex, node: &mut Node) -> Attempt<()>;
+
+    /// The files included so far.
+    fn known(&self) -> Includes;
 
     /// The file that an include of a project's file names.
     fn file(&mut self, include: &Node, project: ProjectIndex) -> Attempt<Included>;
@@ -57,9 +92,16 @@ struct Work<F> {
     local: bool,
     /// Files whose content is being processed.
     open: Vec<PathBuf>,
+    depth: usize,
+    /// Nodes included so far.
+    nodes: usize,
 }
 
 impl<F: Follow> Work<F> {
+    fn new(follow: F, local: bool) -> Work<F> {
+        Work { follow, local, open: Vec::new(), depth: 0, nodes: 0 }
+    }
+
     fn process(&mut self, project: ProjectIndex, node: &mut Node, options: bool) -> Attempt<()> {
         if options {
             self.follow.conditions(project, node)?;
@@ -72,6 +114,20 @@ impl<F: Follow> Work<F> {
 
     /// The node with its includes in place; `None` if it has none, so that content stays shared.
     fn included(&mut self, project: ProjectIndex, node: &Node, options: bool) -> Attempt<Option<Node>> {
+        if matches!(node.value, Value::Null | Value::Scalar(_)) {
+            return Ok(None);
+        }
+        if self.depth >= DEEPEST {
+            let message = format!("More than {DEEPEST} levels deep, with what is included");
+            return Err(Diagnostic::load("invalid-data", message).at(node.at).into());
+        }
+        self.depth += 1;
+        let included = self.included_below(project, node, options);
+        self.depth -= 1;
+        included
+    }
+
+    fn included_below(&mut self, project: ProjectIndex, node: &Node, options: bool) -> Attempt<Option<Node>> {
         match &node.value {
             Value::Null | Value::Scalar(_) => Ok(None),
             Value::Sequence(items) => {
@@ -123,18 +179,48 @@ impl<F: Follow> Work<F> {
             if self.local && include.as_str()?.contains(':') {
                 continue;
             }
-            let (mut content, path, owner) = self.follow.file(include, project)?;
-            if self.open.contains(&path) {
-                let message = format!("trying to recursively include {}", path.display());
+            let (content, key) = self.follow.file(include, project)?;
+            if self.open.contains(&key.1) {
+                let message = format!("trying to recursively include {}", key.1.display());
                 return Err(Diagnostic::load("recursive-include", message).at(list.at).into());
             }
-            self.open.push(path);
-            let done = self.process(owner, &mut content, options || owner != project);
-            self.open.pop();
-            done?;
+            let options = options || key.0 != project;
+            let (content, nodes) = self.processed(content, key, options)?;
+            self.nodes += nodes;
+            if self.nodes > LARGEST {
+                let message = format!("Includes add up to more than {LARGEST} nodes");
+                return Err(Diagnostic::load("invalid-data", message).at(include.at).into());
+            }
             compose_under(&mut result, &content)?;
         }
         Ok(Some(result))
+    }
+
+    /// An included file with its own includes in place; done once for all that include it.
+    fn processed(
+        &mut self,
+        content: Content,
+        key: (ProjectIndex, PathBuf),
+        options: bool,
+    ) -> Attempt<(Node, usize)> {
+        // Files of other projects are left out of some, so that what was processed then is not complete.
+        if !self.local
+            && let Some(processed) = &content.processed[usize::from(options)]
+        {
+            return Ok(processed.clone());
+        }
+        let mut node = content.read;
+        let before = std::mem::take(&mut self.nodes);
+        self.open.push(key.1.clone());
+        let done = self.process(key.0, &mut node, options);
+        self.open.pop();
+        self.nodes = before;
+        done?;
+        let processed = (node.clone(), count(&node));
+        if !self.local {
+            self.follow.known().insert_processed(&key, options, processed.clone());
+        }
+        Ok(processed)
     }
 }
 
@@ -146,16 +232,14 @@ struct Anywhere<'a, 'c, 's> {
     conf: bool,
 }
 
-impl Anywhere<'_, '_, '_> {
-    fn known(&self) -> Includes {
-        let owner = &self.session.projects[self.owner];
-        if self.conf { owner.conf_includes.clone() } else { owner.includes.clone() }
-    }
-}
-
 impl Follow for Anywhere<'_, '_, '_> {
     fn conditions(&self, project: ProjectIndex, node: &mut Node) -> Attempt<()> {
         Ok(condition::process(node, &self.session.second(project).options, &[])?)
+    }
+
+    fn known(&self) -> Includes {
+        let owner = &self.session.projects[self.owner];
+        if self.conf { owner.conf_includes.clone() } else { owner.includes.clone() }
     }
 
     fn file(&mut self, include: &Node, project: ProjectIndex) -> Attempt<Included> {
@@ -170,7 +254,7 @@ impl Follow for Anywhere<'_, '_, '_> {
         };
         let key = (owner, self.session.projects[owner].directory.join(name));
         if let Some(known) = self.known().get(&key) {
-            return Ok((known, key.1, owner));
+            return Ok((known, key));
         }
         let parsed = self.session.read(Some(owner), &key.1, display);
         let mut content = parsed.map_err(|wrong| at_include(wrong, include, &key.1))?.node;
@@ -179,9 +263,7 @@ impl Follow for Anywhere<'_, '_, '_> {
             let template = Template::alone(self.session.second(owner).variables.clone())?;
             expand_with(&mut content, &template)?;
         }
-        let path = key.1.clone();
-        self.known().insert(key, content.clone());
-        Ok((content, path, owner))
+        Ok((self.known().insert(key.clone(), content), key))
     }
 }
 
@@ -205,6 +287,10 @@ impl Follow for Inside<'_> {
         Ok(condition::process(node, &self.ready.pass.options, &[])?)
     }
 
+    fn known(&self) -> Includes {
+        self.ready.includes.clone()
+    }
+
     fn file(&mut self, include: &Node, project: ProjectIndex) -> Attempt<Included> {
         let name = include.as_str()?;
         if name.contains(':') {
@@ -214,12 +300,11 @@ impl Follow for Inside<'_> {
         let content = match self.ready.includes.get(&key) {
             Some(known) => known,
             None => {
-                let content = read(self.files, &key.1, name, self.junction)?.node;
-                self.ready.includes.insert(key.clone(), content.clone());
-                content
+                let read = read(self.files, &key.1, name, self.junction)?.node;
+                self.ready.includes.insert(key.clone(), read)
             }
         };
-        Ok((content, key.1, project))
+        Ok((content, key))
     }
 }
 
@@ -232,7 +317,7 @@ pub(crate) fn process_inside(
     includes: bool,
 ) -> Option<Node> {
     let mut node = node.clone();
-    let mut work = Work { follow: Inside { files, ready, junction }, local: false, open: Vec::new() };
+    let mut work = Work::new(Inside { files, ready, junction }, false);
     let done = if includes {
         work.process(ready.project, &mut node, true)
     } else {
@@ -250,7 +335,7 @@ impl Session<'_, '_> {
         how: &Including,
     ) -> Attempt<()> {
         let follow = Anywhere { session: self, owner: project, conf: how.conf };
-        Work { follow, local: how.local, open: Vec::new() }.process(project, node, how.options)
+        Work::new(follow, how.local).process(project, node, how.options)
     }
 }
 

@@ -9,8 +9,8 @@ use foldhash::{HashMap, HashMapExt};
 use indexmap::IndexMap;
 use std::sync::Arc;
 
-/// The longest text that expanding a variable may give, in bytes. A few nested references can ask for more than
-/// any machine has.
+/// How much text expanding the variables of an element, or those in a section of it, may give, in bytes. A few nested
+/// references can ask for more than any machine has.
 const LONGEST: usize = 64 << 20;
 
 /// Resolved variables, in bst's order: those of the project, of the kind, of the element.
@@ -111,7 +111,7 @@ impl<'a> Iterator for Pieces<'a> {
 fn opening(text: &str, mut from: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     loop {
-        from += text.get(from..)?.find('%')?;
+        from += memchr::memchr(b'%', bytes.get(from..)?)?;
         if bytes.get(from + 1) == Some(&b'{') {
             return Some(from);
         }
@@ -316,6 +316,8 @@ struct Work<'a> {
     more: Vec<Text>,
     places: HashMap<&'a str, u32>,
     state: Vec<State>,
+    /// Length of all texts so far.
+    length: usize,
 }
 
 #[derive(Clone)]
@@ -338,6 +340,7 @@ impl<'a> Work<'a> {
             more: Vec::new(),
             places: HashMap::new(),
             state: Vec::new(),
+            length: 0,
         };
         for (name, text, _) in over {
             let place = work.place(name).unwrap_or_else(|| {
@@ -348,8 +351,8 @@ impl<'a> Work<'a> {
             });
             work.over.insert(place, text);
         }
-        work.state =
-            template.table.values.iter().map(|v| v.clone().map_or(State::Fresh, State::Known)).collect();
+        let shared = |value: &Option<Text>| if value.is_some() { State::Shared } else { State::Fresh };
+        work.state = template.table.values.iter().map(shared).collect();
         work.state.resize(template.texts.len() + work.more.len(), State::Fresh);
         work
     }
@@ -414,12 +417,12 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn step(&self, place: u32) -> Step {
+    fn step(&mut self, place: u32) -> Step {
         let text = self.text(place);
         if !has_references(text) {
             return Step::Done(Some(text.clone()));
         }
-        let mut value = String::new();
+        let mut value = String::with_capacity(text.len() + 32);
         for piece in pieces(text) {
             match piece {
                 Piece::Literal(literal) => value.push_str(literal),
@@ -432,10 +435,11 @@ impl<'a> Work<'a> {
                     }
                 }
             }
-            if value.len() > LONGEST {
+            if self.length + value.len() > LONGEST {
                 return Step::Done(None);
             }
         }
+        self.length += value.len();
         Step::Done(Some(value.into()))
     }
 }
@@ -447,53 +451,65 @@ enum Step {
     Done(Option<Text>),
 }
 
-/// Expands the references of a text; `Err` names the variable that has no value.
-pub(crate) fn expand<'t>(text: &'t str, variables: &Variables) -> Result<String, &'t str> {
-    let mut expanded = String::with_capacity(text.len() + 16);
-    for piece in pieces(text) {
-        match piece {
-            Piece::Literal(literal) => expanded.push_str(literal),
-            Piece::Reference(name) => expanded.push_str(variables.get(name).ok_or(name)?),
-        }
-    }
-    Ok(expanded)
-}
-
-/// Expands every text below a node; `Err` is the first node whose text names a variable without value.
+/// Expands every text below a node; `Err` is the first node whose text names a variable without value, or with which
+/// there is too much of it.
 pub(crate) fn expand_node(node: &mut Node, variables: &Variables) -> Result<(), Node> {
-    if let Some(new) = expanded(node, variables)? {
+    if let Some(new) = (Expand { variables, length: 0 }).node(node)? {
         *node = new;
     }
     Ok(())
 }
 
-/// The node with its texts expanded; `None` if that changes nothing, so that content stays shared.
-fn expanded(node: &Node, variables: &Variables) -> Result<Option<Node>, Node> {
-    match &node.value {
-        Value::Null => Ok(None),
-        Value::Scalar(text) if !has_references(text) => Ok(None),
-        Value::Scalar(text) => match expand(text, variables) {
-            Ok(new) => Ok(Some(Node::from(Value::Scalar(new.into())).with_place(node.at))),
-            Err(_) => Err(node.clone()),
-        },
-        Value::Sequence(items) => {
-            let mut changed: Option<Vec<Node>> = None;
-            for (at, item) in items.iter().enumerate() {
-                if let Some(new) = expanded(item, variables)? {
-                    changed.get_or_insert_with(|| items.to_vec())[at] = new;
+struct Expand<'v> {
+    variables: &'v Variables,
+    /// Length of all texts so far.
+    length: usize,
+}
+
+impl Expand<'_> {
+    /// The node with its texts expanded; `None` if that changes nothing, so that content stays shared.
+    fn node(&mut self, node: &Node) -> Result<Option<Node>, Node> {
+        match &node.value {
+            Value::Null => Ok(None),
+            Value::Scalar(text) if !has_references(text) => Ok(None),
+            Value::Scalar(text) => match self.text(text) {
+                Some(new) => Ok(Some(Node::from(Value::Scalar(new.into())).with_place(node.at))),
+                None => Err(node.clone()),
+            },
+            Value::Sequence(items) => {
+                let mut changed: Option<Vec<Node>> = None;
+                for (at, item) in items.iter().enumerate() {
+                    if let Some(new) = self.node(item)? {
+                        changed.get_or_insert_with(|| items.to_vec())[at] = new;
+                    }
                 }
+                Ok(changed.map(|items| Node::sequence(items).with_place(node.at)))
             }
-            Ok(changed.map(|items| Node::sequence(items).with_place(node.at)))
-        }
-        Value::Mapping(entries) => {
-            let mut changed: Option<Mapping> = None;
-            for (key, value) in entries.iter() {
-                if let Some(new) = expanded(value, variables)? {
-                    changed.get_or_insert_with(|| (**entries).clone()).insert(key.clone(), new);
+            Value::Mapping(entries) => {
+                let mut changed: Option<Mapping> = None;
+                for (key, value) in entries.iter() {
+                    if let Some(new) = self.node(value)? {
+                        changed.get_or_insert_with(|| (**entries).clone()).insert(key.clone(), new);
+                    }
                 }
+                Ok(changed.map(|entries| Node::mapping(entries).with_place(node.at)))
             }
-            Ok(changed.map(|entries| Node::mapping(entries).with_place(node.at)))
         }
+    }
+
+    fn text(&mut self, text: &str) -> Option<String> {
+        let mut expanded = String::with_capacity(text.len() + 16);
+        for piece in pieces(text) {
+            match piece {
+                Piece::Literal(literal) => expanded.push_str(literal),
+                Piece::Reference(name) => expanded.push_str(self.variables.get(name)?),
+            }
+            if self.length + expanded.len() > LONGEST {
+                return None;
+            }
+        }
+        self.length += expanded.len();
+        Some(expanded)
     }
 }
 

@@ -8,7 +8,8 @@
 
 use bourn_project::selection::{Selection, except, select};
 use bourn_project::{
-    Element, ElementGraph, ElementId, JunctionNeed, KindOrigin, KindTraits, Kinds, LoadOptions, Loaded, load,
+    Element, ElementGraph, ElementId, JunctionNeed, KindOrigin, KindTraits, Kinds, LoadOptions, Loaded,
+    Locate, Workspace, load,
 };
 use bourn_yaml::{Diagnostics, Files, Node, dump};
 use std::fmt::Write as _;
@@ -154,18 +155,13 @@ fn asked(line: &str) -> Asked {
     asked
 }
 
-fn outcome(case: &Case<'_>, root: &Path) -> String {
-    let staged = |need: &JunctionNeed| -> Option<PathBuf> {
-        let parent = &need.projects[need.project.0 as usize].directory;
-        Some(parent.join("staged").join(&need.element)).filter(|path| path.is_dir())
-    };
-    let Asked { targets, except: excepted, options, selection } = asked(case.load);
-    let options = LoadOptions {
+fn wanted<'a>(root: &Path, locate: Option<&'a Locate<'a>>) -> LoadOptions<'a> {
+    LoadOptions {
         directory: root.to_owned(),
-        targets,
-        except: excepted,
+        targets: Vec::new(),
+        except: Vec::new(),
         project_only: false,
-        options,
+        options: Vec::new(),
         default_mirror: None,
         project_overrides: Default::default(),
         max_jobs: 4,
@@ -173,13 +169,23 @@ fn outcome(case: &Case<'_>, root: &Path) -> String {
         host_os: "Linux".to_owned(),
         kinds: &Core,
         junctions: Default::default(),
-        locate: Some(&staged),
+        locate,
         workspaces: Default::default(),
+    }
+}
+
+fn outcome(case: &Case<'_>, root: &Path) -> String {
+    let staged = |need: &JunctionNeed| -> Option<PathBuf> {
+        let parent = &need.projects[need.project.0 as usize].directory;
+        Some(parent.join("staged").join(&need.element)).filter(|path| path.is_dir())
     };
+    let asked = asked(case.load);
+    let mut wanted = wanted(root, Some(&staged));
+    (wanted.targets, wanted.except, wanted.options) = (asked.targets, asked.except, asked.options);
     let files = Files::default();
-    match load(&files, &options) {
+    match load(&files, &wanted) {
         Ok(Loaded::Graph(graph)) => {
-            let selected = select(&graph, &graph.targets, selection.unwrap_or(Selection::All));
+            let selected = select(&graph, &graph.targets, asked.selection.unwrap_or(Selection::All));
             let selected = except(&graph, &graph.targets, selected, &graph.excepted);
             shown(&graph, &selected, &case.asked)
         }
@@ -270,4 +276,157 @@ macro_rules! case_files {
     };
 }
 
-case_files!(dependencies, errors, includes, junctions, options, projects, selection, variables);
+case_files!(dependencies, errors, includes, junctions, options, projects, selection, staging, variables);
+
+/// Loads a project of some files with all options at hand.
+fn loaded(files: &[(&str, &str)], set: impl FnOnce(&mut LoadOptions<'_>)) -> Result<ElementGraph, String> {
+    let root = tempfile::tempdir().expect("a directory");
+    let files = files.iter().map(|(path, content)| (*path, (*content).to_owned())).collect();
+    lay_out(&Case { name: "", files, load: "", asked: Vec::new(), expected: String::new() }, root.path());
+    let mut wanted = wanted(root.path(), None);
+    set(&mut wanted);
+    let files = Files::default();
+    match load(&files, &wanted) {
+        Ok(Loaded::Graph(graph)) => Ok(graph),
+        Ok(Loaded::NeedsJunctions(_)) => Err("needs junctions".to_owned()),
+        Err(wrong) => Err(told(&files, &wrong)),
+    }
+}
+
+fn yaml(text: &str) -> Node {
+    let files = Files::default();
+    let file = files.add(Path::new("user.conf"), "user.conf", None, text.into());
+    bourn_yaml::parse(&files, file).expect("good YAML")
+}
+
+const WITH_OPTION: &str = "
+name: test
+min-version: 2.0
+options:
+  o: {type: enum, description: x, values: [a, b, c], default: a, variable: o}
+aliases: {up: 'https://example.com/'}
+mirrors:
+- name: m
+  aliases: {up: ['https://mirror.example.com/%{o}/']}
+";
+
+#[test]
+fn the_user_configuration_sets_options_before_the_command_line() {
+    let files = [("project.conf", WITH_OPTION), ("a.bst", "kind: manual\n")];
+    let value = |user: Option<&str>, command_line: Option<&str>| {
+        let graph = loaded(&files, |wanted| {
+            if let Some(user) = user {
+                wanted.project_overrides.insert("test".to_owned(), yaml(user));
+            }
+            wanted.options.extend(command_line.map(|value| ("o".to_owned(), value.to_owned())));
+        });
+        graph.map(|graph| graph.elements[0].variables.get("o").map(str::to_owned).unwrap_or_default())
+    };
+    assert_eq!(value(None, None), Ok("a".to_owned()));
+    assert_eq!(value(Some("options: {o: b}"), None), Ok("b".to_owned()));
+    assert_eq!(value(Some("options: {o: b}"), Some("c")), Ok("c".to_owned()));
+    assert!(value(Some("options: {o: d}"), None).is_err());
+    assert!(value(Some("options: {nosuch: d}"), None).is_err());
+}
+
+#[test]
+fn mirrors_of_the_user_replace_those_of_the_project() {
+    let files = [("project.conf", WITH_OPTION), ("a.bst", "kind: manual\n")];
+    let names = |user: &str, command_line: Option<&str>| {
+        let graph = loaded(&files, |wanted| {
+            wanted.project_overrides.insert("test".to_owned(), yaml(user));
+            wanted.default_mirror = command_line.map(str::to_owned);
+        });
+        let project = &graph.expect("a graph").projects[0];
+        let names: Vec<&str> =
+            project.mirrors.iter().filter_map(|mirror| mirror.get("name")?.text()).collect();
+        (names.join(" "), project.user_mirrors, project.default_mirror.clone().unwrap_or_default())
+    };
+    let expect = |names: &str, user, default: &str| (names.to_owned(), user, default.to_owned());
+    assert_eq!(names("{}", None), expect("m", false, "m"));
+    assert_eq!(names("default-mirror: x", None), expect("m", false, "x"));
+    assert_eq!(names("default-mirror: x", Some("y")), expect("m", false, "y"));
+    assert_eq!(names("mirrors: []", None), expect("", true, ""));
+    let own = "mirrors: [{name: n, aliases: {up: ['https://%{project-name}/']}}]";
+    assert_eq!(names(own, None), expect("n", true, "n"));
+    let graph = loaded(&files, |_| {}).expect("a graph");
+    let mirror = graph.projects[0].mirrors[0].get("aliases").and_then(|aliases| aliases.get("up")?.items());
+    assert_eq!(mirror.and_then(|urls| urls[0].text()), Some("https://mirror.example.com/a/"));
+}
+
+#[test]
+fn an_open_workspace_stands_for_all_sources() {
+    let element = "kind: manual\nsources:\n- {kind: local, path: a.bst}\n- {kind: local, path: a.bst}\n";
+    let graph = loaded(&[("a.bst", element), ("b.bst", element)], |wanted| {
+        wanted.targets = vec!["a.bst".to_owned(), "b.bst".to_owned()];
+        let workspace = Workspace { directory: "/work space".into(), last_build: "abc".to_owned() };
+        wanted.workspaces.insert("a.bst".to_owned(), workspace);
+    });
+    let graph = graph.expect("a graph");
+    let [source] = &graph.elements[0].sources[..] else { panic!("one source") };
+    assert_eq!(source.kind.as_ref(), "workspace");
+    assert_eq!(source.config.get("path").and_then(Node::text), Some("/work space"));
+    assert_eq!(graph.elements[1].sources.len(), 2);
+}
+
+#[test]
+fn a_directory_without_project() {
+    let root = tempfile::tempdir().expect("a directory");
+    let files = Files::default();
+    let wrong = load(&files, &wanted(root.path(), None)).expect_err("no project");
+    assert_eq!(told(&files, &wrong), "! missing-project-conf nowhere\n");
+}
+
+#[test]
+fn files_that_grow_without_bound_are_refused() {
+    let doubling = |from: u32, to: u32, line: &dyn Fn(u32) -> String| {
+        (from..to).map(line).collect::<Vec<_>>().join("\n")
+    };
+    // A text that doubles with every variable.
+    let variables = doubling(1, 60, &|i| format!("  v{i}: '%{{v{}}}%{{v{}}}'", i - 1, i - 1));
+    let element = format!("kind: manual\nvariables:\n  v0: x\n{variables}\n");
+    assert_eq!(loaded(&[("a.bst", &element)], |_| {}).err(), Some("! invalid-data nowhere\n".to_owned()));
+    // A list that doubles with every file.
+    let mut files: Vec<(String, String)> = (1..60)
+        .map(|i| {
+            let include = format!("(@): [i{}.yml, i{}.yml]\n", i - 1, i - 1);
+            (format!("i{i}.yml"), include)
+        })
+        .collect();
+    files.push(("i0.yml".to_owned(), "public: {x: {(>): [a, b]}}\n".to_owned()));
+    files.push(("a.bst".to_owned(), "kind: manual\n(@): i59.yml\n".to_owned()));
+    let borrowed: Vec<(&str, &str)> =
+        files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    assert_eq!(loaded(&borrowed, |_| {}).err().map(|e| e.starts_with("! invalid-data i")), Some(true));
+    // Files that lie deep in each other.
+    let mut files: Vec<(String, String)> = (0..50)
+        .map(|i| {
+            let deep = format!("{}(@): i{}.yml{}", "{a: ".repeat(100), i + 1, "}".repeat(100));
+            (format!("i{i}.yml"), deep.replacen("(@)", "{(@)", 1) + "\n")
+        })
+        .collect();
+    files.iter_mut().for_each(|(_, text)| *text = text.trim().to_owned() + "}\n");
+    files.push(("i50.yml".to_owned(), "a: b\n".to_owned()));
+    files.push(("a.bst".to_owned(), "kind: manual\npublic:\n  (@): i0.yml\n".to_owned()));
+    let borrowed: Vec<(&str, &str)> =
+        files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    assert_eq!(loaded(&borrowed, |_| {}).err().map(|e| e.starts_with("! invalid-data i")), Some(true));
+}
+
+#[test]
+fn long_chains_are_no_trouble() {
+    let chain = 5_000;
+    let mut files: Vec<(String, String)> = (0..chain)
+        .map(|i| (format!("e{i}.bst"), format!("kind: stack\ndepends: [e{}.bst]\n", i + 1)))
+        .collect();
+    files.push((format!("e{chain}.bst"), "kind: stack\n".to_owned()));
+    let borrowed: Vec<(&str, &str)> =
+        files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let graph = loaded(&borrowed, |wanted| wanted.targets = vec!["e0.bst".to_owned()]).expect("a graph");
+    assert_eq!(graph.elements.len(), chain + 1);
+    assert_eq!(graph.elements[0].name.as_ref(), format!("e{chain}.bst"));
+    let variables: String = (1..chain).map(|i| format!("  v{i}: '%{{v{}}}'\n", i - 1)).collect();
+    let element = format!("kind: manual\nvariables:\n{variables}  v0: end\n");
+    let graph = loaded(&[("a.bst", &element)], |_| {}).expect("a graph");
+    assert_eq!(graph.elements[0].variables.get(&format!("v{}", chain - 1)), Some("end"));
+}
