@@ -79,6 +79,21 @@ impl Walk {
         self.stamp += 1;
     }
 
+    /// Begins a walk over these edges.
+    pub(crate) fn begin(&mut self, edges: &Edges) {
+        self.start(edges.len());
+    }
+
+    /// Leaves an element out.
+    pub(crate) fn skip(&mut self, element: ElementId) {
+        self.visit(element.0);
+    }
+
+    /// What was walked.
+    pub(crate) fn order(&self) -> &[ElementId] {
+        &self.order
+    }
+
     fn visit(&mut self, element: u32) -> bool {
         let seen = &mut self.stamps[element as usize];
         let new = *seen != self.stamp;
@@ -99,6 +114,13 @@ impl Edges {
         edges
     }
 
+    /// Adds an element.
+    #[cfg(test)]
+    pub(crate) fn add(&mut self, build: Vec<u32>, runtime: Vec<u32>) {
+        self.build.push(build.into_iter());
+        self.runtime.push(runtime.into_iter());
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.build.ends.len()
@@ -110,12 +132,15 @@ impl Edges {
     }
 
     /// Direct build dependencies of an element, in order.
-    pub fn direct_build(&self, element: ElementId) -> impl ExactSizeIterator<Item = ElementId> + '_ {
+    pub fn direct_build(&self, element: ElementId) -> impl ExactSizeIterator<Item = ElementId> + Clone + '_ {
         self.build.of(element.0).iter().map(|&id| ElementId(id))
     }
 
     /// Direct runtime dependencies of an element, in order.
-    pub fn direct_runtime(&self, element: ElementId) -> impl ExactSizeIterator<Item = ElementId> + '_ {
+    pub fn direct_runtime(
+        &self,
+        element: ElementId,
+    ) -> impl ExactSizeIterator<Item = ElementId> + Clone + '_ {
         self.runtime.of(element.0).iter().map(|&id| ElementId(id))
     }
 
@@ -142,6 +167,11 @@ impl Edges {
         &walk.order
     }
 
+    /// Goes on with a walk: an element with everything it needs to run, but for what was walked or left out.
+    pub(crate) fn go_on(&self, element: ElementId, walk: &mut Walk) {
+        self.descend(element.0, walk);
+    }
+
     /// Depth first along runtime edges, without recursion: chains may be longer than a stack is deep.
     fn descend(&self, start: u32, walk: &mut Walk) {
         if !walk.visit(start) {
@@ -163,9 +193,14 @@ impl Edges {
 }
 
 /// Calls `work` once for every element, on all cores: for an element as soon as it returned for all of its build
-/// closure.
-pub(crate) fn in_order(edges: &Edges, work: &(dyn Fn(ElementId) + Sync)) {
-    let order = &Order::new(edges, work);
+/// closure. And `settled` once for every element as soon as `work` returned for it and `settled` for what it needs to
+/// run, before `work` is called for anything built upon it.
+pub(crate) fn in_order(
+    edges: &Edges,
+    work: &(dyn Fn(ElementId) + Sync),
+    settled: &(dyn Fn(ElementId) + Sync),
+) {
+    let order = &Order::new(edges, work, settled);
     rayon::scope(|scope| {
         for element in 0..edges.len() as u32 {
             if edges.build.of(element).is_empty() {
@@ -178,6 +213,7 @@ pub(crate) fn in_order(edges: &Edges, work: &(dyn Fn(ElementId) + Sync)) {
 /// Who waits for whom.
 struct Order<'a> {
     work: &'a (dyn Fn(ElementId) + Sync),
+    settled: &'a (dyn Fn(ElementId) + Sync),
     build_users: Lists,
     runtime_users: Lists,
     /// Of each element, how many of its build dependencies are not settled.
@@ -187,13 +223,18 @@ struct Order<'a> {
 }
 
 impl<'a> Order<'a> {
-    fn new(edges: &Edges, work: &'a (dyn Fn(ElementId) + Sync)) -> Order<'a> {
+    fn new(
+        edges: &Edges,
+        work: &'a (dyn Fn(ElementId) + Sync),
+        settled: &'a (dyn Fn(ElementId) + Sync),
+    ) -> Order<'a> {
         let count = |lists: &Lists, more: u32| {
             let of = |element| AtomicU32::new(lists.of(element).len() as u32 + more);
             (0..edges.len() as u32).map(of).collect()
         };
         Order {
             work,
+            settled,
             build_users: edges.build.reversed(),
             runtime_users: edges.runtime.reversed(),
             waiting: count(&edges.build, 0),
@@ -209,6 +250,7 @@ impl<'a> Order<'a> {
             if self.unsettled[element as usize].fetch_sub(1, Ordering::AcqRel) > 1 {
                 continue;
             }
+            (self.settled)(ElementId(element));
             settled.extend(self.runtime_users.of(element));
             for &user in self.build_users.of(element) {
                 if self.waiting[user as usize].fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -280,8 +322,11 @@ mod tests {
         let mut walk = Walk::default();
         assert_eq!(chain.build(ElementId(length - 1), &mut walk).len(), length as usize - 1);
         let count = AtomicU32::new(0);
-        in_order(&chain, &|_| drop(count.fetch_add(1, Ordering::Relaxed)));
-        assert_eq!(count.into_inner(), length);
+        let add = |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        };
+        in_order(&chain, &add, &add);
+        assert_eq!(count.into_inner(), 2 * length);
     }
 
     #[test]
@@ -302,14 +347,18 @@ mod tests {
             made.runtime.push(runtime.into_iter());
         }
         let done = Mutex::new(vec![0; made.len()]);
-        in_order(&made, &|element| {
-            let mut walk = Walk::default();
-            let mut done = done.lock().expect("not poisoned");
-            for before in made.build(element, &mut walk) {
-                assert_eq!(done[before.0 as usize], 1, "{before:?} before {element:?}");
-            }
-            done[element.0 as usize] += 1;
-        });
+        in_order(
+            &made,
+            &|element| {
+                let mut walk = Walk::default();
+                let mut done = done.lock().expect("not poisoned");
+                for before in made.build(element, &mut walk) {
+                    assert_eq!(done[before.0 as usize], 1, "{before:?} before {element:?}");
+                }
+                done[element.0 as usize] += 1;
+            },
+            &|_| {},
+        );
         assert!(done.into_inner().expect("not poisoned").iter().all(|times| *times == 1));
     }
 }

@@ -8,8 +8,11 @@ pub mod closure;
 pub mod explain;
 pub mod json;
 pub mod key;
+mod keyring;
 pub mod kind;
+mod object;
 pub mod plan;
+mod shared;
 pub mod source;
 pub mod workbench;
 

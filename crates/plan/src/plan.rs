@@ -1,8 +1,10 @@
 //! The plan: every element with its assembly, its sources and its keys.
 
 use crate::closure::Edges;
-use crate::key::{self, CacheKey, Inputs, Keyring, StrictKey, WeakKey};
+use crate::key::{self, CacheKey, StrictKey, WeakKey};
+use crate::keyring::{self, Keyring};
 use crate::kind::{Description, ElementContext, KindTable};
+use crate::object::Inputs;
 use crate::source::{LocalDigests, PlannedSource, SourceContext, SourceError, UrlTable, Warning, Warnings};
 use bourn_project::{Element, ElementGraph, ElementId, KindOrigin, SourceDeclaration};
 use bourn_yaml::{Diagnostic, Diagnostics, Domain};
@@ -74,7 +76,7 @@ impl Plan {
         let element = self.element(id);
         let weak = element.weak_key.as_ref()?;
         let inputs = Inputs { description: &element.description, sources: &element.sources };
-        Keyring::of_one(&self.graph, &self.edges).strong_json(id, &inputs, weak, strong)
+        keyring::object_of(&self.graph, &self.edges, id, &inputs, &weak.0, strong)
     }
 }
 
@@ -125,7 +127,7 @@ fn set_keys(graph: &ElementGraph, edges: &Edges, elements: &mut [PlannedElement]
         .iter()
         .map(|element| Inputs { description: &element.description, sources: &element.sources })
         .collect();
-    let keys = Keyring::new(graph, edges).keys(&inputs);
+    let keys = Keyring::new(graph, edges, &inputs).keys();
     for (element, keys) in elements.iter_mut().zip(keys) {
         element.weak_key = keys.weak.map(WeakKey);
         element.strict_key = keys.strict.map(StrictKey);
