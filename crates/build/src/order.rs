@@ -52,12 +52,19 @@ pub fn longest_first(
     let Some(average) = known.iter().sum::<Duration>().checked_div(known.len() as u32) else {
         return elements;
     };
+    let chains = chains(plan, &|id| took(id).unwrap_or(average));
+    elements.sort_by_key(|id| std::cmp::Reverse(chains[id.0 as usize]));
+    elements
+}
+
+/// For every element, how long it takes with the longest chain of builds that waits for it.
+pub fn chains(plan: &Plan, takes: &dyn Fn(ElementId) -> Duration) -> Vec<Duration> {
     let mut after = vec![Duration::ZERO; plan.elements.len()];
     let mut chains = vec![Duration::ZERO; plan.elements.len()];
     // Dependents stand after their dependencies, so that going backwards each sum is final when it is used.
     for at in (0..plan.elements.len()).rev() {
         let id = ElementId(at as u32);
-        chains[at] = after[at] + took(id).unwrap_or(average);
+        chains[at] = after[at] + takes(id);
         for dependency in plan.edges.direct_build(id) {
             let after = &mut after[dependency.0 as usize];
             *after = (*after).max(chains[at]);
@@ -68,8 +75,7 @@ pub fn longest_first(
             *after = (*after).max(waits);
         }
     }
-    elements.sort_by_key(|id| std::cmp::Reverse(chains[id.0 as usize]));
-    elements
+    chains
 }
 
 /// The direct build dependencies of the targets with everything below them, in the same order (`build --deps build`).

@@ -104,6 +104,26 @@ pub fn build(session: &Session<'_>, targets: &[ElementId], scope: BuildScope) ->
     Ok(Scheduler::new(session, &queues, &ranked, true).run(elements, &mut |_, _| Ok(())))
 }
 
+/// How long each of the elements that are to be built will take, and each with the longest chain of builds that waits
+/// for it, as far as earlier runs tell. Empty when they tell nothing. The cache has been asked for what is required.
+pub fn expected(session: &Session<'_>) -> Vec<(ElementId, Duration, Duration)> {
+    let states = session.states();
+    let is_pending = |id: &ElementId| {
+        let state = states.get(*id);
+        state.required && state.artifact.cached().is_none() && !state.done
+    };
+    let pending: Vec<ElementId> =
+        (0..session.plan.elements.len()).map(|at| ElementId(at as u32)).filter(is_pending).collect();
+    let took = |id| session.options.durations.get(&duration_name(session, id));
+    let known: Vec<Duration> = pending.iter().filter_map(|&id| took(id)).collect();
+    let Some(average) = known.iter().sum::<Duration>().checked_div(known.len() as u32) else {
+        return Vec::new();
+    };
+    let takes = |id| if is_pending(&id) { took(id).unwrap_or(average) } else { Duration::ZERO };
+    let chains = order::chains(session.plan, &takes);
+    pending.into_iter().map(|id| (id, takes(id), chains[id.0 as usize])).collect()
+}
+
 /// The name under which it is remembered how long an element took.
 fn duration_name(session: &Session<'_>, id: ElementId) -> String {
     format!("{}/{}", session.project(id).name, session.element(id).name)

@@ -2,6 +2,7 @@
 
 use crate::args::command::Remotes;
 use crate::exit::Failure;
+use crate::expiry;
 use crate::invocation::Invocation;
 use crate::report::heading::Heading;
 use crate::settings::servers::{Contact, Servers};
@@ -91,7 +92,7 @@ pub(crate) fn announce(
     Ok(())
 }
 
-/// Runs jobs while signals steer them.
+/// Runs jobs while signals steer them, and makes room in the cache afterwards.
 ///
 /// # Errors
 /// Those of `work`.
@@ -100,5 +101,7 @@ pub(crate) fn steered<T>(
     world: &World,
     work: impl FnOnce() -> BuildResult<T>,
 ) -> Result<T, Failure> {
-    Ok(signals::steered(invocation, &world.control, work)?)
+    let result = signals::steered(invocation, &world.control, work)?;
+    expiry::after_run(invocation);
+    Ok(result)
 }

@@ -4,6 +4,7 @@
 //! `CACHEDIR/bourn/junctions/KEY` appears whole or not at all; a directory that is there is complete.
 
 use crate::exit::Failure;
+use crate::expiry;
 use crate::invocation::conclude;
 use crate::settings::resolve::Settings;
 use crate::watch::Watch;
@@ -22,7 +23,11 @@ use std::sync::Arc;
 pub(crate) fn staged(loader: &Loader<'_>, need: &JunctionNeed) -> Option<PathBuf> {
     let plan = plan(loader, need).ok()?;
     let directory = place(loader.invocation.settings, plan.element(JUNCTION).sources_key.as_ref()?);
-    directory.is_dir().then_some(directory)
+    if !directory.is_dir() {
+        return None;
+    }
+    expiry::touch_junction(&directory);
+    Some(directory)
 }
 
 fn plan(loader: &Loader<'_>, need: &JunctionNeed) -> Result<Plan, Failure> {

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod complete;
 mod exit;
+mod expiry;
 mod inputs;
 mod invocation;
 mod items;

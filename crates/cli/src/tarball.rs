@@ -67,7 +67,9 @@ pub(crate) fn write(
         Location::Stdout => {
             let fail = |error: io::Error| Failure::stream(format!("Failed to write the tarball: {error}"));
             let out = BufWriter::new(io::stdout().lock());
-            return compress(tree, prefix, cas, out, compression).and_then(|mut out| out.flush()).map_err(fail);
+            return compress(tree, prefix, cas, out, compression)
+                .and_then(|mut out| out.flush())
+                .map_err(fail);
         }
         Location::File(path) => path,
     };
@@ -99,11 +101,13 @@ fn compress<W: Write>(
     match compression {
         None => archive(tree, prefix, cas, out),
         Some(Compression::Gz) => {
-            archive(tree, prefix, cas, flate2::write::GzEncoder::new(out, flate2::Compression::default()))?.finish()
+            archive(tree, prefix, cas, flate2::write::GzEncoder::new(out, flate2::Compression::default()))?
+                .finish()
         }
         Some(Compression::Xz) => archive(tree, prefix, cas, liblzma::write::XzEncoder::new(out, 6))?.finish(),
         Some(Compression::Bz2) => {
-            archive(tree, prefix, cas, bzip2::write::BzEncoder::new(out, bzip2::Compression::best()))?.finish()
+            archive(tree, prefix, cas, bzip2::write::BzEncoder::new(out, bzip2::Compression::best()))?
+                .finish()
         }
     }
 }

@@ -8,7 +8,7 @@ use bourn_plan::{ElementKind, KindTable, SourceKind, UrlTable};
 use bourn_project::{KindOrigin, KindTraits, Kinds, Project};
 use bourn_pyhost::{Python, PythonKinds};
 use bourn_reapi::services::{Cancel, Executed, Execution, ServiceResult};
-use bourn_reapi::{Cas, Executor, ServiceError, Services};
+use bourn_reapi::{Executor, ServiceError, Services};
 use bourn_sandbox::LocalExecutor;
 use bourn_sources::{LocalTrees, Netrc, UrlSettings};
 use bourn_yaml::{Diagnostics, Files};

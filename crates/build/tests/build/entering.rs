@@ -36,7 +36,8 @@ fn checkouts() {
             session.query(&[elements.clone(), vec![id]].concat(), Query::Artifacts).expect("asked");
             let about = &session.pieces(&[id]).expect("cached")[0];
             let pieces = session.pieces(&elements).expect("cached");
-            let tree = checkout(session, &session.main_job(id), about.into(), &pieces, integrated).expect("staged");
+            let tree =
+                checkout(session, &session.main_job(id), about.into(), &pieces, integrated).expect("staged");
             assert_eq!(listing(&world.cas, &tree), expected, "{scope:?}");
         });
     };

@@ -8,7 +8,7 @@ pub(crate) enum CacheCommand {
     /// Remove what was not used for longest, or all
     #[command(after_help = "Example: bourn cache clean --to 20G")]
     Clean(Clean),
-    /// Check every object against its name and remove what is damaged
+    /// Check every object against its name, put aside what is damaged, forget what has become worthless
     #[command(after_help = "Example: bourn cache fsck")]
     Fsck(Fsck),
     /// Say what the cache holds and how much room it takes
@@ -19,7 +19,7 @@ pub(crate) enum CacheCommand {
 /// `cache show`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Show {
-    /// Print JSON
+    /// Print JSON, with every artifact and source
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -27,10 +27,10 @@ pub(crate) struct Show {
 /// `cache clean`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Clean {
-    /// Size to come down to, such as `20G` or `50%` (default: the configured quota)
+    /// Size to come down to, such as `20G`, or a share of the disk such as `50%` (default: the configured quota)
     #[arg(long, value_name = "SIZE")]
     pub(crate) to: Option<String>,
-    /// Remove everything
+    /// Remove everything but what other runs use at this moment
     #[arg(long, conflicts_with = "to")]
     pub(crate) all: bool,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Clean {
 /// `cache fsck`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Fsck {
-    /// Only report, remove nothing
+    /// Do not read the content of objects: look at names and sizes only
     #[arg(long)]
-    pub(crate) dry_run: bool,
+    pub(crate) quick: bool,
 }

@@ -7,12 +7,13 @@ use crate::exit::Outcome;
 use crate::inputs;
 use crate::invocation::{Invocation, conclude};
 use crate::jobs;
+use crate::report::estimate::{Estimate, Expected};
 use crate::settings::servers::Contact;
 use crate::watch::Watch;
 use crate::world::{self, World};
 use bourn_build::event::Subject;
 use bourn_build::run::{self, BuildScope};
-use bourn_build::session::Query;
+use bourn_build::session::{Query, Session};
 use bourn_project::ElementId;
 
 /// Builds elements.
@@ -39,9 +40,21 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Build) -> Outcome {
     let required = scope.required(&session, &targets);
     invocation.query(&session, &required, scope != BuildScope::None, Query::Build)?;
     jobs::announce(invocation, &world, &session, &targets, &servers)?;
+    if invocation.reporter.is_live() {
+        invocation.reporter.expect(estimate(&session));
+    }
     let mut ran = jobs::steered(invocation, &world, || run::build(&session, &targets, scope))?;
     world::remember_durations(invocation, std::mem::take(&mut ran.durations));
     inputs::keep(invocation.settings, &session);
     conclude(&ran)?;
     Ok(0)
+}
+
+/// What is to be built, and how long it took before.
+fn estimate(session: &Session<'_>) -> Estimate {
+    let expected = run::expected(session).into_iter().map(|(id, alone, chain)| {
+        let name = session.plan.graph.full_name(id);
+        (name, Expected { alone, chain })
+    });
+    Estimate::new(expected.collect(), session.options.builders)
 }

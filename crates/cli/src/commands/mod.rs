@@ -2,6 +2,7 @@
 
 pub(crate) mod artifact;
 pub(crate) mod build;
+pub(crate) mod cache;
 pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod explain;

@@ -1,6 +1,7 @@
 //! Consumers of events: lines, a live display, JSON; and what frames a session: its heading and its summary.
 
 pub(crate) mod element;
+pub(crate) mod estimate;
 pub(crate) mod heading;
 pub(crate) mod json;
 pub(crate) mod line;

@@ -1,6 +1,7 @@
 //! Where everything that happens is written to.
 
 use crate::exit::Failure as Stop;
+use crate::report::estimate::Estimate;
 use crate::report::json;
 use crate::report::line::{self, Line, LineFormat};
 use crate::report::screen::{Screen, View};
@@ -18,6 +19,8 @@ use std::time::{Duration, Instant};
 
 /// How often the live region is drawn anew while nothing happens.
 const TICK: Duration = Duration::from_millis(200);
+/// How long what was drawn stands at least, unless a line is written above it.
+const FRAME: Duration = Duration::from_millis(40);
 
 /// Writes events as they come, and remembers what the summary needs.
 pub(crate) struct Reporter {
@@ -42,6 +45,8 @@ struct State {
     logs: BTreeMap<JobId, PathBuf>,
     log_file: Option<File>,
     screen: Option<Screen>,
+    /// When the live region was drawn last.
+    drawn: Option<Instant>,
     ticking: bool,
 }
 
@@ -69,6 +74,7 @@ impl Reporter {
             logs: BTreeMap::new(),
             log_file,
             screen: live.then(Screen::default),
+            drawn: None,
             ticking: false,
         };
         let shared = Shared {
@@ -168,6 +174,18 @@ impl Reporter {
         self.shared.lock().logs.get(&job).cloned()
     }
 
+    /// Whether there is a live display.
+    pub(crate) fn is_live(&self) -> bool {
+        self.shared.display == Display::Live
+    }
+
+    /// Tells the live display how much there is to do.
+    pub(crate) fn expect(&self, estimate: Estimate) {
+        if let Some(screen) = &mut self.shared.lock().screen {
+            screen.expect(estimate);
+        }
+    }
+
     /// Whether the heading of a session is wanted.
     pub(crate) fn wants_heading(&self) -> bool {
         !self.shared.quiet && self.shared.display != Display::Json
@@ -249,13 +267,17 @@ impl Shared {
             }
             return;
         };
+        if shown.is_empty() && state.drawn.is_some_and(|drawn| drawn.elapsed() < FRAME) {
+            return;
+        }
+        state.drawn = Some(Instant::now());
         let mut out = String::new();
         screen.erase(&mut out);
         out.push_str(shown);
         let (columns, rows) = size();
         let painter = self.format.painter;
         let elapsed = self.started.elapsed();
-        screen.draw(&mut out, &View { tally: &state.tally, elapsed, left: None, columns, rows, painter });
+        screen.draw(&mut out, &View { tally: &state.tally, elapsed, columns, rows, painter });
         write_stderr(&out);
     }
 

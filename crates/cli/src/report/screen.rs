@@ -1,9 +1,10 @@
 //! The live region at the bottom of a terminal: what runs, for how long, and what is left.
 
+use crate::report::estimate::Estimate;
 use crate::report::style::{CONTENT, ERROR, FORMAT, PLAIN, Painter, SUCCESS, Style};
 use crate::report::tally::Tally;
 use bourn_build::event::{Action, Event, JobId, MessageKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ pub(crate) struct Screen {
     jobs: BTreeMap<JobId, Running>,
     /// Activities of the program itself, the innermost last.
     activities: Vec<(String, Instant)>,
+    estimate: Estimate,
     /// Lines that are on the screen now.
     drawn: usize,
     /// Whether the terminal belongs to somebody else (a question, a shell).
@@ -36,6 +38,7 @@ struct Running {
 impl Screen {
     /// Takes an event into account.
     pub(crate) fn note(&mut self, event: &Event) {
+        self.estimate.note(event);
         match event {
             Event::JobStarted { job, subject, .. } => {
                 let element = subject.element.as_ref().map(|issuer| issuer.element.to_string());
@@ -71,6 +74,11 @@ impl Screen {
             | Event::Passed { .. }
             | Event::WorkspaceBuilt { .. } => {}
         }
+    }
+
+    /// Sets how much there is to do.
+    pub(crate) fn expect(&mut self, estimate: Estimate) {
+        self.estimate = estimate;
     }
 
     fn note_activity(&mut self, kind: MessageKind, text: &str) {
@@ -120,12 +128,19 @@ impl Screen {
             lines.push(Cells::new(view).add(&format!("  and {} more", self.jobs.len() - room), FORMAT).line);
         }
         if !view.tally.queues.is_empty() && self.activities.len() <= 1 {
-            lines.push(bar(view));
+            lines.push(bar(view, self.left()));
         } else if let Some((activity, since)) = self.activities.last() {
             let time = clock(since.elapsed());
             lines.push(Cells::new(view).add(&time, CONTENT).add(&format!(" {activity}"), PLAIN).line);
         }
         lines
+    }
+
+    fn left(&self) -> Option<Duration> {
+        let running = self.jobs.values().filter(|job| job.action == Action::Build);
+        let running: HashMap<&str, Duration> =
+            running.map(|job| (job.element.as_str(), job.since.elapsed())).collect();
+        self.estimate.left(|element| running.get(element).copied())
     }
 }
 
@@ -135,8 +150,6 @@ pub(crate) struct View<'a> {
     pub(crate) tally: &'a Tally,
     /// Time since the program began.
     pub(crate) elapsed: Duration,
-    /// Time that is left, as far as can be told.
-    pub(crate) left: Option<Duration>,
     /// Columns of the terminal.
     pub(crate) columns: usize,
     /// Its rows.
@@ -162,7 +175,7 @@ impl Running {
 }
 
 /// The line that counts.
-fn bar(view: &View<'_>) -> String {
+fn bar(view: &View<'_>, left: Option<Duration>) -> String {
     let queues = &view.tally.queues;
     let last = queues.values().next_back();
     let total = queues.values().map(|queue| queue.total).max().unwrap_or(0);
@@ -187,7 +200,7 @@ fn bar(view: &View<'_>) -> String {
     if failed > 0 {
         cells = cells.add(&format!("  failed {failed}"), ERROR.bold());
     }
-    if let Some(left) = view.left {
+    if let Some(left) = left {
         cells = cells.add(&format!("  about {} left", roughly(left)), FORMAT);
     }
     cells.line
@@ -249,6 +262,7 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::estimate::Expected;
     use bourn_build::event::{Issuer, Subject};
 
     fn started(job: u64, element: &str) -> Event {
@@ -264,7 +278,7 @@ mod tests {
     fn draw(screen: &mut Screen, tally: &Tally, columns: usize, rows: usize) -> String {
         let elapsed = Duration::from_secs(75);
         let painter = Painter { colors: false };
-        let view = View { tally, elapsed, left: Some(Duration::from_secs(120)), columns, rows, painter };
+        let view = View { tally, elapsed, columns, rows, painter };
         let mut out = String::new();
         screen.draw(&mut out, &view);
         out
@@ -273,6 +287,8 @@ mod tests {
     #[test]
     fn jobs_and_counts() {
         let mut screen = Screen::default();
+        let expected = Expected { alone: Duration::from_secs(120), chain: Duration::from_secs(120) };
+        screen.expect(Estimate::new([("other.bst".to_owned(), expected)].into(), 1));
         let mut tally = Tally::default();
         tally.count(&Event::Planned { queues: vec![(Action::Fetch, 4), (Action::Build, 4)] });
         tally.count(&Event::Passed { queue: Action::Build, element: "x.bst".into() });
