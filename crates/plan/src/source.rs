@@ -6,7 +6,7 @@ use bourn_reapi::services::{Cancel, ErrorKind, ExportOptions};
 use bourn_reapi::{Cas, Digest, ServiceError};
 use bourn_yaml::{Diagnostic, Diagnostics, Domain, Node, Provenance};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// What is known when a source is configured. No network, no cache, no tools of the host.
 #[derive(Clone, Copy)]
@@ -227,6 +227,17 @@ pub trait UrlTable: Send + Sync {
 
     /// The credentials kept for the host of a translated URL. Never printed.
     fn credentials(&self, url: &str) -> Option<Credentials>;
+
+    /// An answer of a server that counts for the whole run: found out once per name, by whoever asks first. Errors
+    /// are not remembered.
+    ///
+    /// # Errors
+    /// Those of `find`.
+    fn remember(
+        &self,
+        name: &str,
+        find: &mut dyn FnMut() -> Result<Vec<u8>, SourceError>,
+    ) -> Result<Arc<[u8]>, SourceError>;
 }
 
 /// Why a URL cannot be used.

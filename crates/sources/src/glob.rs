@@ -74,6 +74,42 @@ fn class(stuff: &[char]) -> String {
     format!("[{negated}{body}]")
 }
 
+/// A glob as Python's `fnmatch` reads it: `*` and `?` match slashes, too.
+#[derive(Clone, Debug)]
+pub(crate) struct Fnmatch(Option<Regex>);
+
+impl Fnmatch {
+    /// Compiles a pattern; `before` is a regular expression for what stands before it.
+    pub(crate) fn new(before: &str, pattern: &str) -> Fnmatch {
+        let chars: Vec<char> = pattern.chars().collect();
+        let mut expression = format!("(?s)^(?:{before})");
+        let mut at = 0;
+        while at < chars.len() {
+            let c = chars[at];
+            at += 1;
+            match c {
+                '*' => expression.push_str(".*"),
+                '?' => expression.push('.'),
+                '[' => match class_end(&chars, at) {
+                    Some(end) => {
+                        expression.push_str(&class(&chars[at..end]));
+                        at = end + 1;
+                    }
+                    None => expression.push_str("\\["),
+                },
+                _ => expression.push_str(&regex::escape(&c.to_string())),
+            }
+        }
+        expression.push_str("\\z");
+        Fnmatch(Regex::new(&expression).ok())
+    }
+
+    /// Whether a text matches.
+    pub(crate) fn matches(&self, text: &str) -> bool {
+        self.0.as_ref().is_some_and(|regex| regex.is_match(text))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,6 +133,20 @@ mod tests {
             ("[^a]", "^", true),
         ] {
             assert_eq!(Glob::new(pattern).matches(path), expect, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn fnmatches() {
+        for (pattern, text, expect) in [
+            ("v*", "refs/tags/v1/x", true),
+            ("v?", "refs/heads/v1", true),
+            ("v[0-9]", "refs/tags/v7", true),
+            ("v[!0-9]", "refs/tags/v7", false),
+            ("v*", "refs/notes/v1", false),
+            ("v.1", "refs/tags/vx1", false),
+        ] {
+            assert_eq!(Fnmatch::new("refs/(heads|tags)/", pattern).matches(text), expect, "{pattern} {text}");
         }
     }
 }

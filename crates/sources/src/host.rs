@@ -149,7 +149,8 @@ impl<'a> Tool<'a> {
     }
 }
 
-fn not_run(name: &str, error: &io::Error) -> SourceError {
+/// The error of a tool that cannot be run.
+pub(crate) fn not_run(name: &str, error: &io::Error) -> SourceError {
     if error.kind() == io::ErrorKind::NotFound {
         let hint = format!("install the package `{}` on this machine", package(name));
         return SourceError::new(format!("Did not find '{name}' in PATH")).hint(hint);

@@ -21,6 +21,7 @@ mod repository;
 mod table;
 mod template;
 mod tree;
+mod trees;
 mod url;
 mod version;
 

@@ -1,16 +1,23 @@
 //! `git`: a commit of a git repository, submodules included.
 
 use crate::declared::{Declared, Origin};
+use crate::download::{activity, first};
 use crate::git_repo::RefFormat;
-use crate::git_tag::Submodules;
+use crate::git_tag::{Submodule, Submodules, absolute, submodules};
+use crate::http::shown;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
+use crate::repository::{
+    self, Conversion, Depth, Described, GitDirectory, Head, Mirror, Oid, Wanted, tag_object,
+};
+use crate::trees;
 use crate::version::VersionGuess;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
 use bourn_yaml::{Diagnostic, Diagnostics, Mapping, Node, Value};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// The kind.
@@ -111,6 +118,370 @@ impl GitSource {
     }
 }
 
+/// The repository or one of its submodules.
+#[derive(Clone, Debug)]
+struct Module {
+    /// Where it is staged; empty for the repository itself.
+    path: String,
+    /// With its alias.
+    url: String,
+    commit: String,
+    /// The exact tag that the ref names.
+    tag: Option<String>,
+}
+
+impl Module {
+    fn mirror(&self, source_directory: &Path) -> Mirror {
+        Mirror::plain(source_directory, "git", &self.url)
+    }
+
+    fn oid(&self) -> Result<Oid, SourceError> {
+        Oid::parse(&self.commit).ok_or_else(|| SourceError::new(format!("{} is no commit", self.commit)))
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { commit: &self.commit, tag: None, depth: Depth::Commits(1), track: None }
+    }
+
+    /// Brings it; `branch` is what else the source wants to know the history of.
+    fn fetch(&self, context: &FetchContext<'_>, branch: Option<History<'_>>) -> Result<(), SourceError> {
+        let mirror = self.mirror(context.source_directory);
+        if self.wanted().is_in(&mirror)? {
+            return Ok(());
+        }
+        let candidates = context.urls.fetch(&self.url);
+        activity(context.progress, &format!("Fetching from {}", first(&candidates)), || {
+            let _lock = mirror.lock(context)?;
+            mirror.create(context, "git")?;
+            match branch {
+                None => self.wanted().fetch(context, &mirror, &candidates),
+                Some(history) => self.fetch_with(context, &mirror, &candidates, history),
+            }
+        })
+    }
+
+    /// Brings it with history: all of it, or of a branch that ends with the commit just its end.
+    fn fetch_with(
+        &self,
+        context: &FetchContext<'_>,
+        mirror: &Mirror,
+        candidates: &[Candidate],
+        history: History<'_>,
+    ) -> Result<(), SourceError> {
+        let mut failure = SourceError::new("There is no URL to fetch from");
+        for candidate in candidates {
+            let tips = match history {
+                History::All => Vec::new(),
+                History::Branch(track) => repository::remote_refs(context, &candidate.url)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter(|one| one.oid == self.commit)
+                    .filter(|one| {
+                        ["refs/heads/", "refs/tags/"]
+                            .iter()
+                            .any(|kind| one.name.strip_prefix(kind) == Some(track))
+                    })
+                    .collect(),
+            };
+            let mut fetch = mirror.git(context).args(["fetch", "--quiet", "--no-write-fetch-head"]);
+            if tips.is_empty() {
+                let all = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+                let unshallow = mirror.is_shallow().then_some("--unshallow");
+                fetch = fetch.args(unshallow).args(["--prune", "--", &candidate.url]).args(all);
+            } else {
+                let depth = (mirror.is_shallow() || mirror.is_empty()).then_some("--depth=1");
+                fetch = fetch.arg("--no-tags").args(depth).args(["--", &candidate.url]);
+                fetch = fetch.args(tips.iter().map(|one| format!("+{0}:{0}", one.name)));
+            }
+            let fetched = fetch
+                .run(|| format!("Failed to fetch from remote git repository: {}", shown(&candidate.url)));
+            match fetched {
+                Ok(_) if mirror.contains(&self.commit) => return Ok(()),
+                Ok(_) => {
+                    let url = shown(&candidate.url);
+                    failure = SourceError::new(format!(
+                        "expected ref '{}' was not found in git repository: '{url}'",
+                        self.commit
+                    ));
+                }
+                Err(error) if context.cancel.is_cancelled() => return Err(error),
+                Err(error) => failure = error.temporary(),
+            }
+        }
+        Err(failure)
+    }
+
+    /// Its submodules, as far as it was fetched, wanted or not.
+    fn below(&self, source_directory: &Path) -> Result<Vec<Submodule>, SourceError> {
+        let mirror = self.mirror(source_directory);
+        if mirror.contains(&self.commit) { submodules(&mirror, &self.commit) } else { Ok(Vec::new()) }
+    }
+
+    /// A submodule of it.
+    fn module(&self, below: &Submodule) -> Option<Module> {
+        Some(Module {
+            path: crate::url::join(&self.path, &below.path),
+            url: absolute(&self.url, &below.url),
+            commit: below.commit.clone()?,
+            tag: None,
+        })
+    }
+
+    fn stage(&self, context: &FetchContext<'_>) -> Result<Digest, SourceError> {
+        let mirror = self.mirror(context.source_directory);
+        repository::stage(context, "git", &mirror, self.oid()?, Conversion::Checkout)
+    }
+}
+
+/// What history a source needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum History<'a> {
+    /// All branches and tags.
+    All,
+    /// As much as tells whether the commit is in a branch or tag.
+    Branch(&'a str),
+}
+
+impl GitSource {
+    fn top(&self) -> Result<Module, SourceError> {
+        let commit = self.commit().ok_or_else(|| SourceError::new("The source has no ref"))?.to_owned();
+        let described = self.reference.as_deref().and_then(Described::parse);
+        let tag =
+            described.filter(|described| described.count == Some("0")).and_then(|described| described.tag);
+        Ok(Module {
+            path: String::new(),
+            url: self.original_url.clone(),
+            commit,
+            tag: tag.map(str::to_owned),
+        })
+    }
+
+    /// Tags want history, and so does telling whether the commit is in the branch that is tracked.
+    fn needs_branch(&self) -> Option<History<'_>> {
+        let exact = self.top().is_ok_and(|top| top.tag.is_some());
+        match &self.track {
+            _ if !self.tags.is_empty() => Some(History::All),
+            Some(track) if !exact => Some(History::Branch(track)),
+            _ => None,
+        }
+    }
+
+    /// The wanted submodules of a module that was fetched, and theirs, the outer ones first.
+    ///
+    /// Whether all are there; if not, what lies within those that are not there is unknown.
+    fn each_module(
+        &self,
+        source_directory: &Path,
+        module: &Module,
+        work: &mut dyn FnMut(&Module) -> Result<bool, SourceError>,
+    ) -> Result<bool, SourceError> {
+        if !self.submodules.checkout && self.submodules.checkouts.is_empty() {
+            return Ok(true);
+        }
+        for mut below in module.below(source_directory)?.iter().filter_map(|below| module.module(below)) {
+            if !self.submodules.wants(&below.path) {
+                continue;
+            }
+            if let Some(Some(url)) = self.submodules.urls.get(&below.path) {
+                below.url.clone_from(url);
+            }
+            if !work(&below)? || !self.each_module(source_directory, &below, work)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Warns of submodules that only the configuration or only the repository knows.
+    fn check_modules(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        let mut found = Vec::new();
+        let mut todo = vec![self.top()?];
+        while let Some(module) = todo.pop() {
+            let below = module.below(context.source_directory)?;
+            below.iter().try_for_each(|below| below.check(context))?;
+            let below: Vec<Module> = below.iter().filter_map(|below| module.module(below)).collect();
+            found.extend(below.iter().map(|module| (module.path.clone(), module.url.clone())));
+            todo.extend(below);
+        }
+        let line = |path: &str, url: &str| format!("  Submodule URL '{url}' at path '{path}'");
+        let known = |path: &String| found.iter().any(|(known, _)| known == path);
+        let invalid = self.submodules.urls.iter().filter(|(path, _)| !known(path));
+        let invalid: Vec<String> =
+            invalid.map(|(path, url)| line(path, url.as_deref().unwrap_or("None"))).collect();
+        if !invalid.is_empty() {
+            let detail = format!(
+                "The following submodules are specified in the source description but do not exist according to the repository\n\n{}",
+                invalid.join("\n")
+            );
+            context.progress.warn(
+                Some("git:invalid-submodule"),
+                "Invalid submodules specified",
+                Some(&detail),
+            )?;
+        }
+        let listed = |path: &String| self.submodules.urls.contains_key(path);
+        let unlisted = found.iter().filter(|(path, _)| self.submodules.wants(path) && !listed(path));
+        let unlisted: Vec<String> = unlisted.map(|(path, url)| line(path, url)).collect();
+        if !unlisted.is_empty() {
+            let detail = format!(
+                "The following submodules exist but are not specified in the source description\n\n{}",
+                unlisted.join("\n")
+            );
+            context.progress.warn(
+                Some("git:unlisted-submodule"),
+                "Unlisted submodules exist",
+                Some(&detail),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Warns when the commit is not in the branch or tag that is tracked.
+    fn check_track(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        let top = self.top()?;
+        let Some(track) = self.track.as_ref().filter(|_| top.tag.is_none()) else { return Ok(()) };
+        let mirror = top.mirror(context.source_directory);
+        for kind in ["branch", "tag"] {
+            let list = mirror
+                .git(context)
+                .args([kind, "--contains", &top.commit, "--list", "--end-of-options", track])
+                .output()?;
+            if !list.text().is_empty() {
+                return Ok(());
+            }
+        }
+        let reference = self.reference.as_deref().unwrap_or_default();
+        let text = format!(
+            "expected ref '{reference}' was not found in given track '{track}' for staged repository: '{}'",
+            self.original_url
+        );
+        let detail = format!(
+            "The ref provided for the element does not exist locally in the provided track branch / tag '{track}'.\nYou may wish to track the element to update the ref from '{track}' with `bst source track`,\nor examine the upstream at '{}' for the specific ref.",
+            self.original_url
+        );
+        context.progress.warn(Some("ref-not-in-track"), &text, Some(&detail))
+    }
+
+    /// Just enough history for `git describe` to find the recorded tags.
+    fn described(&self, context: &FetchContext<'_>, top: &Module) -> Result<GitDirectory, SourceError> {
+        let mirror = top.mirror(context.source_directory);
+        let commit = top.oid()?;
+        let (mut included, mut boundary) = (BTreeSet::new(), BTreeSet::new());
+        let mut directory = GitDirectory {
+            commit,
+            head: Head::Detached,
+            commits: BTreeSet::new(),
+            trees: false,
+            tags: Vec::new(),
+            tag_objects: Vec::new(),
+        };
+        for tag in &self.tags {
+            let tagged = Oid::parse(&tag.commit);
+            let tagged =
+                tagged.ok_or_else(|| SourceError::new(format!("The tag {} names no commit", tag.name)))?;
+            if tagged == commit {
+                boundary.insert(commit);
+            } else {
+                let range = format!("{}..{}", tag.commit, top.commit);
+                let list = mirror.git(context).args(["rev-list", "--ancestry-path", "--boundary", &range]);
+                for line in list.run(|| format!("Failed to get git history {range}"))?.text().lines() {
+                    match line.strip_prefix('-') {
+                        Some(line) => boundary.extend(Oid::parse(line)),
+                        None => included.extend(Oid::parse(line)),
+                    }
+                }
+            }
+            if tag.annotated {
+                let (oid, content) = tag_object(&tag.name, &tag.commit, self.tagger());
+                directory.tags.push((tag.name.clone(), oid));
+                directory.tag_objects.push((oid, content));
+            } else {
+                directory.tags.push((tag.name.clone(), tagged));
+            }
+        }
+        directory.commits.extend(included);
+        directory.commits.extend(boundary);
+        Ok(directory)
+    }
+
+    /// Who made the tags, as far as they have to say.
+    fn tagger(&self) -> &'static str {
+        if self.release >= Release(2, 3, 0) {
+            "tagger Unspecified Tagger <unspecified-tagger> 0 +0000\n"
+        } else {
+            ""
+        }
+    }
+
+    fn track_at(&self, context: &TrackContext<'_>, track: &str, url: &str) -> Result<SourceRef, SourceError> {
+        // Where neither tags nor distances are asked for, the server alone can tell.
+        if !self.track_tags
+            && self.format == RefFormat::Sha1
+            && let Some(commit) = self.tip(context, track, url)?
+        {
+            return Ok(reference_of(&commit, &[]));
+        }
+        let mirror = Mirror::plain(context.source_directory, "git", &self.original_url);
+        let _lock = mirror.lock(context)?;
+        mirror.create(context, "git")?;
+        let fetch = mirror.git(context).args(["fetch", "--quiet", "--prune", "--no-write-fetch-head"]);
+        let unshallow = mirror.is_shallow().then_some("--unshallow");
+        let fetch =
+            fetch.args(unshallow).args(["--", url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]);
+        let failed = || format!("Failed to fetch from remote git repository: {}", shown(url));
+        fetch.run(failed).map_err(SourceError::temporary)?;
+        let unknown = || format!("Unable to find revision {track}");
+        let commit =
+            mirror.git(context).args(["rev-list", "-n", "1", "--end-of-options", track]).run(unknown)?.text();
+        let tags = if self.track_tags { reachable_tags(context, &mirror, &commit)? } else { Vec::new() };
+        if self.format == RefFormat::Sha1 {
+            return Ok(reference_of(&commit, &tags));
+        }
+        let describe =
+            mirror.git(context).args(["describe", "--tags", "--abbrev=40", "--long", "--always", &commit]);
+        Ok(reference_of(&describe.run(unknown)?.text(), &tags))
+    }
+
+    /// The commit of a branch or tag, from what the server lists; `None` when it is anything else.
+    fn tip(&self, context: &TrackContext<'_>, track: &str, url: &str) -> Result<Option<String>, SourceError> {
+        let refs = repository::remote_refs(context, url)?;
+        let find = |name: &str| refs.iter().find(|one| one.name == name).map(|one| one.oid.clone());
+        // In the order in which git looks a name up.
+        let tag = find(&format!("refs/tags/{track}^{{}}")).or_else(|| find(&format!("refs/tags/{track}")));
+        Ok(tag.or_else(|| find(&format!("refs/heads/{track}"))))
+    }
+}
+
+/// Tags that `git describe` finds from a commit, in each of the ways it can be asked.
+fn reachable_tags(
+    context: &FetchContext<'_>,
+    mirror: &Mirror,
+    commit: &str,
+) -> Result<Vec<Tag>, SourceError> {
+    let mut tags: Vec<Tag> = Vec::new();
+    for options in [&[][..], &["--first-parent"], &["--tags"], &["--tags", "--first-parent"]] {
+        let found = mirror.git(context).args(["describe", "--abbrev=0", commit]).args(options).output()?;
+        if !found.status.success() || tags.iter().any(|tag| tag.name == found.text()) {
+            continue;
+        }
+        let name = found.text();
+        let peeled = mirror.git(context).args(["rev-parse", &format!("{name}^{{commit}}")]);
+        let commit = peeled.run(|| format!("Unable to resolve tag '{name}'"))?.text();
+        let annotated = mirror.git(context).args(["cat-file", "tag", &name]).succeeds()?;
+        tags.push(Tag { name, commit, annotated });
+    }
+    Ok(tags)
+}
+
+/// A ref with its tags, as it is written down.
+fn reference_of(reference: &str, tags: &[Tag]) -> SourceRef {
+    let mut entries = Mapping::new();
+    entries.insert("ref", Node::scalar(reference));
+    let nodes = tags.iter().map(Tag::node).collect();
+    entries.insert("tags", if tags.is_empty() { Value::Null.into() } else { Node::sequence(nodes) });
+    Node::mapping(entries)
+}
+
 impl Source for GitSource {
     fn unique_key(&self, _: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
         let mut values = vec![KeyValue::from(&*self.original_url), key::optional(self.commit())];
@@ -129,12 +500,7 @@ impl Source for GitSource {
     }
 
     fn reference(&self) -> Option<SourceRef> {
-        let reference = self.reference.as_deref()?;
-        let mut entries = Mapping::new();
-        entries.insert("ref", Node::scalar(reference));
-        let tags = self.tags.iter().map(Tag::node).collect();
-        entries.insert("tags", if self.tags.is_empty() { Value::Null.into() } else { Node::sequence(tags) });
-        Some(Node::mapping(entries))
+        Some(reference_of(self.reference.as_deref()?, &self.tags))
     }
 
     fn with_reference(&self, reference: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
@@ -146,20 +512,71 @@ impl Source for GitSource {
         Ok(Box::new(GitSource { reference, tags, ..self.clone() }))
     }
 
-    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
-        Err(self.declared.later("looked up"))
+    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        let top = self.top()?;
+        if !top.mirror(source_directory).exists() || !top.wanted().is_in(&top.mirror(source_directory))? {
+            return Ok(false);
+        }
+        let is_there = |module: &Module| module.wanted().is_in(&module.mirror(source_directory));
+        self.each_module(source_directory, &top, &mut |module| is_there(module))
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.declared.later("tracked"))
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let Some(track) = &self.track else { return Ok(None) };
+        let mut failure = SourceError::new("There is no URL to track");
+        for candidate in context.urls.track(&self.original_url) {
+            let heading = format!("Tracking {track} from {}", shown(&candidate.url));
+            match activity(context.progress, &heading, || self.track_at(context, track, &candidate.url)) {
+                Ok(found) => return Ok(Some(found)),
+                Err(error) if context.cancel.is_cancelled() => return Err(error),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
     }
 
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Err(self.declared.later("fetched"))
+    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        let top = self.top()?;
+        top.fetch(context, self.needs_branch())?;
+        let fetch = |module: &Module| module.fetch(context, None).map(|()| true);
+        self.each_module(context.source_directory, &top, &mut |module| fetch(module)).map(drop)
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        activity(context.progress, &format!("Staging {}", self.original_url), || {
+            let top = self.top()?;
+            let mut tree = top.stage(context)?;
+            if !self.tags.is_empty() {
+                let git = self
+                    .described(context, &top)?
+                    .store(&top.mirror(context.source_directory), context.cas)?;
+                tree = trees::put(context.cas, &tree, ".git", trees::Entry::Directory(git))?;
+            }
+            self.each_module(context.source_directory, &top, &mut |module| {
+                let staged = trees::Entry::Directory(module.stage(context)?);
+                tree = trees::put(context.cas, &tree, &module.path, staged)?;
+                Ok(true)
+            })?;
+            Ok(tree)
+        })
+    }
+
+    fn validate(&self, context: &StageContext<'_>) -> Result<(), SourceError> {
+        self.check_modules(context)?;
+        self.check_track(context)
+    }
+
+    fn init_workspace(&self, directory: &Path, context: &StageContext<'_>) -> Result<(), SourceError> {
+        let top = self.top()?;
+        let open = |module: &Module| {
+            let mirror = module.mirror(context.source_directory);
+            let origin = context.urls.translate(&module.url).unwrap_or_else(|_| module.url.clone());
+            let oid = module.oid()?;
+            repository::open_workspace(context, &mirror, &directory.join(&module.path), &origin, oid, true)
+        };
+        open(&top)?;
+        let open = |module: &Module| open(module).map(|()| true);
+        self.each_module(context.source_directory, &top, &mut |module| open(module)).map(drop)
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {

@@ -1,8 +1,13 @@
 //! `git_module`: a submodule of a repository that an earlier source stages.
 
+use crate::declared::reference;
+use crate::download::activity;
 use crate::git_tag::TaggedRepository;
+use crate::host::{export_previous, workspace};
 use crate::key;
 use crate::reading::Reading;
+use crate::repository::git;
+use crate::trees;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
@@ -72,20 +77,43 @@ impl Source for GitModuleSource {
         Previous { track: true, ..Previous::default() }
     }
 
-    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
-        Err(self.repository.declared.later("looked up"))
+    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        self.repository.is_fetched(source_directory)
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.repository.declared.later("tracked"))
+    /// The commit that the staged repository names for the path.
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let scratch = workspace(context, &self.repository.declared.kind)?;
+        let tree = scratch.path().join("tree");
+        export_previous(context, &tree)?;
+        let entry = git(context).arg("-C").arg(&tree).args(["ls-tree", "HEAD", "--", &self.path]);
+        let entry =
+            entry.run(|| format!("Failed to look up the submodule {} in the staged sources", self.path))?;
+        let text = entry.text();
+        let mut words = text.split_whitespace().skip(1);
+        match (words.next(), words.next()) {
+            (Some("commit"), Some(commit)) => Ok(Some(reference("ref", commit))),
+            _ => {
+                let message = format!("Could not find submodule at path {}", self.path);
+                Err(SourceError::new(message)
+                    .hint("a source before this one has to stage the repository with its .git"))
+            }
+        }
     }
 
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Err(self.repository.declared.later("fetched"))
+    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        self.repository.fetch(context)
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.repository.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        activity(context.progress, &format!("Staging {}", self.repository.original_url), || {
+            let staged = trees::Entry::Directory(self.repository.stage(context)?);
+            trees::put(context.cas, &Digest::empty(), &self.path, staged)
+        })
+    }
+
+    fn init_workspace(&self, directory: &Path, context: &StageContext<'_>) -> Result<(), SourceError> {
+        self.repository.init_workspace(&directory.join(&self.path), context)
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {

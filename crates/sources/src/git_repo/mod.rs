@@ -1,10 +1,13 @@
 //! `git_repo`: a commit of a git repository, with as much history as `git describe` needs.
 
 use crate::declared::{Declared, Origin, reference};
+use crate::download::{activity, first};
+use crate::http::shown;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::repository::Described;
+use crate::repository::{self, Conversion, Depth, Described, GitDirectory, Mirror, Oid, Wanted};
+use crate::trees;
 use crate::version::VersionGuess;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -92,6 +95,141 @@ pub(crate) fn check_reference(text: &str, node: &Node) -> Result<(), Diagnostic>
     Ok(())
 }
 
+impl GitRepoSource {
+    fn checkout(&self) -> Result<Checkout<'_>, SourceError> {
+        Checkout::new(&self.declared.kind, &self.original_url, self.reference.as_deref())
+    }
+}
+
+/// A commit in a mirror of the layout that the community's kinds use.
+pub(crate) struct Checkout<'a> {
+    kind: &'a str,
+    url: &'a str,
+    described: Described<'a>,
+}
+
+impl<'a> Checkout<'a> {
+    /// The commit that a ref names.
+    pub(crate) fn new(
+        kind: &'a str,
+        url: &'a str,
+        reference: Option<&'a str>,
+    ) -> Result<Checkout<'a>, SourceError> {
+        let described =
+            reference.and_then(Described::parse).ok_or_else(|| SourceError::new("The source has no ref"))?;
+        Ok(Checkout { kind, url, described })
+    }
+
+    pub(crate) fn mirror(&self, source_directory: &Path) -> Mirror {
+        Mirror::dulwich(source_directory, self.kind, self.url)
+    }
+
+    pub(crate) fn oid(&self) -> Result<Oid, SourceError> {
+        let commit = self.described.commit;
+        Oid::parse(commit).ok_or_else(|| SourceError::new(format!("{commit} is no commit")))
+    }
+
+    fn tag(&self) -> Option<&'a str> {
+        self.described.tag.filter(|tag| !tag.is_empty())
+    }
+
+    fn wanted<'w>(&'w self, track: Option<(&'w str, &'w [String])>) -> Wanted<'w> {
+        // As many commits as lie between the tag and the commit reach the tag on any line.
+        let count: u64 = self.described.count.and_then(|count| count.parse().ok()).unwrap_or(0);
+        let depth = Depth::Commits(count.saturating_add(1));
+        Wanted { commit: self.described.commit, tag: self.tag(), depth, track }
+    }
+
+    pub(crate) fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        self.wanted(None).is_in(&self.mirror(source_directory))
+    }
+
+    pub(crate) fn fetch(
+        &self,
+        context: &FetchContext<'_>,
+        track: Option<(&str, &[String])>,
+    ) -> Result<(), SourceError> {
+        let mirror = self.mirror(context.source_directory);
+        let wanted = self.wanted(track);
+        if wanted.is_in(&mirror)? {
+            return Ok(());
+        }
+        let candidates = context.urls.fetch(self.url);
+        activity(context.progress, &format!("Fetching from {}", first(&candidates)), || {
+            let _lock = mirror.lock(context)?;
+            if wanted.is_in(&mirror)? {
+                return Ok(());
+            }
+            mirror.create(context, self.kind)?;
+            wanted.fetch(context, &mirror, &candidates)
+        })
+    }
+
+    /// The files alone.
+    pub(crate) fn stage_files(&self, context: &FetchContext<'_>) -> Result<Digest, SourceError> {
+        let mirror = self.mirror(context.source_directory);
+        repository::stage(context, self.kind, &mirror, self.oid()?, Conversion::Lines)
+    }
+
+    /// The files with a small `.git`.
+    fn stage(&self, context: &FetchContext<'_>) -> Result<Digest, SourceError> {
+        let mirror = self.mirror(context.source_directory);
+        let files = self.stage_files(context)?;
+        let directory = GitDirectory::since(context, &mirror, self.oid()?, self.tag())?;
+        let git = directory.store(&mirror, context.cas)?;
+        trees::put(context.cas, &files, ".git", trees::Entry::Directory(git))
+    }
+}
+
+/// Finds the newest of the refs that a glob matches.
+pub(crate) fn resolve(
+    context: &TrackContext<'_>,
+    kind: &str,
+    url: &str,
+    track: &str,
+    format: RefFormat,
+    exclude: &[String],
+) -> Result<String, SourceError> {
+    let mut failure = SourceError::new("There is no URL to track");
+    for candidate in context.urls.track(url) {
+        context.progress.status(&format!("Tracking {track} from {}", shown(&candidate.url)));
+        match resolve_at(context, kind, url, &candidate.url, track, format, exclude) {
+            Ok(found) => return Ok(found),
+            Err(error) if context.cancel.is_cancelled() => return Err(error),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+fn resolve_at(
+    context: &TrackContext<'_>,
+    kind: &str,
+    original_url: &str,
+    url: &str,
+    track: &str,
+    format: RefFormat,
+    exclude: &[String],
+) -> Result<String, SourceError> {
+    let refs = repository::remote_refs(context, url)?;
+    let latest = repository::latest(&refs, track, exclude);
+    let Some((name, commit)) = latest else {
+        return Err(SourceError::new(format!("No matching refs: {track} in {}", shown(url))));
+    };
+    context.progress.status(&format!("Tracked {name}: {commit}"));
+    if format == RefFormat::Sha1 {
+        return Ok(commit);
+    }
+    if name.contains("tags") {
+        let tag = name.splitn(3, '/').last().unwrap_or(&name);
+        return Ok(format!("{tag}-0-g{commit}"));
+    }
+    let mirror = Mirror::dulwich(context.source_directory, kind, original_url);
+    let _lock = mirror.lock(context)?;
+    mirror.create(context, kind)?;
+    repository::describe(context, &mirror, url, &commit)
+}
+
 impl Source for GitRepoSource {
     fn unique_key(&self, _: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
         let own = [("ref", key::optional(self.reference.as_deref())), ("bugfix", KeyValue::Integer(1))];
@@ -111,20 +249,30 @@ impl Source for GitRepoSource {
         Ok(Box::new(GitRepoSource { reference: read_reference(reference)?, ..self.clone() }))
     }
 
-    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
-        Err(self.declared.later("looked up"))
+    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        self.checkout()?.is_fetched(source_directory)
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.declared.later("tracked"))
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let Some(track) = &self.track else { return Ok(None) };
+        let kind = &self.declared.kind;
+        let found = resolve(context, kind, &self.original_url, track, self.format, &self.exclude)?;
+        Ok(Some(reference("ref", found)))
     }
 
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Err(self.declared.later("fetched"))
+    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        let track = self.track.as_deref().map(|track| (track, self.exclude.as_slice()));
+        self.checkout()?.fetch(context, track)
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        self.checkout()?.stage(context)
+    }
+
+    fn init_workspace(&self, directory: &Path, context: &StageContext<'_>) -> Result<(), SourceError> {
+        let checkout = self.checkout()?;
+        let mirror = checkout.mirror(context.source_directory);
+        repository::open_workspace(context, &mirror, directory, &self.url, checkout.oid()?, false)
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {

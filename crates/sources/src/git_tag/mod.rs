@@ -1,9 +1,13 @@
 //! `git_tag`: a commit of a git repository with its `.git`, tracked by branch or latest tag.
 
 use crate::declared::{Declared, Origin, reference};
+use crate::download::{activity, first};
+use crate::host::Tool;
+use crate::http::shown;
 use crate::key;
 use crate::reading::Reading;
-use crate::repository::Described;
+use crate::repository::{self, Conversion, Depth, Described, GitDirectory, Mirror, Oid, Wanted};
+use crate::trees;
 use crate::version::VersionGuess;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -143,6 +147,74 @@ impl TaggedRepository {
         Ok(TaggedRepository { reference: node.opt_str("ref")?.map(str::to_owned), ..self.clone() })
     }
 
+    /// The commit of the ref, and its tag.
+    fn described(&self) -> Result<Described<'_>, SourceError> {
+        let described = self.reference.as_deref().and_then(Described::parse);
+        described.ok_or_else(|| SourceError::new("The source has no ref that names a commit"))
+    }
+
+    /// The repository as one of its commits is kept.
+    fn commit(&self) -> Result<TaggedCommit<'_>, SourceError> {
+        let described = self.described()?;
+        let reference = self.reference.as_deref().unwrap_or_default();
+        Ok(TaggedCommit {
+            kind: &self.declared.kind,
+            url: &self.original_url,
+            reference,
+            described,
+            full: self.full_clone,
+        })
+    }
+
+    pub(crate) fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        self.commit()?.is_fetched(source_directory)
+    }
+
+    pub(crate) fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        self.commit()?.fetch(context)?;
+        self.warn_of_lfs(context)
+    }
+
+    /// Warns when there are files kept by git-lfs and nothing is said about them.
+    fn warn_of_lfs(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        if self.use_lfs.is_some() {
+            return Ok(());
+        }
+        let commit = self.commit()?;
+        let Some(mirror) = commit.mirror(context.source_directory) else { return Ok(()) };
+        let path = format!("{}:.gitattributes", commit.described.commit);
+        let attributes = mirror.git(context).args(["cat-file", "-p"]).arg(path).output()?;
+        let text = attributes.text();
+        if attributes.status.success()
+            && ["filter=lfs", "diff=lfs", "merge=lfs"].iter().any(|word| text.contains(word))
+        {
+            let detail = "a filter, diff or merge is set to use lfs in .gitattributes";
+            let token = match &*self.declared.kind {
+                "git_module" => "git_module:unused-lfs",
+                _ => "git_tag:unused-lfs",
+            };
+            context.progress.warn(
+                Some(token),
+                "Git LFS not configured but LFS objects exist",
+                Some(detail),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Stages the files with a small `.git`.
+    pub(crate) fn stage(&self, context: &FetchContext<'_>) -> Result<Digest, SourceError> {
+        self.commit()?.stage(context, self.use_lfs == Some(true))
+    }
+
+    pub(crate) fn init_workspace(
+        &self,
+        directory: &Path,
+        context: &StageContext<'_>,
+    ) -> Result<(), SourceError> {
+        self.commit()?.init_workspace(directory, context, &self.url, self.use_lfs == Some(true))
+    }
+
     /// Where it comes from.
     pub(crate) fn provenance(&self) -> SourceProvenance {
         self.provenance_of(&self.url, self.reference.as_deref().unwrap_or_default())
@@ -159,6 +231,169 @@ impl TaggedRepository {
         }
         self.declared.provenance(origin)
     }
+}
+
+/// A commit of a repository, kept as the community's `git_tag` keeps it: in a mirror of the whole repository, or in
+/// one of just this ref.
+struct TaggedCommit<'a> {
+    kind: &'a str,
+    url: &'a str,
+    reference: &'a str,
+    described: Described<'a>,
+    /// Whether the whole repository is wanted.
+    full: bool,
+}
+
+impl TaggedCommit<'_> {
+    fn whole(&self, source_directory: &Path) -> Mirror {
+        Mirror::plain(source_directory, self.kind, self.url)
+    }
+
+    fn single(&self, source_directory: &Path) -> Mirror {
+        Mirror::plain(source_directory, self.kind, &format!("{}#{}", self.url, self.reference))
+    }
+
+    fn oid(&self) -> Result<Oid, SourceError> {
+        let commit = self.described.commit;
+        Oid::parse(commit).ok_or_else(|| SourceError::new(format!("{commit} is no commit")))
+    }
+
+    fn tag(&self) -> Option<&str> {
+        self.described.tag.filter(|tag| !tag.is_empty())
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        let count: u64 = self.described.count.and_then(|count| count.parse().ok()).unwrap_or(0);
+        let depth = if self.full { Depth::Full } else { Depth::Commits(count.saturating_add(1)) };
+        Wanted { commit: self.described.commit, tag: self.tag(), depth, track: None }
+    }
+
+    /// The mirror that has it.
+    fn mirror(&self, source_directory: &Path) -> Option<Mirror> {
+        let whole = self.whole(source_directory);
+        if whole.exists() && whole.contains(self.described.commit) {
+            return Some(whole);
+        }
+        Some(self.single(source_directory)).filter(|single| single.contains(self.described.commit))
+    }
+
+    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        let Some(mirror) = self.mirror(source_directory) else { return Ok(false) };
+        self.is_in(&mirror)
+    }
+
+    /// Tags may be gone from a mirror of the whole; what the reference fetched counts as fetched.
+    fn is_in(&self, mirror: &Mirror) -> Result<bool, SourceError> {
+        let tag = self.tag().filter(|tag| mirror.reference(&format!("refs/tags/{tag}")).is_some());
+        Wanted { tag, ..self.wanted() }.is_in(mirror)
+    }
+
+    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        if self.is_fetched(context.source_directory)? {
+            return Ok(());
+        }
+        let whole = self.whole(context.source_directory);
+        let mirror = if self.full || whole.exists() { whole } else { self.single(context.source_directory) };
+        let candidates = context.urls.fetch(self.url);
+        activity(context.progress, &format!("Fetching from {}", first(&candidates)), || {
+            let _lock = mirror.lock(context)?;
+            mirror.create(context, self.kind)?;
+            self.wanted().fetch(context, &mirror, &candidates)?;
+            if mirror.path == self.single(context.source_directory).path {
+                // The reference clones it, for which it has to have a HEAD.
+                let head =
+                    mirror.git(context).args(["update-ref", "--no-deref", "HEAD", self.described.commit]);
+                head.run(|| "Failed to tag HEAD".to_owned())?;
+            }
+            Ok(())
+        })
+    }
+
+    fn stage(&self, context: &FetchContext<'_>, lfs: bool) -> Result<Digest, SourceError> {
+        let mirror = self.mirror(context.source_directory).ok_or_else(|| self.missing())?;
+        let conversion = if lfs { Conversion::Checkout } else { Conversion::CheckoutWithoutLfs };
+        let files = repository::stage(context, self.kind, &mirror, self.oid()?, conversion)?;
+        let tag = self.tag().filter(|tag| mirror.reference(&format!("refs/tags/{tag}")).is_some());
+        let mut directory = GitDirectory::since(context, &mirror, self.oid()?, tag)?;
+        if self.full {
+            directory.add_history(context, &mirror)?;
+        }
+        let git = directory.store(&mirror, context.cas)?;
+        trees::put(context.cas, &files, ".git", trees::Entry::Directory(git))
+    }
+
+    fn missing(&self) -> SourceError {
+        SourceError::new(format!("The commit {} was not fetched from {}", self.described.commit, self.url))
+    }
+
+    fn init_workspace(
+        &self,
+        directory: &Path,
+        context: &StageContext<'_>,
+        url: &str,
+        lfs: bool,
+    ) -> Result<(), SourceError> {
+        let mirror = self.mirror(context.source_directory).ok_or_else(|| self.missing())?;
+        repository::open_workspace(context, &mirror, directory, url, self.oid()?, lfs)
+    }
+}
+
+/// A submodule as `.gitmodules` has it.
+pub(crate) struct Submodule {
+    pub(crate) path: String,
+    pub(crate) url: String,
+    /// `None` when it was never added.
+    pub(crate) commit: Option<String>,
+}
+
+impl Submodule {
+    /// Warns when it was never added.
+    pub(crate) fn check(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        if self.commit.is_some() {
+            return Ok(());
+        }
+        let path = &self.path;
+        let detail = format!(
+            "The submodule '{path}' is named in .gitmodules, but was never added with `git submodule add`."
+        );
+        let text = format!("Ignoring inconsistent submodule '{path}'");
+        context.progress.warn(Some("git:inconsistent-submodule"), &text, Some(&detail))
+    }
+}
+
+/// The submodules that a commit in a mirror has.
+///
+/// # Errors
+/// `git` fails.
+pub(crate) fn submodules(mirror: &Mirror, commit: &str) -> Result<Vec<Submodule>, SourceError> {
+    let git = || Tool::silent("git").arg("--git-dir").arg(&mirror.path);
+    let blob = format!("{commit}:.gitmodules");
+    let list =
+        git().args(["config", "--blob", &blob, "--null", "--get-regexp", r"^submodule\..*\.(path|url)$"]);
+    let list = list.output()?;
+    if !list.status.success() {
+        return Ok(Vec::new());
+    }
+    let mut named: IndexMap<String, (Option<String>, Option<String>)> = IndexMap::new();
+    for entry in String::from_utf8_lossy(&list.stdout).split('\0') {
+        let Some((key, value)) = entry.split_once('\n') else { continue };
+        let Some((name, field)) = key.rsplit_once('.') else { continue };
+        let entry = named.entry(name.to_owned()).or_default();
+        *(if field == "path" { &mut entry.0 } else { &mut entry.1 }) = Some(value.to_owned());
+    }
+    let mut found = Vec::new();
+    for (path, url) in named.into_values() {
+        let (Some(path), Some(url)) = (path, url) else { continue };
+        let tree = git().args(["ls-tree", commit, "--", &path]);
+        let tree = tree.run(|| format!("ls-tree failed for commit {commit} and submodule: {path}"))?.text();
+        let mut words = tree.split_whitespace().skip(1);
+        let commit = match (words.next(), words.next()) {
+            (Some("commit"), Some(commit)) => Some(commit.to_owned()),
+            _ => None,
+        };
+        found.push(Submodule { path, url, commit });
+    }
+    Ok(found)
 }
 
 impl SourceKind for GitTag {
@@ -211,23 +446,188 @@ impl Source for GitTagSource {
         Ok(Box::new(GitTagSource { repository, ..self.clone() }))
     }
 
-    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
-        Err(self.repository.declared.later("looked up"))
+    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        if !self.repository.is_fetched(source_directory)? {
+            return Ok(false);
+        }
+        for (_, module) in self.modules(source_directory)? {
+            if !module.is_fetched(source_directory)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.repository.declared.later("tracked"))
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let Some(track) = &self.track else { return Ok(None) };
+        let mut failure = SourceError::new("There is no URL to track");
+        for candidate in context.urls.track(&self.repository.original_url) {
+            let heading = format!("Tracking {track} from {}", shown(&candidate.url));
+            match activity(context.progress, &heading, || self.track_at(context, track, &candidate.url)) {
+                Ok(found) => return Ok(found.map(|found| reference("ref", found))),
+                Err(error) if context.cancel.is_cancelled() => return Err(error),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
     }
 
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Err(self.repository.declared.later("fetched"))
+    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        self.repository.fetch(context)?;
+        self.modules(context.source_directory)?.iter().try_for_each(|(_, module)| module.fetch(context))
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.repository.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        activity(context.progress, &format!("Staging {}", self.repository.original_url), || {
+            let mut tree = self.repository.stage(context)?;
+            for (path, module) in self.modules(context.source_directory)? {
+                let staged = trees::Entry::Directory(module.stage(context)?);
+                tree = trees::put(context.cas, &tree, &path, staged)?;
+            }
+            Ok(tree)
+        })
+    }
+
+    fn init_workspace(&self, directory: &Path, context: &StageContext<'_>) -> Result<(), SourceError> {
+        self.repository.init_workspace(directory, context)?;
+        let modules = self.modules(context.source_directory)?;
+        modules.into_iter().try_for_each(|(path, module)| {
+            let url = context.urls.translate(&module.original_url).unwrap_or(module.url.clone());
+            TaggedRepository { url, ..module }.init_workspace(&directory.join(path), context)
+        })
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
         Ok(Some(vec![self.repository.provenance()]))
+    }
+}
+
+impl GitTagSource {
+    /// The submodules that are wanted, as repositories of their own.
+    fn modules(&self, source_directory: &Path) -> Result<Vec<(String, TaggedRepository)>, SourceError> {
+        let commit = self.repository.commit()?;
+        if !self.submodules.checkout && self.submodules.checkouts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(mirror) = commit.mirror(source_directory) else { return Ok(Vec::new()) };
+        let found = submodules(&mirror, commit.described.commit)?;
+        let wanted = found.into_iter().filter(|module| self.submodules.wants(&module.path));
+        Ok(wanted.filter_map(|module| Some((module.path.clone(), self.module(module)?))).collect())
+    }
+
+    fn module(&self, module: Submodule) -> Option<TaggedRepository> {
+        let configured = self.submodules.urls.get(&module.path).cloned().flatten();
+        let url = match configured.filter(|url| !url.is_empty()) {
+            Some(url) => url,
+            None => absolute(&self.repository.original_url, &module.url),
+        };
+        Some(TaggedRepository {
+            url: url.clone(),
+            original_url: url,
+            reference: Some(module.commit?),
+            full_clone: false,
+            ..self.repository.clone()
+        })
+    }
+
+    /// The newest commit or tag of the branches.
+    fn track_at(
+        &self,
+        context: &TrackContext<'_>,
+        track: &str,
+        url: &str,
+    ) -> Result<Option<String>, SourceError> {
+        let kind = &self.repository.declared.kind;
+        let mirror = Mirror::plain(context.source_directory, kind, &self.repository.original_url);
+        let _lock = mirror.lock(context)?;
+        mirror.create(context, kind)?;
+        let fetch =
+            mirror.git(context).args(["fetch", "--quiet", "--prune", "--force", "--no-write-fetch-head"]);
+        let unshallow = mirror.is_shallow().then_some("--unshallow");
+        let fetch =
+            fetch.args(unshallow).args(["--", url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]);
+        fetch
+            .run(|| format!("Failed to fetch from remote git repository: {}", shown(url)))
+            .map_err(SourceError::temporary)?;
+        let mut best: Option<(i64, String)> = None;
+        for branch in std::iter::once(track).chain(self.track_extra.iter().map(String::as_str)) {
+            let Some((time, found)) = self.latest(context, &mirror, branch)? else { continue };
+            if best.as_ref().is_none_or(|(latest, _)| time > *latest) {
+                best = Some((time, found));
+            }
+        }
+        Ok(best.map(|(_, found)| found))
+    }
+
+    /// The latest commit or tag of a branch, and its time.
+    fn latest(
+        &self,
+        context: &TrackContext<'_>,
+        mirror: &Mirror,
+        branch: &str,
+    ) -> Result<Option<(i64, String)>, SourceError> {
+        let patterns = || {
+            let matching = self.matching.iter().map(|glob| format!("--match={glob}"));
+            matching.chain(self.exclude.iter().map(|glob| format!("--exclude={glob}")))
+        };
+        let found = if self.track_tags {
+            let describe = mirror.git(context).args(["describe", "--tags", "--abbrev=0"]).args(patterns());
+            let found = describe.args(["--end-of-options", branch]).output()?;
+            if !found.status.success() {
+                context.progress.status(&format!("Unable to find tag for specified branch name '{branch}'"));
+                return Ok(None);
+            }
+            found.text()
+        } else {
+            let parse = mirror.git(context).args(["rev-parse", "--verify", "--end-of-options", branch]);
+            parse.run(|| format!("Unable to find commit for specified branch name '{branch}'"))?.text()
+        };
+        let describe =
+            mirror.git(context).args(["describe", "--tags", "--abbrev=40", "--long"]).args(patterns());
+        let described = describe.arg(&found).output()?;
+        let found = if described.status.success() { described.text() } else { found };
+        let time = mirror.git(context).args(["show", "-s", "--format=%ct", &found]);
+        let time = time.run(|| format!("Unable to tell the time of {found}"))?.text();
+        let time = time.lines().last().and_then(|line| line.trim().parse().ok()).unwrap_or(0);
+        Ok(Some((time, found)))
+    }
+}
+
+/// The URL of a submodule, which may be written as seen from its repository.
+pub(crate) fn absolute(base: &str, url: &str) -> String {
+    if !url.starts_with("./") && !url.starts_with("../") {
+        return url.to_owned();
+    }
+    let (mut base, mut rest) = (base.trim_end_matches('/').to_owned(), url);
+    loop {
+        if let Some(after) = rest.strip_prefix("./") {
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix("../") {
+            let cut =
+                base.rfind(['/', ':']).map_or(0, |at| if base[at..].starts_with(':') { at + 1 } else { at });
+            base.truncate(cut);
+            rest = after;
+        } else {
+            let slash = if base.is_empty() || base.ends_with([':', '/']) { "" } else { "/" };
+            return format!("{base}{slash}{rest}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_submodules() {
+        for (base, url, expect) in [
+            ("https://h/g/repo.git", "../other.git", "https://h/g/other.git"),
+            ("https://h/g/repo.git/", "../../x/y", "https://h/x/y"),
+            ("up:repo.git", "../other.git", "up:other.git"),
+            ("up:g/repo.git", "./sub", "up:g/repo.git/sub"),
+            ("up:repo", "https://elsewhere/x", "https://elsewhere/x"),
+        ] {
+            assert_eq!(absolute(base, url), expect, "{base} {url}");
+        }
     }
 }

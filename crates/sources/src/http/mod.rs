@@ -7,7 +7,7 @@
 mod ftp;
 mod transfer;
 
-use bourn_plan::{Auth, Candidate, Credentials, UrlTable};
+use bourn_plan::{Auth, Credentials, UrlTable};
 use std::io::Read;
 use std::sync::LazyLock;
 use std::time::Duration;

@@ -2,11 +2,12 @@
 
 use super::{Mirror, Request, UrlPolicy, UrlSettings, read};
 use crate::url;
-use bourn_plan::{Auth, Candidate, Credentials, UrlError, UrlTable};
+use bourn_plan::{Auth, Candidate, Credentials, SourceError, UrlError, UrlTable};
 use bourn_project::Project;
 use bourn_yaml::Diagnostic;
 use indexmap::IndexMap;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The aliases and mirrors of one project.
 pub(super) struct Aliases {
@@ -27,6 +28,35 @@ pub(super) struct Aliases {
     /// The table of the project that holds the junction.
     parent: Option<Arc<Aliases>>,
     settings: Arc<UrlSettings>,
+    /// Shared by the tables of all projects.
+    answers: Arc<Answers>,
+}
+
+/// Answers of servers, by name.
+#[derive(Default)]
+pub(super) struct Answers(Mutex<HashMap<String, Answer>>);
+
+/// Held while it is being found out.
+type Answer = Arc<Mutex<Option<Arc<[u8]>>>>;
+
+impl Answers {
+    fn remember(
+        &self,
+        name: &str,
+        find: &mut dyn FnMut() -> Result<Vec<u8>, SourceError>,
+    ) -> Result<Arc<[u8]>, SourceError> {
+        let answer = {
+            let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            answers.entry(name.to_owned()).or_default().clone()
+        };
+        let mut answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = &*answer {
+            return Ok(known.clone());
+        }
+        let found: Arc<[u8]> = find()?.into();
+        *answer = Some(found.clone());
+        Ok(found)
+    }
 }
 
 /// What stands behind the alias of a URL.
@@ -43,6 +73,7 @@ impl Aliases {
         project: &Project,
         parent: Option<Arc<Aliases>>,
         settings: Arc<UrlSettings>,
+        answers: Arc<Answers>,
     ) -> (Aliases, Vec<Diagnostic>) {
         let mut wrong = Vec::new();
         let mut own = IndexMap::new();
@@ -70,6 +101,7 @@ impl Aliases {
             identity: project.alias_identity,
             parent,
             settings,
+            answers,
         };
         (aliases, wrong)
     }
@@ -212,5 +244,13 @@ impl UrlTable for Aliases {
 
     fn credentials(&self, url: &str) -> Option<Credentials> {
         self.settings.netrc.credentials(&url::host(url)?)
+    }
+
+    fn remember(
+        &self,
+        name: &str,
+        find: &mut dyn FnMut() -> Result<Vec<u8>, SourceError>,
+    ) -> Result<Arc<[u8]>, SourceError> {
+        self.answers.remember(name, find)
     }
 }

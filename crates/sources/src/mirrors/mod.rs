@@ -97,11 +97,12 @@ pub fn url_tables(
     settings: &UrlSettings,
 ) -> Result<Vec<Arc<dyn UrlTable>>, Diagnostics> {
     let settings = Arc::new(settings.clone());
+    let answers = Arc::<aliases::Answers>::default();
     let mut tables: Vec<Arc<aliases::Aliases>> = Vec::with_capacity(projects.len());
     let mut wrong = Vec::new();
     for project in projects {
         let parent = project.parent.and_then(|id| tables.get(id.0 as usize).cloned());
-        let (table, errors) = aliases::Aliases::of(project, parent, settings.clone());
+        let (table, errors) = aliases::Aliases::of(project, parent, settings.clone(), answers.clone());
         tables.push(Arc::new(table));
         wrong.extend(errors);
     }

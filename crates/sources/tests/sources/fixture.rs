@@ -23,6 +23,8 @@ pub(crate) struct Fixture {
     pub(crate) cancel: Cancel,
     /// Releases of the two plugin packages.
     pub(crate) releases: (String, String),
+    /// Where what is fetched comes from.
+    pub(crate) upstream: Option<TempDir>,
     files: Files,
 }
 
@@ -42,6 +44,7 @@ impl Fixture {
             progress: Silent::default(),
             cancel: Cancel::default(),
             releases: ("2.8.0".into(), "2.4.0".into()),
+            upstream: None,
             files,
         }
     }

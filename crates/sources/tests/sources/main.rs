@@ -3,5 +3,6 @@
 mod archives;
 mod downloads;
 mod fixture;
+mod git;
 mod keys;
 mod server;

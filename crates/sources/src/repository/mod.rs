@@ -1,0 +1,24 @@
+//! Git repositories: bare mirrors kept below the downloads, what is fetched into them, and trees staged from them.
+//!
+//! The host's `git` talks to servers; objects are read through one `git cat-file` per core, and go straight into
+//! the store: nothing is checked out. Each kind keeps its mirrors where the reference's kind does, so that either
+//! finds what the other fetched.
+
+mod described;
+mod directory;
+mod fetch;
+mod mirror;
+mod objects;
+mod pack;
+mod remote;
+mod stage;
+mod workspace;
+
+pub(crate) use described::Described;
+pub(crate) use directory::{GitDirectory, Head, tag_object};
+pub(crate) use fetch::{Depth, Wanted, describe};
+pub(crate) use mirror::{Mirror, git};
+pub(crate) use objects::{Kind, Objects, Oid};
+pub(crate) use remote::{latest, remote_refs};
+pub(crate) use stage::{Conversion, stage};
+pub(crate) use workspace::open as open_workspace;
