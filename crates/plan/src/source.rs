@@ -228,16 +228,18 @@ pub trait UrlTable: Send + Sync {
     /// The credentials kept for the host of a translated URL. Never printed.
     fn credentials(&self, url: &str) -> Option<Credentials>;
 
-    /// An answer of a server that counts for the whole run: found out once per name, by whoever asks first. Errors
-    /// are not remembered.
+    /// An answer of a server that counts for the whole run: a table that remembers has it found out once per name,
+    /// by whoever asks first. Errors are not remembered.
     ///
     /// # Errors
     /// Those of `find`.
     fn remember(
         &self,
-        name: &str,
+        _name: &str,
         find: &mut dyn FnMut() -> Result<Vec<u8>, SourceError>,
-    ) -> Result<Arc<[u8]>, SourceError>;
+    ) -> Result<Arc<[u8]>, SourceError> {
+        find().map(Arc::from)
+    }
 }
 
 /// Why a URL cannot be used.
