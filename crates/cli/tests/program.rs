@@ -1,5 +1,7 @@
 //! The program as its users meet it: arguments in, output and status out.
 
+#[path = "program/bad_input.rs"]
+mod bad_input;
 #[path = "program/basics.rs"]
 mod basics;
 

@@ -1,13 +1,10 @@
 """Serves bourn's calls: loads plugins and asks them."""
 
-import hashlib
-import importlib.machinery
 import importlib.util
-import inspect
 import os
 import sys
-import traceback
 import types
+import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
@@ -33,7 +30,7 @@ def load_class(where):
     kind, directory = where["kind"], where["directory"]
     path = os.path.join(directory, kind + ".py")
     # A package of its own for each directory: relative imports between plugins work, and names do not collide.
-    package = "bourn_plugins_" + hashlib.sha256(directory.encode()).hexdigest()[:12]
+    package = "bourn_plugins_{:08x}".format(zlib.crc32(directory.encode()))
     if package not in sys.modules:
         parent = types.ModuleType(package)
         parent.__path__ = [directory]
@@ -46,7 +43,7 @@ def load_class(where):
     if not hasattr(module, "setup"):
         raise BstError("{} has no setup() function, so it is no plugin".format(path), reason="missing-setup-function")
     found = module.setup()
-    if not inspect.isclass(found):
+    if not isinstance(found, type):
         raise BstError("setup() of {} did not return a class".format(path), reason="setup-returns-not-type")
     return found
 
@@ -91,6 +88,8 @@ CALLS = {
 
 def failure(error):
     """An exception as bourn reads it."""
+    import traceback
+
     known = isinstance(error, BstError)
     reason = getattr(error, "reason", None)
     if isinstance(reason, LoadErrorReason):

@@ -105,8 +105,9 @@ impl Process {
             .arg(&host)
             .env_clear()
             .envs(python.environment.iter().map(|(name, value)| (name, value)))
-            // Nothing of ours is compiled next to the user's plugins.
-            .env("PYTHONDONTWRITEBYTECODE", "1")
+            // What Python compiles is kept, but not next to the user's plugins.
+            .env_remove("PYTHONDONTWRITEBYTECODE")
+            .env("PYTHONPYCACHEPREFIX", python.directory.join("compiled"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -4,8 +4,6 @@ On the pipe a node is a list: ["s", text or null, place], ["l", [nodes], place] 
 where place is [file, line, column] or null for values that no file holds.
 """
 
-import difflib
-
 from .exceptions import LoadError, LoadErrorReason
 
 _MISSING = object()
@@ -211,6 +209,8 @@ class MappingNode(Node):
         for key, node in self.value.items():
             if key in valid:
                 continue
+            import difflib
+
             message = "{}: Unexpected key: {}".format(node.get_provenance(), key)
             near = difflib.get_close_matches(key, valid, 1)
             detail = "Did you mean `{}`?".format(near[0]) if near else None

@@ -1,7 +1,6 @@
 """What element and source plugins have in common."""
 
 import os
-import subprocess
 from contextlib import contextmanager
 
 from . import _pipe, utils
@@ -127,6 +126,8 @@ class Plugin:
         return self.__provenance or ""
 
     def __run(self, popenargs, fail, fail_temporarily, collect, kwargs):
+        import subprocess
+
         command = popenargs[0] if popenargs else kwargs.get("args")
         words = [command] if isinstance(command, (str, bytes)) else [str(word) for word in command]
         self.status("Running host command", detail=" ".join(str(word) for word in words))

@@ -1,8 +1,6 @@
 """Small types of the plugin API."""
 
-from typing import Any, Dict, List, Union
-
-SourceRef = Union[None, int, str, List[Any], Dict[str, Any]]
+SourceRef = object
 
 
 class MetaFastEnum(type):

@@ -1,10 +1,10 @@
-"""Functions that plugins use."""
+"""Functions that plugins use.
 
-import hashlib
+Modules that few plugins need are imported where they are used: starting up is most of what a plugin costs.
+"""
+
 import os
-import shutil
 import string
-import tempfile
 from contextlib import contextmanager
 
 from .exceptions import BstError, ErrorDomain
@@ -36,6 +36,8 @@ class DirectoryExistsError(OSError):
 
 def get_host_tool(name):
     """The path of a program of the host."""
+    import shutil
+
     path = shutil.which(name)
     if path is None:
         raise ProgramNotFoundError("Did not find '{}' in PATH: install the package that has it".format(name))
@@ -61,6 +63,8 @@ def url_directory_name(url):
 
 def sha256sum(filename):
     """The SHA-256 of a file, in hexadecimal."""
+    import hashlib
+
     digest = hashlib.sha256()
     try:
         with open(filename, "rb") as content:
@@ -76,6 +80,8 @@ def save_file_atomic(
     filename, mode="w", *, buffering=-1, encoding=None, errors=None, newline=None, closefd=True, opener=None, tempdir=None
 ):
     """A file that appears under its name when it is complete, or not at all."""
+    import tempfile
+
     directory = tempdir or os.path.dirname(filename) or "."
     descriptor, temporary = tempfile.mkstemp(dir=directory)
     os.close(descriptor)
