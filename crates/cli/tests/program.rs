@@ -4,6 +4,8 @@
 mod bad_input;
 #[path = "program/basics.rs"]
 mod basics;
+#[path = "program/examples.rs"]
+mod examples;
 
 use bourn_testkit::TestEnv;
 
