@@ -125,7 +125,7 @@ impl Keeping<'_, '_> {
             names.push(session.artifact_name(id, &message.weak_key));
         }
         session.assets().publish_artifact(&names, &message)?;
-        Ok((Arc::new(Cached { message }), files.is_some()))
+        Ok((Arc::new(Cached::new(message)), files.is_some()))
     }
 
     /// Result, keys and what it was built upon.
@@ -137,7 +137,7 @@ impl Keeping<'_, '_> {
             planned.weak_key.as_ref().zip(planned.strict_key.as_ref()).ok_or_else(unknown)?;
         let strong = session.strong_key(id).ok_or_else(unknown)?;
         let failure = self.error.map(|error| &error.failure);
-        Ok(Artifact {
+        let mut message = Artifact {
             version: VERSION,
             build_success: failure.is_none(),
             build_error: failure.map_or_else(|| "succeeded".to_owned(), |failure| failure.message.clone()),
@@ -146,9 +146,10 @@ impl Keeping<'_, '_> {
             strict_key: strict.0.clone(),
             weak_key: weak.0.clone(),
             was_workspaced: session.workspace(id).is_some(),
-            build_deps: session.build_closure(id).into_iter().map(|id| dependency(session, id)).collect(),
             ..Artifact::default()
-        })
+        };
+        message.set_dependencies(session.build_closure(id).into_iter().map(|id| dependency(session, id)));
+        Ok(message)
     }
 
     fn add_metadata(&self, message: &mut Artifact) -> BuildResult<()> {

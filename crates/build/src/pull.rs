@@ -89,7 +89,7 @@ impl Session<'_> {
             }
         }
         self.assets().publish_artifact(&names, &message)?;
-        Ok(Some(Arc::new(Cached { message })))
+        Ok(Some(Arc::new(Cached::new(message))))
     }
 
     fn can_pull(&self, id: ElementId) -> bool {

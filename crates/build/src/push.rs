@@ -52,8 +52,13 @@ pub(crate) fn artifact(session: &Session<'_>, job: &Job<'_>, id: ElementId) -> B
     if let Some(tree) = missing_tree(session, &cached)? {
         return Err(failed(format!("Push failed: {tree} of {name} is not cached")));
     }
-    let message = &cached.message;
-    if message.was_workspaced || message.build_deps.iter().any(|dependency| dependency.was_workspaced) {
+    // What it was built upon is not kept in memory.
+    let strong = session.artifact_name(id, &cached.message.strong_key);
+    let message =
+        &session.assets().artifact(&strong)?.ok_or_else(|| failed(format!("Push failed: {name} is gone")))?;
+    let dependencies =
+        message.dependencies().map_err(|error| failed(format!("Push failed: {name}: {error}")))?;
+    if message.was_workspaced || dependencies.iter().any(|dependency| dependency.was_workspaced) {
         job.warn(None, "Not pushing tainted artifact.", None)?;
         return Ok(false);
     }

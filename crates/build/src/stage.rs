@@ -13,6 +13,7 @@ use crate::overlap::{Staged, StagingSession};
 use crate::session::Session;
 use bourn_plan::assembly::{Overlaps, Reach, Split, Stage};
 use bourn_project::ElementId;
+use bourn_reapi::artifact::ArtifactDependency;
 use bourn_reapi::tree::{ImportReport, Tree};
 use bourn_reapi::{ArtifactName, Cas, Digest};
 use std::collections::HashMap;
@@ -341,6 +342,20 @@ impl Session<'_> {
         let short: Arc<str> = name.element.as_str().into();
         let issuer = Issuer { element: short.clone(), key: Some(cached.display_key()) };
         Ok(Some(Piece { issuer, short, element: None, cached: Arc::new(cached) }))
+    }
+
+    /// The names of the artifacts that an artifact was built upon, in staging order.
+    ///
+    /// # Errors
+    /// The cache cannot be read.
+    pub fn built_upon(&self, name: &ArtifactName) -> BuildResult<Vec<ArtifactName>> {
+        let Some(message) = self.assets().artifact(name)? else { return Ok(Vec::new()) };
+        let dependencies = message.dependencies().map_err(|error| {
+            BuildError::new(domain::ARTIFACT, format!("The artifact {name} cannot be read"))
+                .detail(error.to_string())
+        })?;
+        let name = |d: &ArtifactDependency| ArtifactName::new(&d.project_name, &d.element_name, &d.cache_key);
+        Ok(dependencies.iter().map(name).collect())
     }
 
     fn piece(&self, id: ElementId) -> BuildResult<Piece> {

@@ -42,13 +42,11 @@ fn last_build(session: &Session<'_>, id: ElementId) -> ServiceResult<Option<Arc<
             _ => return Ok(None),
         }
     }
+    let Some(message) = session.assets().artifact(&session.artifact_name(id, key))? else { return Ok(None) };
+    let Ok(dependencies) = message.dependencies() else { return Ok(None) };
     let name = |project: &str, element: &str, key: &str| format!("{project}/{}/{key}", normal_name(element));
-    let old: Vec<String> = last
-        .message
-        .build_deps
-        .iter()
-        .map(|d| name(&d.project_name, &d.element_name, &d.cache_key))
-        .collect();
+    let old: Vec<String> =
+        dependencies.iter().map(|d| name(&d.project_name, &d.element_name, &d.cache_key)).collect();
     let new: Vec<String> = session
         .build_closure(id)
         .into_iter()

@@ -122,7 +122,7 @@ fn read_ref<M: Message + Default>(path: &Path) -> ServiceResult<Option<M>> {
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(ServiceError::io(&error, "cannot read", path)),
     };
-    let message = decode(&bytes);
+    let message = decode(bytes);
     if message.is_some() {
         // A cache that may only be read is used all the same.
         let _ = rustix::fs::utimensat(CWD, path, &used_now(), AtFlags::empty());

@@ -9,6 +9,7 @@ use crate::{export, import};
 use bourn_reapi::services::{ErrorKind, ExportOptions, ImportOptions, ServiceResult};
 use bourn_reapi::{Cas, Digest, Directory, FileNode, ServiceError};
 use prost::Message;
+use prost::bytes::Bytes;
 use rayon::prelude::*;
 use std::collections::HashSet;
 use std::fs::File;
@@ -243,6 +244,6 @@ impl Cas for Store {
 }
 
 /// Reads a message; `None` when the bytes are none, as after a crash that lost them.
-pub(crate) fn decode<M: Message + Default>(bytes: &[u8]) -> Option<M> {
-    (!bytes.is_empty()).then(|| M::decode(bytes).ok()).flatten()
+pub(crate) fn decode<M: Message + Default>(bytes: Vec<u8>) -> Option<M> {
+    (!bytes.is_empty()).then(|| M::decode(Bytes::from(bytes)).ok()).flatten()
 }

@@ -61,11 +61,9 @@ pub(crate) fn select(
     for name in artifacts {
         match deps {
             Selection::Build => {
-                let upon = session
-                    .named_piece(name)?
-                    .into_iter()
-                    .flat_map(|piece| piece.cached.built_upon().map(Item::Artifact).collect::<Vec<_>>());
-                items.extend(upon);
+                if session.named_piece(name)?.is_some() {
+                    items.extend(session.built_upon(name)?.into_iter().map(Item::Artifact));
+                }
             }
             _ => items.push(Item::Artifact(by_strong_key(session, name)?)),
         }

@@ -2,7 +2,8 @@
 
 use crate::command::EnvironmentVariable;
 use crate::digest::DigestMessage;
-use prost::Message;
+use prost::bytes::Bytes;
+use prost::{DecodeError, Message};
 use std::fmt;
 
 /// A build dependency as an [`Artifact`] records it.
@@ -77,9 +78,10 @@ pub struct Artifact {
     /// The files, a directory.
     #[prost(message, optional, tag = "8")]
     pub files: Option<DigestMessage>,
-    /// What it was built upon, in staging order.
-    #[prost(message, repeated, tag = "9")]
-    pub build_deps: Vec<ArtifactDependency>,
+    /// What it was built upon, in staging order: each a serialized [`ArtifactDependency`]. There may be thousands, and
+    /// hardly anybody looks at them, so that they are only read on demand: [`Artifact::dependencies`].
+    #[prost(bytes = "bytes", repeated, tag = "9")]
+    pub build_deps: Vec<Bytes>,
     /// Public data, a YAML blob.
     #[prost(message, optional, tag = "10")]
     pub public_data: Option<DigestMessage>,
@@ -107,6 +109,21 @@ pub struct Artifact {
     /// State of that sandbox.
     #[prost(message, optional, tag = "18")]
     pub buildsandbox: Option<SandboxState>,
+}
+
+impl Artifact {
+    /// What it was built upon, in staging order.
+    ///
+    /// # Errors
+    /// One of them is malformed.
+    pub fn dependencies(&self) -> Result<Vec<ArtifactDependency>, DecodeError> {
+        self.build_deps.iter().map(|bytes| ArtifactDependency::decode(bytes.clone())).collect()
+    }
+
+    /// Sets what it was built upon.
+    pub fn set_dependencies(&mut self, dependencies: impl IntoIterator<Item = ArtifactDependency>) {
+        self.build_deps = dependencies.into_iter().map(|dependency| dependency.encode_to_vec().into()).collect();
+    }
 }
 
 /// Staged sources, kept by their key.

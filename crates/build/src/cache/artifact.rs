@@ -3,11 +3,10 @@
 use crate::error::{BuildError, BuildResult, domain};
 use crate::event::DisplayKey;
 use bourn_plan::CacheKey;
-use bourn_reapi::artifact::ArtifactDependency;
 use bourn_reapi::digest::DigestMessage;
 use bourn_reapi::services::{Cas, ServiceResult};
 use bourn_reapi::tree::Tree;
-use bourn_reapi::{Artifact, ArtifactName, Digest, SandboxState};
+use bourn_reapi::{Artifact, Digest, SandboxState};
 use std::sync::Arc;
 
 /// Version of the message that is written.
@@ -16,17 +15,24 @@ pub const VERSION: i32 = 2;
 /// An artifact that is in the local cache with all that is needed of it.
 #[derive(Debug, Clone)]
 pub struct Cached {
-    /// The message.
+    /// The message, without what it was built upon: with that, the artifacts of a large project would not fit into
+    /// memory.
     pub message: Artifact,
 }
 
 impl Cached {
+    /// An artifact that is known to be here with all that is needed of it.
+    pub fn new(mut message: Artifact) -> Cached {
+        message.build_deps = Vec::new();
+        Cached { message }
+    }
+
     /// An artifact, if all that is needed of it is held: its files, metadata and logs, but not the build tree.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn check(message: Artifact, cas: &dyn Cas) -> ServiceResult<Option<Cached>> {
-        let cached = Cached { message };
+        let cached = Cached::new(message);
         let blobs: Vec<Digest> = cached.blobs().collect();
         if !cas.missing_blobs(&blobs)?.is_empty() {
             return Ok(None);
@@ -95,14 +101,6 @@ impl Cached {
     /// The key of what it was really built from.
     pub fn strong_key(&self) -> CacheKey {
         CacheKey(self.message.strong_key.clone())
-    }
-
-    /// The names of the artifacts that it was built upon, in staging order.
-    pub fn built_upon(&self) -> impl Iterator<Item = ArtifactName> + '_ {
-        let name = |dependency: &ArtifactDependency| {
-            ArtifactName::new(&dependency.project_name, &dependency.element_name, &dependency.cache_key)
-        };
-        self.message.build_deps.iter().map(name)
     }
 
     /// Its key as it is shown.

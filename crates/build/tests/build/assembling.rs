@@ -34,8 +34,9 @@ fn a_stack_of_elements() {
     let artifact = world.artifact("hello.bst").expect("an artifact");
     assert!(artifact.build_success && artifact.version == 2);
     assert_eq!(artifact.build_error, "succeeded");
-    assert_eq!(artifact.build_deps.len(), 1);
-    assert_eq!(artifact.build_deps[0].element_name, "base.bst");
+    let dependencies = artifact.dependencies().expect("well-formed");
+    assert_eq!(dependencies.len(), 1);
+    assert_eq!(dependencies[0].element_name, "base.bst");
     assert!(artifact.buildtree.is_none() && artifact.buildroot.is_none() && artifact.buildsandbox.is_none());
 }
 

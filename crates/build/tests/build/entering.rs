@@ -56,11 +56,9 @@ fn artifacts_by_name() {
     world.session(|session| {
         let name = ArtifactName::new("demo", "hello.bst", &strong);
         let piece = session.named_piece(&name).expect("asked").expect("there");
-        let below: Vec<_> = piece
-            .cached
-            .built_upon()
-            .map(|name| session.named_piece(&name).expect("asked").expect("there"))
-            .collect();
+        let below = session.built_upon(&name).expect("asked");
+        let below: Vec<_> =
+            below.iter().map(|name| session.named_piece(name).expect("asked").expect("there")).collect();
         let tree = checkout(session, &session.program_job(), (&piece).into(), &below, true).expect("staged");
         assert_eq!(
             listing(&world.cas, &tree),
