@@ -1,10 +1,14 @@
 //! Crates of a registry: what `cargo` and `cargo2` share.
 
+use crate::archive;
+use crate::archive::extract::{Rules, Strip};
 use crate::declared::{Declared, Origin};
 use crate::download::RemoteFile;
 use crate::reading::Reading;
+use crate::trees;
 use crate::url;
-use bourn_plan::{ProvenanceContext, SourceError, SourceProvenance};
+use bourn_plan::{ProvenanceContext, SourceError, SourceProvenance, StageContext};
+use bourn_reapi::Digest;
 use bourn_yaml::{Diagnostic, Mapping, Node};
 use std::path::{Path, PathBuf};
 
@@ -63,6 +67,32 @@ impl RegistryCrate {
             [kind, &url::directory_name(&registry.url), &self.name, &self.version].iter().collect();
         let url = format!("{}{}", registry.url, self.suffix());
         RemoteFile { directory, url, sha256: self.sha256.clone() }
+    }
+
+    /// Stages it with the checksum that cargo wants to see, in the directory that its archive names.
+    ///
+    /// # Errors
+    /// It was not fetched; a malformed archive, the store.
+    pub(crate) fn stage(
+        &self,
+        kind: &str,
+        registry: &Registry,
+        context: &StageContext<'_>,
+    ) -> Result<Digest, SourceError> {
+        let file = self.file(kind, registry);
+        let mut top = None;
+        let scene = archive::unpack(file.open(context)?, context.cas, |members| {
+            let first = members.first().map(|member| member.name.split(|byte| *byte == b'/').next());
+            top = first.flatten().and_then(|name| String::from_utf8(name.to_vec()).ok());
+            Ok(Rules::trusting(Strip::Nothing))
+        });
+        let staged = scene.and_then(|scene| scene.store(context.cas));
+        let staged = staged.map_err(|error| error.staging(&file.url))?;
+        let Some(top) = top else { return Ok(staged) };
+        let sum = self.sha256.as_deref().unwrap_or_default();
+        let sum = format!("{{\"package\": \"{sum}\", \"files\": {{}}}}");
+        let sum = trees::Entry::File { digest: context.cas.write(sum.as_bytes())?, executable: false };
+        trees::put(context.cas, &staged, &format!("{top}/.cargo-checksum.json"), sum)
     }
 
     /// Whether its archive is kept.

@@ -145,6 +145,11 @@ pub(crate) fn reference(name: &str, value: impl Into<Node>) -> Node {
 }
 
 impl Declared {
+    /// The error of a source that has no ref.
+    pub(crate) fn unresolved(&self) -> SourceError {
+        SourceError::new(format!("The source of kind `{}` has no ref", self.kind)).hint("track it first")
+    }
+
     /// The error of something that a kind cannot do yet.
     pub(crate) fn later(&self, what: &str) -> SourceError {
         SourceError::new(format!("Sources of kind `{}` cannot be {what} yet", self.kind))

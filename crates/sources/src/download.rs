@@ -1,14 +1,20 @@
 //! Files that are downloaded and kept by their SHA-256.
 
+use crate::archive;
+use crate::archive::extract::{Rules, Strip};
+use crate::archive::zipfile::{self, ZipStrip};
 use crate::declared::{Declared, Origin, reference};
+use crate::glob::Glob;
 use crate::http::{Fetched, Transfer, shown};
 use crate::key;
 use crate::reading::Reading;
 use crate::url;
 use crate::version::VersionGuess;
 use bourn_plan::{
-    Candidate, FetchContext, KeyValue, Progress, SourceError, SourceProvenance, SourceRef, TrackContext,
+    Candidate, FetchContext, KeyValue, Progress, SourceError, SourceProvenance, SourceRef, StageContext,
+    TrackContext,
 };
+use bourn_reapi::Digest;
 use bourn_yaml::{Diagnostic, Node};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -80,6 +86,25 @@ impl RemoteFile {
         let path =
             self.path(context.source_directory).ok_or_else(|| SourceError::new("The source has no ref"))?;
         File::open(&path).map_err(|error| crate::tree::unreadable(&path, &error))
+    }
+
+    /// Stages the archive that it is, without the directory that holds everything in it; what matches `exclude` is
+    /// left out.
+    ///
+    /// # Errors
+    /// It was not fetched; a malformed archive, the store.
+    pub(crate) fn stage_top(
+        &self,
+        context: &StageContext<'_>,
+        exclude: &[Glob],
+    ) -> Result<Digest, SourceError> {
+        let file = self.open(context)?;
+        let scene = if self.url.ends_with(".zip") && exclude.is_empty() {
+            zipfile::extract(file, &ZipStrip::Top, context.cas)
+        } else {
+            archive::unpack(file, context.cas, |_| Ok(Rules { exclude, ..Rules::trusting(Strip::Top) }))
+        };
+        scene.and_then(|scene| scene.store(context.cas)).map_err(|error| error.staging(&self.url))
     }
 
     /// Whether it is kept.

@@ -3,6 +3,7 @@
 use crate::cpan::remote_file;
 use crate::declared::{Declared, reference};
 use crate::download::RemoteFile;
+use crate::glob::Glob;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
@@ -156,12 +157,13 @@ impl Source for AnityaSource {
         Err(self.declared.later("tracked"))
     }
 
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Err(self.declared.later("fetched"))
+    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        self.file().ok_or_else(|| self.declared.unresolved())?.fetch(context)
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        let exclude: Vec<Glob> = self.exclude.iter().map(|glob| Glob::new(glob)).collect();
+        self.file().ok_or_else(|| self.declared.unresolved())?.stage_top(context, &exclude)
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {

@@ -5,10 +5,12 @@ use crate::declared::{Declared, reference};
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
+use crate::trees;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
 use bourn_yaml::{Diagnostic, Diagnostics, Node};
+use rayon::prelude::*;
 use std::path::Path;
 
 /// The kind.
@@ -112,12 +114,23 @@ impl Source for CargoSource {
         Err(self.declared.later("tracked"))
     }
 
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Err(self.declared.later("fetched"))
+    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        let kind = &self.declared.kind;
+        self.crates.par_iter().try_for_each(|one| one.file(kind, &self.registry).fetch(context))
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        let cas = context.cas;
+        let staged =
+            self.crates.par_iter().map(|one| one.stage(&self.declared.kind, &self.registry, context));
+        let vendored = staged.try_reduce(Digest::empty, |base, over| trees::overlay(cas, &base, &over))?;
+        let config = format!(
+            "[source.crates-io]\nregistry = \"{}\"\nreplace-with = \"vendored-sources\"\n[source.vendored-sources]\ndirectory = \"{}\"\n",
+            self.registry.translated, self.vendor_directory
+        );
+        let config = trees::Entry::File { digest: cas.write(config.as_bytes())?, executable: false };
+        let tree = trees::put(cas, &Digest::empty(), ".cargo/config", config)?;
+        trees::put(cas, &tree, &self.vendor_directory, trees::Entry::Directory(vendored))
     }
 
     fn provenance(

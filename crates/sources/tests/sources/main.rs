@@ -5,4 +5,5 @@ mod downloads;
 mod fixture;
 mod git;
 mod keys;
+mod packages;
 mod server;

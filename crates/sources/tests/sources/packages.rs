@@ -1,0 +1,56 @@
+//! Kinds that stage released archives, against what the reference made of the same files.
+
+use crate::fixture::Fixture;
+use crate::server::Server;
+use bourn_reapi::{Cas, Digest};
+use bourn_testkit::memory::MemoryStore;
+
+const TAR: &[u8] = include_bytes!("packages/foo-1.0.tar.gz");
+const ZIP: &[u8] = include_bytes!("packages/foo.zip");
+
+/// Fetches and stages a source whose alias `up` is a server with one file; the digest.
+fn staged(text: &str, content: &'static [u8]) -> (Digest, std::sync::Arc<MemoryStore>) {
+    let server = Server::with_file(content);
+    let fixture = Fixture::new(&format!("aliases:\n  up: {}\n", server.url("")));
+    let source = fixture.source(&text.replace("SUM", &Digest::of(content).hex())).expect("a source");
+    let store = MemoryStore::new();
+    let digest = fixture.with_context(&*store, None, |context| {
+        source.fetch(context).expect("fetched");
+        assert!(source.is_fetched(context.source_directory).expect("known"));
+        source.stage(context).expect("staged")
+    });
+    assert!(store.contains_tree(&digest).expect("a store"));
+    (digest, store)
+}
+
+#[track_caller]
+fn check(text: &str, content: &'static [u8], expect: &str) {
+    assert_eq!(staged(text, content).0.hex(), expect);
+}
+
+#[test]
+fn python_packages() {
+    check(
+        "kind: pypi\nname: foo\nurl: 'up:'\nref:\n  suffix: foo-1.0.tar.gz\n  sha256sum: SUM\n",
+        TAR,
+        "966ec87bc5bb6e05f6bae059f4957bb1503929500a6b110a66f0c61bf8f6c600",
+    );
+}
+
+#[test]
+fn perl_packages() {
+    check(
+        "kind: cpan\nname: Foo\nindex: 'up:'\nsuffix: foo.zip\nsha256sum: SUM\n",
+        ZIP,
+        "cf2cdce170f247d18a449fbd8f0a0a766724f0720b1949b4e22deac25f54d8fb",
+    );
+}
+
+#[test]
+fn a_source_without_a_ref_says_so() {
+    let fixture = Fixture::new("aliases:\n  up: http://localhost:1/\n");
+    let source = fixture.source("kind: pypi\nname: foo\nurl: 'up:'\n").expect("a source");
+    let store = MemoryStore::new();
+    let error = fixture.with_context(&*store, None, |context| source.fetch(context)).expect_err("an error");
+    assert!(error.message.contains("has no ref"), "{error}");
+}
