@@ -54,3 +54,16 @@ fn a_source_without_a_ref_says_so() {
     let error = fixture.with_context(&*store, None, |context| source.fetch(context)).expect_err("an error");
     assert!(error.message.contains("has no ref"), "{error}");
 }
+
+#[test]
+fn crates() {
+    let fixture = Fixture::new("aliases:\n  up: http://127.0.0.1:9778/\n");
+    let sum = Digest::of(TAR).hex();
+    // Kept where the reference keeps it.
+    fixture.write(&format!("sources/cargo/up_/foo/1.0/{sum}"), TAR);
+    let text = format!("kind: cargo\nurl: 'up:'\nref:\n- name: foo\n  version: '1.0'\n  sha: {sum}\n");
+    let source = fixture.source(&text).expect("a source");
+    let store = MemoryStore::new();
+    let digest = fixture.with_context(&*store, None, |context| source.stage(context)).expect("staged");
+    assert_eq!(digest.hex(), "a9a56033aee52ee354878427386fb3acdd7382c74c69044d7e784f463e41779b");
+}
