@@ -14,7 +14,8 @@ pub const MAX_DEPTH: usize = 500;
 /// Parses the text of a registered file.
 ///
 /// # Errors
-/// Everything that YAML or BuildStream's dialect forbids, with its place; all with the code `invalid-yaml`.
+/// Everything that YAML or BuildStream's dialect forbids, with its place; all with the code `invalid-yaml`. The
+/// first is the one that bst stops at.
 pub fn parse(files: &Files, file: FileId) -> Result<Node, Diagnostics> {
     parse_text(&files.get(file).text, Some(file))
 }
@@ -25,18 +26,18 @@ pub fn parse(files: &Files, file: FileId) -> Result<Node, Diagnostics> {
 /// As [`parse`].
 pub fn parse_text(text: &str, file: Option<FileId>) -> Result<Node, Diagnostics> {
     let mut events = Events::new(text, file)?;
-    let mut builder =
-        Builder { file, open: Vec::new(), entries: Vec::new(), items: Vec::new(), last_end: 0, root: None };
-    loop {
-        let event = events.next()?;
-        if matches!(event.what, What::StreamEnd) {
-            break;
-        }
-        builder.handle(event)?;
+    let mut builder = Builder::new(file);
+    let last = builder.build(&mut events).err();
+    builder.faults.extend(last);
+    if !builder.faults.is_empty() {
+        return Err(Diagnostics(builder.faults));
     }
     let start = builder.place(0, 0);
     Ok(builder.root.unwrap_or_else(|| Node::mapping(Mapping::new()).with_place(start)))
 }
+
+/// Whoever has made so many mistakes wants to mend some first.
+const MANY: usize = 20;
 
 /// A collection that has begun. What it holds so far is the end of the builder's lists.
 enum Open {
@@ -49,6 +50,8 @@ enum Open {
         from: usize,
         /// The key whose value comes next.
         key: Option<Text>,
+        /// The mapping has this key already.
+        repeated: bool,
         /// Once there are many entries.
         index: Option<Box<Index>>,
     },
@@ -64,9 +67,35 @@ struct Builder {
     /// Where the last thing ended; block collections end there too.
     last_end: u32,
     root: Option<Node>,
+    /// What is wrong and does not keep the rest from being read.
+    faults: Vec<Diagnostic>,
 }
 
 impl Builder {
+    fn new(file: Option<FileId>) -> Builder {
+        Builder {
+            file,
+            open: Vec::new(),
+            entries: Vec::new(),
+            items: Vec::new(),
+            last_end: 0,
+            root: None,
+            faults: Vec::new(),
+        }
+    }
+
+    /// Takes in all events, up to the first that leaves no way to go on.
+    fn build(&mut self, events: &mut Events<'_>) -> Result<(), Diagnostic> {
+        while self.faults.len() < MANY {
+            let event = events.next()?;
+            if matches!(event.what, What::StreamEnd) {
+                break;
+            }
+            self.handle(event)?;
+        }
+        Ok(())
+    }
+
     fn place(&self, start: u32, end: u32) -> Provenance {
         Provenance { file: self.file, start, end }
     }
@@ -79,27 +108,39 @@ impl Builder {
                 Err(fault(at, "A second document begins here").hint("a file holds a single document"))
             }
             What::DocumentStart => Ok(()),
-            What::Alias => Err(anchored(at)),
+            What::Alias => {
+                self.faults.push(anchored(at));
+                self.scalar("", at)
+            }
             What::Scalar { text, properties, .. } => {
-                check_properties(properties, at)?;
+                self.check_properties(properties, at);
                 if properties.own_tag == Some(false) {
-                    return Err(fault(at, "Tags are disallowed, except those of YAML itself"));
+                    self.faults.push(fault(at, "Tags are disallowed, except those of YAML itself"));
                 }
                 self.last_end = event.end;
                 self.scalar(&text, at)
             }
             What::SequenceStart { properties, .. } => {
-                check_properties(properties, at)?;
+                self.check_properties(properties, at);
                 self.begin(Open::Sequence { at, from: self.items.len() }, at)
             }
             What::MappingStart { properties, .. } => {
-                check_properties(properties, at)?;
-                self.begin(Open::Mapping { at, from: self.entries.len(), key: None, index: None }, at)
+                self.check_properties(properties, at);
+                self.begin(
+                    Open::Mapping { at, from: self.entries.len(), key: None, repeated: false, index: None },
+                    at,
+                )
             }
             What::SequenceEnd | What::MappingEnd => {
                 self.last_end = if event.end > event.start { event.end } else { self.last_end };
                 self.end()
             }
+        }
+    }
+
+    fn check_properties(&mut self, properties: Properties, at: Provenance) {
+        if properties.anchor {
+            self.faults.push(anchored(at));
         }
     }
 
@@ -119,7 +160,7 @@ impl Builder {
     }
 
     fn scalar(&mut self, text: &str, at: Provenance) -> Result<(), Diagnostic> {
-        if let Some(Open::Mapping { key: key @ None, from, index, .. }) = self.open.last_mut() {
+        if let Some(Open::Mapping { key: key @ None, repeated, from, index, .. }) = self.open.last_mut() {
             let entries = &self.entries[*from..];
             let first = match index {
                 Some(index) => index.find(entries, text),
@@ -127,8 +168,10 @@ impl Builder {
             };
             if let Some(first) = first {
                 let note = "the value it has already is here";
-                return Err(fault(at, format!("Duplicate key {text}")).note(Some(entries[first].1.at), note));
+                let fault = fault(at, format!("Duplicate key {text}"));
+                self.faults.push(fault.note(Some(entries[first].1.at), note));
             }
+            *repeated = first.is_some();
             *key = Some(text.into());
             return Ok(());
         }
@@ -138,8 +181,8 @@ impl Builder {
     fn value(&mut self, node: Node) -> Result<(), Diagnostic> {
         match self.open.last_mut() {
             Some(Open::Sequence { .. }) => self.items.push(node),
-            Some(Open::Mapping { key, from, index, .. }) => {
-                if let Some(key) = key.take() {
+            Some(Open::Mapping { key, repeated, from, index, .. }) => {
+                if let Some(key) = key.take().filter(|_| !*repeated) {
                     self.entries.push((key, node));
                     Index::follow(index, &self.entries[*from..]);
                 }
@@ -164,10 +207,6 @@ impl Builder {
             None => Ok(()),
         }
     }
-}
-
-fn check_properties(properties: Properties, at: Provenance) -> Result<(), Diagnostic> {
-    if properties.anchor { Err(anchored(at)) } else { Ok(()) }
 }
 
 fn fault(at: Provenance, message: impl Into<String>) -> Diagnostic {
@@ -241,6 +280,27 @@ mod tests {
         check("a:\n  - b\n  c: d\n", "3:2 Expected `-` here");
         check("%YAML 2.0\n---\na: b\n", "1:0 Only the versions 1.1 and 1.2 of YAML are understood");
         check("a: b\x07\n", "1:4 Control character \\u{7} is not allowed");
+    }
+
+    #[test]
+    fn says_all_that_is_wrong() {
+        let faults = |text: &str| parse_text(text, None).unwrap_err().0;
+        let found = faults("a: b\na: {c: d, c: [e]}\nf: &x g\nh: *x\ni: !j k\na: [\n");
+        let messages: Vec<&str> = found.iter().map(|fault| fault.message.as_str()).collect();
+        let anchors = "Anchors are disallowed in BuildStream";
+        assert_eq!(
+            messages,
+            [
+                "Duplicate key a",
+                "Duplicate key c",
+                anchors,
+                anchors,
+                "Tags are disallowed, except those of YAML itself",
+                "Duplicate key a",
+                "Expected a value here"
+            ]
+        );
+        assert_eq!(faults(&"a: b\n".repeat(1000)).len(), MANY);
     }
 
     fn nested(open: &str, close: &str, depth: usize) -> String {
