@@ -143,12 +143,14 @@ struct Expiry<'a> {
     store: &'a Store,
     session: &'a Session,
     since: Timestamp,
-    /// What stays.
+    /// Trees that stay with all that is in them.
     reach: Reach<'a>,
+    /// Objects that stay; of a directory among them, what is in it may go.
+    kept: HashSet<Key>,
+    /// Bytes of what stays.
+    kept_bytes: u64,
     /// Which objects are there.
     present: HashSet<Key>,
-    /// Bytes of what stays.
-    kept: u64,
     dropped: Vec<Candidate>,
     kept_layers: Vec<(PathBuf, Described)>,
     done: Expired,
@@ -172,35 +174,42 @@ impl<'a> Expiry<'a> {
             a.1.extend(b.1);
             (a.0, a.1, a.2 + b.2)
         };
-        let (present, reached, kept) = store.objects.visit(Sum::default, look, add)?;
-        let reach = Reach { store, reached };
-        let (dropped, kept_layers) = (Vec::new(), Vec::new());
+        let (present, kept, kept_bytes) = store.objects.visit(Sum::default, look, add)?;
         let mut expiry = Expiry {
             store,
             session,
             since,
-            reach,
-            present,
+            reach: Reach { store, reached: HashSet::new() },
             kept,
-            dropped,
-            kept_layers,
+            kept_bytes,
+            present,
+            dropped: Vec::new(),
+            kept_layers: Vec::new(),
             done: Expired::default(),
         };
         for pin in reliance.pins {
             let blobs = expiry.reach.beyond(&[pin])?;
-            expiry.keep(&blobs);
+            expiry.keep_reached(&blobs);
         }
         Ok(expiry)
     }
 
     fn keep(&mut self, blobs: &[Digest]) {
-        self.kept += self.bytes(blobs);
+        self.kept_bytes += self.bytes(blobs);
+        self.kept.extend(blobs.iter().map(key));
+    }
+
+    /// Keeps blobs that were found by following trees.
+    fn keep_reached(&mut self, blobs: &[Digest]) {
+        self.keep(blobs);
         self.reach.reach(blobs);
     }
 
-    /// Bytes of those blobs that are there.
+    /// Bytes of those blobs that are there and were not kept yet.
     fn bytes(&self, blobs: &[Digest]) -> u64 {
-        blobs.iter().filter(|digest| self.present.contains(&key(digest))).map(|digest| digest.size).sum()
+        let counts =
+            |digest: &&Digest| self.present.contains(&key(digest)) && !self.kept.contains(&key(digest));
+        blobs.iter().filter(counts).map(|digest| digest.size).sum()
     }
 
     /// Decides what stays: all that is in use, and of the rest the latest, as long as it stays below the target.
@@ -215,15 +224,18 @@ impl<'a> Expiry<'a> {
                 Candidate::Layer(_, described) => (self.directories(&described.tree)?, described.bytes),
             };
             let bytes = self.bytes(&blobs) + own;
-            full = full || self.kept + bytes > target;
+            full = full || self.kept_bytes + bytes > target;
             if (full || !candidate.is_sound(self.store)?) && used < self.since {
                 self.dropped.push(candidate);
                 continue;
             }
-            self.kept += own;
-            self.keep(&blobs);
-            if let Candidate::Layer(path, described) = candidate {
-                self.kept_layers.push((path, described));
+            match candidate {
+                Candidate::Name(_) => self.keep_reached(&blobs),
+                Candidate::Layer(path, described) => {
+                    self.kept_bytes += own;
+                    self.keep(&blobs);
+                    self.kept_layers.push((path, described));
+                }
             }
         }
         Ok(())
@@ -255,11 +267,7 @@ impl<'a> Expiry<'a> {
     fn directories(&self, tree: &Digest) -> ServiceResult<Vec<Digest>> {
         match self.store.tree_directories(tree) {
             Err(error) if matches!(error.kind, ErrorKind::Missing | ErrorKind::Corrupt) => Ok(Vec::new()),
-            Err(error) => Err(error),
-            Ok(mut directories) => {
-                directories.retain(|digest| !self.reach.reached.contains(&key(digest)));
-                Ok(directories)
-            }
+            result => result,
         }
     }
 
@@ -296,7 +304,7 @@ impl<'a> Expiry<'a> {
                 Some(roots) => self.reach.beyond_roots(roots)?,
                 None => Vec::new(),
             };
-            self.keep(&blobs);
+            self.keep_reached(&blobs);
             return Ok(());
         }
         std::fs::remove_file(&aside).doing("cannot remove", &aside)?;
@@ -332,7 +340,7 @@ impl<'a> Expiry<'a> {
     /// Removes objects that nothing refers to and nobody has used. How many.
     fn sweep_objects(&self) -> ServiceResult<u64> {
         let sweep = |count: &mut u64, found: &Found<'_>| {
-            if !self.reach.reached.contains(&key(&found.digest)) && found.modified < self.since {
+            if !self.kept.contains(&key(&found.digest)) && found.modified < self.since {
                 *count += u64::from(self.remove_object(found)?);
             }
             Ok(())

@@ -2,7 +2,8 @@
 //!
 //! Relying on a name or a tree takes two steps: seeing that it is there, and saying so. Expiry must not decide in
 //! between. So both steps are taken under a shared lock, and expiry holds the exclusive one while it decides and
-//! removes. Blobs have a cheaper way, because there are so many: see [`Objects::exists`](crate::object::Objects).
+//! removes. Names are published under it as well, so that whoever checks a cache sees names and blobs of one moment.
+//! Blobs have a cheaper way, because there are so many: see [`Objects::exists`](crate::object::Objects).
 
 use crate::session::lock;
 use crate::store::Store;

@@ -3,7 +3,6 @@
 //! What becomes of a file is what `buildbox-casd` makes of it: the executable bit of the owner is kept, all other
 //! permissions are not, hard links become equal files, and devices, sockets and pipes are left out without a word.
 
-use crate::mode::mode;
 use crate::object::{IN_MEMORY, hash_stream};
 use crate::store::Store;
 use crate::trouble::Doing;
@@ -13,9 +12,14 @@ use bourn_reapi::{
     Cas, Digest, Directory, DirectoryNode, FileNode, NodeProperties, ServiceError, SymlinkNode,
 };
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, CWD, FileType, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::path::Arg;
+use std::cell::RefCell;
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read, Seek};
+use std::io::{self, Read, Seek};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Stores one regular file.
@@ -35,8 +39,7 @@ pub(crate) fn import_files(
 
 /// Stores a directory with everything in it.
 pub(crate) fn import_tree(store: &Store, path: &Path, options: &ImportOptions) -> ServiceResult<Digest> {
-    let stat = rustix::fs::stat(path).doing("cannot look at", path)?;
-    Import { store, options }.directory(path, &stat)
+    Import { store, options }.directory(path)
 }
 
 /// One import.
@@ -45,91 +48,123 @@ struct Import<'a> {
     options: &'a ImportOptions,
 }
 
-/// What an entry of a directory becomes.
-enum Node {
-    File(FileNode),
-    Directory(DirectoryNode),
-    Symlink(SymlinkNode),
-    Nothing,
+/// What a directory holds, by type.
+#[derive(Default)]
+struct Names {
+    files: Vec<String>,
+    directories: Vec<String>,
+    symlinks: Vec<String>,
 }
 
 impl Import<'_> {
     /// Stores a directory; everything in it in parallel.
-    fn directory(&self, path: &Path, stat: &Stat) -> ServiceResult<Digest> {
-        let entries = std::fs::read_dir(path).doing("cannot list", path)?;
-        let names: Vec<PathBuf> = entries
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<Result<_, _>>()
-            .doing("cannot list", path)?;
-        let nodes: Vec<Node> =
-            names.into_par_iter().with_min_len(4).map(|entry| self.node(&entry)).collect::<Result<_, _>>()?;
-        let mut directory = Directory { node_properties: self.properties(stat), ..Directory::default() };
-        for node in nodes {
-            match node {
-                Node::File(file) => directory.files.push(file),
-                Node::Directory(child) => directory.directories.push(child),
-                Node::Symlink(link) => directory.symlinks.push(link),
-                Node::Nothing => {}
-            }
+    fn directory(&self, path: &Path) -> ServiceResult<Digest> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(path, flags, Mode::empty()).doing("cannot open", path)?;
+        let stat = rustix::fs::fstat(&opened).doing("cannot look at", path)?;
+        let names = self.names(&opened, path)?;
+        let mut directory = Directory { node_properties: self.properties(&stat), ..Directory::default() };
+        for name in names.symlinks {
+            let link = path.join(&name);
+            let target = rustix::fs::readlinkat(&opened, name.as_str(), Vec::new())
+                .doing("cannot read the link", &link)?;
+            let target = text_of(target.to_bytes(), &link)?;
+            directory.symlinks.push(SymlinkNode { name, target, node_properties: None });
         }
+        directory.files = names
+            .files
+            .into_par_iter()
+            .with_min_len(4)
+            .map(|name| {
+                self.file(&opened, name.as_str(), &path.join(&name)).map(|node| FileNode { name, ..node })
+            })
+            .collect::<Result<_, _>>()?;
+        // Only so many directories are open at a time as there are threads, however deep the tree is.
+        drop(opened);
+        directory.directories = names
+            .directories
+            .into_par_iter()
+            .map(|name| Ok(DirectoryNode { digest: Some(self.directory(&path.join(&name))?.into()), name }))
+            .collect::<ServiceResult<_>>()?;
         directory.sort();
         self.store.write_directory(&directory)
     }
 
+    /// Lists a directory. Devices, sockets and pipes are left out.
+    fn names(&self, directory: &OwnedFd, path: &Path) -> ServiceResult<Names> {
+        let mut names = Names::default();
+        for entry in Dir::read_from(directory).doing("cannot list", path)? {
+            let entry = entry.doing("cannot list", path)?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let entry_path = || path.join(OsStr::from_bytes(name.to_bytes()));
+            let mut kind = entry.file_type();
+            if kind == FileType::Unknown {
+                // Some file systems do not tell in the list.
+                let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
+                kind = FileType::from_raw_mode(stat.doing("cannot look at", &entry_path())?.st_mode);
+            }
+            let list = match kind {
+                FileType::RegularFile => &mut names.files,
+                FileType::Directory => &mut names.directories,
+                FileType::Symlink => &mut names.symlinks,
+                _ => continue,
+            };
+            match name.to_str() {
+                Ok(name) => list.push(name.to_owned()),
+                Err(_) => return Err(not_utf8(&entry_path())),
+            }
+        }
+        Ok(names)
+    }
+
     /// Stores a file that somebody names.
     fn named_file(&self, path: &Path) -> ServiceResult<FileNode> {
-        let stat = rustix::fs::stat(path).doing("cannot look at", path)?;
+        let name = text_of(path.file_name().unwrap_or_default().as_bytes(), path)?;
+        Ok(FileNode { name, ..self.file(CWD, path, path)? })
+    }
+
+    /// Stores a regular file: a node without a name. `path` is for errors and for moving it.
+    fn file(&self, directory: impl AsFd, name: impl Arg, path: &Path) -> ServiceResult<FileNode> {
+        // Without waiting for the other end, should it be a pipe.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file: File =
+            rustix::fs::openat(directory, name, flags, Mode::empty()).doing("cannot open", path)?.into();
+        let stat = rustix::fs::fstat(&file).doing("cannot look at", path)?;
         if !FileType::from_raw_mode(stat.st_mode).is_file() {
             let message = format!("{} is not a regular file", path.display());
             return Err(ServiceError::new(ErrorKind::Invalid, message));
         }
-        self.file(path, text_of(path.file_name().unwrap_or_default(), path)?, &stat)
-    }
-
-    fn node(&self, path: &Path) -> ServiceResult<Node> {
-        let name = text_of(path.file_name().unwrap_or_default(), path)?;
-        let stat = rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).doing("cannot look at", path)?;
-        Ok(match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Node::File(self.file(path, name, &stat)?),
-            FileType::Directory => {
-                Node::Directory(DirectoryNode { name, digest: Some(self.directory(path, &stat)?.into()) })
-            }
-            FileType::Symlink => {
-                let target = std::fs::read_link(path).doing("cannot read the link", path)?;
-                Node::Symlink(SymlinkNode {
-                    name,
-                    target: text_of(target.as_os_str(), path)?,
-                    node_properties: None,
-                })
-            }
-            _ => Node::Nothing,
-        })
-    }
-
-    fn file(&self, path: &Path, name: String, stat: &Stat) -> ServiceResult<FileNode> {
+        let movable = self.options.consume && is_movable(&file, &stat);
+        let digest = match u64::try_from(stat.st_size) {
+            Ok(size) if size < IN_MEMORY => self.small(&file, size, movable, path)?,
+            _ => self.large(file, movable, path)?,
+        };
         Ok(FileNode {
-            name,
-            digest: Some(self.content(path, stat)?.into()),
+            name: String::new(),
+            digest: Some(digest.into()),
             is_executable: stat.st_mode & 0o100 != 0,
-            node_properties: self.properties(stat),
+            node_properties: self.properties(&stat),
         })
     }
 
-    /// Stores the content of a regular file.
-    fn content(&self, path: &Path, stat: &Stat) -> ServiceResult<Digest> {
+    /// Stores a file that fits into memory.
+    fn small(&self, file: &File, size: u64, movable: bool, path: &Path) -> ServiceResult<Digest> {
         let objects = &self.store.objects;
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file: File = rustix::fs::open(path, flags, mode(0)).doing("cannot open", path)?.into();
-        let movable = self.options.consume && is_movable(&file, stat);
-        if u64::try_from(stat.st_size).is_ok_and(|size| size < IN_MEMORY) {
-            let mut content = Vec::with_capacity(usize::try_from(stat.st_size).unwrap_or(0) + 1);
-            file.read_to_end(&mut content).doing("cannot read", path)?;
-            let digest = Digest::of(&content);
-            if !(movable && objects.adopt(&digest, &file, path)?) {
-                objects.publish(&digest, &content)?;
+        BUFFER.with_borrow_mut(|buffer| {
+            read_all(file, size, buffer).doing("cannot read", path)?;
+            let digest = Digest::of(buffer);
+            if !(movable && objects.adopt(&digest, file, path)?) {
+                objects.publish(&digest, buffer)?;
             }
-            return Ok(digest);
-        }
+            Ok(digest)
+        })
+    }
+
+    fn large(&self, mut file: File, movable: bool, path: &Path) -> ServiceResult<Digest> {
+        let objects = &self.store.objects;
         let digest = hash_stream(&mut file, path, |_| Ok(()))?;
         if objects.exists(&digest)? || movable && objects.adopt(&digest, &file, path)? {
             return Ok(digest);
@@ -154,10 +189,44 @@ fn is_movable(file: &File, stat: &Stat) -> bool {
         && rustix::fs::flistxattr(file, &mut [0_u8; 0][..]).is_ok_and(|length| length == 0)
 }
 
+thread_local! {
+    /// The content of the file that a thread is storing.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Reads a file that should have `size` bytes, in one call when it has.
+fn read_all(mut file: &File, size: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+    buffer.clear();
+    // One more byte than expected: a file that has grown fills it, and a regular file answers shortly only at its end.
+    buffer.resize(usize::try_from(size).unwrap_or(0) + 1, 0);
+    let mut filled = 0;
+    loop {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) if filled + count < buffer.len() => {
+                filled += count;
+                if filled as u64 == size {
+                    break;
+                }
+            }
+            Ok(count) => {
+                filled += count;
+                buffer.resize(buffer.len() * 2, 0);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(filled);
+    Ok(())
+}
+
 /// A name as text: the API knows no other names.
-fn text_of(name: &std::ffi::OsStr, path: &Path) -> ServiceResult<String> {
-    name.to_str().map(str::to_owned).ok_or_else(|| {
-        let message = format!("{} has a name or a target that is not valid UTF-8", path.display());
-        ServiceError::new(ErrorKind::Invalid, message).hint("trees can only hold names in UTF-8: rename it")
-    })
+fn text_of(name: &[u8], path: &Path) -> ServiceResult<String> {
+    std::str::from_utf8(name).map(str::to_owned).map_err(|_| not_utf8(path))
+}
+
+fn not_utf8(path: &Path) -> ServiceError {
+    let message = format!("{} has a name or a target that is not valid UTF-8", path.display());
+    ServiceError::new(ErrorKind::Invalid, message).hint("trees can only hold names in UTF-8: rename it")
 }

@@ -247,15 +247,15 @@ impl Objects {
         }
         rustix::fs::fchmod(file, mode(READ_ONLY)).doing("cannot change the mode of", path)?;
         rustix::fs::futimens(file, &used_now()).doing("cannot change the time of", path)?;
-        match rustix::fs::renameat(CWD, path, &self.root, ObjectName::new(digest).as_c_str()) {
+        let name = ObjectName::new(digest);
+        let mut moved = rustix::fs::renameat(CWD, path, &self.root, name.as_c_str());
+        if moved == Err(Errno::NOENT) {
+            self.create_prefix(digest)?;
+            moved = rustix::fs::renameat(CWD, path, &self.root, name.as_c_str());
+        }
+        match moved {
             Ok(()) => Ok(true),
             Err(Errno::XDEV) => Ok(false),
-            Err(Errno::NOENT) => {
-                self.create_prefix(digest)?;
-                rustix::fs::renameat(CWD, path, &self.root, ObjectName::new(digest).as_c_str())
-                    .doing("cannot move into the cache", path)
-                    .map(|()| true)
-            }
             Err(error) => Err(io_error(error, "cannot move into the cache", path)),
         }
     }

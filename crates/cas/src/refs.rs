@@ -6,9 +6,9 @@
 use crate::object::used_now;
 use crate::store::{Store, decode};
 use crate::trouble::{Doing, io_error};
-use bourn_reapi::{ActionResult, Digest, ServiceError};
 use bourn_reapi::artifact::{Artifact, ArtifactName, Source};
 use bourn_reapi::services::{ActionCache, Assets, ErrorKind, ServiceResult, SourceName};
+use bourn_reapi::{ActionResult, Digest, ServiceError};
 use prost::Message;
 use rustix::fs::{AtFlags, CWD};
 use std::io::Write;
@@ -22,6 +22,7 @@ impl Assets for Store {
     }
 
     fn publish_artifact(&self, names: &[ArtifactName], artifact: &Artifact) -> ServiceResult<()> {
+        let _reliance = self.rely()?;
         let bytes = artifact.encode_to_vec();
         names.iter().try_for_each(|name| self.write_ref(&self.artifact_path(name)?, &bytes))
     }
@@ -47,6 +48,7 @@ impl Assets for Store {
     }
 
     fn publish_source(&self, name: &SourceName, source: &Source) -> ServiceResult<()> {
+        let _reliance = self.rely()?;
         self.write_ref(&self.source_path(name)?, &source.encode_to_vec())
     }
 }

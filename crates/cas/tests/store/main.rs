@@ -1,6 +1,7 @@
 //! The store on a real file system.
 
 mod scene;
+mod torture;
 
 mod expire;
 mod export;
