@@ -8,7 +8,7 @@ use crate::layer::{ContentName, Described};
 use crate::reach::{Name, NameKind, Reach};
 use crate::remove::remove_tree;
 use crate::scan::{Found, Key, key, names};
-use crate::session::{Reliance, Session, Timestamp, modified, open_directory, sweep};
+use crate::session::{Reliance, Session, Timestamp, lock, modified, open_directory, sweep};
 use crate::store::Store;
 use crate::trouble::{Doing, io_error};
 use bourn_reapi::Digest;
@@ -18,6 +18,7 @@ use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, FlockOperation, RenameFlags};
 use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 /// How much a cache may hold, with the meaning that `bst` gives to its configuration.
@@ -63,12 +64,17 @@ impl Store {
     /// Removes what was used longest ago if the cache holds more than it may. Also removes what killed processes have
     /// left behind. While somebody else is at it, nothing is done.
     pub fn expire(&self, quota: &Quota) -> ServiceResult<Expired> {
+        self.expire_for(quota, 0)
+    }
+
+    /// The same, so that afterwards so many bytes more find room.
+    pub(crate) fn expire_for(&self, quota: &Quota, wanted: u64) -> ServiceResult<Expired> {
         let session = self.session()?;
-        let Some(_only) = self.only_expiry()? else { return Ok(Expired::default()) };
+        let Some(_only) = self.only_expiry(wanted > 0)? else { return Ok(Expired::default()) };
         let reliance = sweep(self.cachedir(), session)?;
         let before = self.bytes_held()?;
         let limit = self.limit(quota, before)?;
-        if before <= limit {
+        if before.saturating_add(wanted) <= limit {
             return Ok(Expired { before, after: before, limit, ..Expired::default() });
         }
         let _gate = self.expiry_lock(FlockOperation::LockExclusive)?;
@@ -77,14 +83,17 @@ impl Store {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let target = (limit as f64 * quota.low_watermark.clamp(0.0, 1.0)) as u64;
         let mut expiry = Expiry::new(self, session, reliance)?;
-        expiry.decide(target)?;
+        expiry.decide(target.min(limit.saturating_sub(wanted)))?;
         expiry.carry_out()?;
         Ok(Expired { before, after: self.bytes_held()?, limit, ..expiry.done })
     }
 
-    /// Makes sure that only one process at a time expires. `None` when one does.
-    fn only_expiry(&self) -> ServiceResult<Option<std::os::fd::OwnedFd>> {
+    /// Makes sure that only one process at a time expires. `None` when one does, and `wait` is not wanted.
+    fn only_expiry(&self, wait: bool) -> ServiceResult<Option<OwnedFd>> {
         let path = self.cachedir().join("bourn/expiring.lock");
+        if wait {
+            return lock(&path, FlockOperation::LockExclusive).map(Some);
+        }
         let file = std::fs::File::create(&path).doing("cannot open", &path)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(file.into())),

@@ -25,6 +25,7 @@ mod reach;
 mod recent;
 mod refs;
 mod remove;
+mod room;
 mod scan;
 mod session;
 mod store;

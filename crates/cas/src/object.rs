@@ -20,6 +20,7 @@
 
 use crate::layer::ContentName;
 use crate::mode::{mode, umask};
+use crate::room::Room;
 use crate::session::{Session, modified};
 use crate::trouble::{Doing, io_error};
 use bourn_reapi::services::{ErrorKind, ServiceResult};
@@ -32,8 +33,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Blobs of fewer bytes are hashed in memory before anything is written.
 pub(crate) const IN_MEMORY: u64 = 4 << 20;
@@ -81,6 +82,8 @@ pub(crate) struct Objects {
     damaged: PathBuf,
     /// `CACHEDIR/bourn/content`: the second names of objects.
     content: PathBuf,
+    /// How much may be written, where there is a quota.
+    room: OnceLock<Room>,
     /// Whether the mask of this process would make objects unreadable for others.
     masked: bool,
     /// Whether the file system has `O_TMPFILE`, until it says no.
@@ -116,10 +119,21 @@ impl Objects {
             session,
             damaged: cachedir.join("bourn/damaged"),
             content: cachedir.join("bourn/content"),
+            room: OnceLock::new(),
             masked: umask() & READ_ONLY != 0,
             nameless: AtomicBool::new(true),
             link_by_fd: AtomicBool::new(true),
         })
+    }
+
+    /// Keeps to a quota from now on.
+    pub(crate) fn set_room(&self, room: Room) {
+        let _ = self.room.set(room);
+    }
+
+    /// Claims room for something new.
+    fn claim(&self, bytes: u64) -> ServiceResult<()> {
+        self.room.get().map_or(Ok(()), |room| room.claim(bytes))
     }
 
     /// Where the object of a digest is or would be.
@@ -135,6 +149,16 @@ impl Objects {
     /// `CACHEDIR/cas/objects`.
     pub(crate) fn root_path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the object is there with the right size, for whoever does not rely on it.
+    pub(crate) fn is_there(&self, digest: &Digest) -> ServiceResult<bool> {
+        let name = ObjectName::new(digest);
+        match rustix::fs::statat(&self.root, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(is_whole(&stat, digest)),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(io_error(error, "cannot look at", &self.path(digest))),
+        }
     }
 
     /// Whether the object is there with the right size. If so, it is marked as used by this session, and stays.
@@ -216,6 +240,7 @@ impl Objects {
         if self.exists(digest)? {
             return Ok(false);
         }
+        self.claim(digest.size)?;
         let mut draft = self.draft(digest)?;
         draft.file.write_all(content).doing("cannot write", &self.path(digest))?;
         self.publish_draft(digest, &mut draft)
@@ -234,7 +259,11 @@ impl Objects {
         let digest = hash_stream(&mut head.chain(content), from, |piece| {
             draft.file.write_all(piece).doing("cannot write", &self.path)
         })?;
-        self.publish_draft(&digest, &mut draft).map(|_| digest)
+        if !self.exists(&digest)? {
+            self.claim(digest.size)?;
+            self.publish_draft(&digest, &mut draft)?;
+        }
+        Ok(digest)
     }
 
     /// Makes a file that the caller gives away into the object of `digest`, which its content has: by renaming it.
@@ -245,6 +274,7 @@ impl Objects {
         if self.exists(digest)? {
             return Ok(true);
         }
+        self.claim(digest.size)?;
         rustix::fs::fchmod(file, mode(READ_ONLY)).doing("cannot change the mode of", path)?;
         rustix::fs::futimens(file, &used_now()).doing("cannot change the time of", path)?;
         let name = ObjectName::new(digest);

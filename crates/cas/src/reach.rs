@@ -79,14 +79,12 @@ impl Store {
         for (path, used) in list_refs(&artifacts)? {
             let relative = path.strip_prefix(&artifacts).ok().and_then(Path::to_str);
             let Some(name) = relative.and_then(ArtifactName::parse) else { continue };
-            let roots =
-                read(&path).and_then(decode).map(|artifact| Roots::of_artifact(&artifact));
+            let roots = read(&path).and_then(decode).map(|artifact| Roots::of_artifact(&artifact));
             names.push(Name { roots, kind: NameKind::Artifact(name), used: timestamp(used), path });
         }
         for root in ["elementsources", "source_protos"] {
             for (path, used) in list_refs(&self.cachedir().join(root))? {
-                let roots =
-                    read(&path).and_then(decode).map(|source| Roots::of_source(&source));
+                let roots = read(&path).and_then(decode).map(|source| Roots::of_source(&source));
                 names.push(Name { roots, kind: NameKind::Source, used: timestamp(used), path });
             }
         }

@@ -78,7 +78,7 @@ impl Content {
         if self.holds(&name, digest)? {
             return Ok(name);
         }
-        if !objects.exists(digest)? {
+        if !objects.is_there(digest)? {
             return Err(objects.missing(digest));
         }
         let object = ObjectName::new(digest);

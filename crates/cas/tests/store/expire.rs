@@ -1,11 +1,13 @@
 //! What goes when there is too much, and what stays.
 
-use crate::scene::Scene;
+use crate::scene::{Scene, write_tree};
 use bourn_cas::{Quota, Store};
 use bourn_reapi::artifact::{Artifact, ArtifactName};
+use bourn_reapi::services::{ErrorKind, ImportOptions};
 use bourn_reapi::{Assets, Cas, Digest};
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 const MEBIBYTE: usize = 1 << 20;
@@ -198,4 +200,50 @@ fn usage_says_who_uses_what() {
     assert_eq!(usage.used[0].own_bytes / MEBIBYTE as u64, 1);
     assert_eq!(usage.unreferenced, 8);
     assert_eq!(usage.bytes / MEBIBYTE as u64, 4);
+}
+
+/// What a session says that stores a mebibyte of each of these letters, with a quota in mebibytes.
+fn store_within(cache: &Path, mebibytes: usize, letters: &str) -> Vec<Result<Digest, ErrorKind>> {
+    let store = Arc::new(Store::open(cache).expect("a cache"));
+    store.keep_within(quota(mebibytes));
+    letters.chars().map(|letter| store.write(blob(letter).as_bytes()).map_err(|error| error.kind)).collect()
+}
+
+/// A cache that nobody has open.
+fn closed(scene: Scene) -> (tempfile::TempDir, PathBuf) {
+    let Scene { place, store } = scene;
+    drop(store);
+    let cache = place.path().join("cache");
+    (place, cache)
+}
+
+#[test]
+fn writing_makes_room() {
+    let (scene, [one, _, six]) = three();
+    let (_place, cache) = closed(scene);
+    // Four mebibytes are there.
+    assert!(store_within(&cache, 5, "1").iter().all(Result::is_ok));
+    let there = |tree: &Digest| Store::open(&cache).expect("a cache").contains_tree(tree).expect("an answer");
+    assert!(!there(&one) && there(&six));
+}
+
+#[test]
+fn what_is_in_use_fills_a_cache_for_good() {
+    let (place, cache) = closed(Scene::new());
+    assert!(store_within(&cache, 3, "12").iter().all(Result::is_ok));
+    let stored = store_within(&cache, 3, "3456");
+    let failed: Vec<bool> = stored.iter().map(Result::is_err).collect();
+    assert_eq!(failed, [false, false, false, true]);
+    assert_eq!(stored[3], Err(ErrorKind::NoSpace));
+    let store = Arc::new(Store::open(&cache).expect("a cache"));
+    // Nothing of what failed is there, and what is there already needs no room.
+    assert!(!store.object_path(&Digest::of(blob('6').as_bytes())).exists());
+    assert!(store_within(&cache, 3, "345").iter().all(Result::is_ok));
+    // A tree that is too large as a whole.
+    store.keep_within(quota(3));
+    let path = place.path().join("in");
+    write_tree(&path, &format!("a {}\nb {}\nc {}\nd {}\n", blob('a'), blob('b'), blob('c'), blob('d')));
+    let error = store.import_tree(&path, &ImportOptions::default()).expect_err("an error");
+    assert_eq!(error.kind, ErrorKind::NoSpace);
+    assert!(store.write_from(&mut vec![1; 5 << 20].as_slice()).is_err());
 }
