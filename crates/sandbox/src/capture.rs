@@ -4,8 +4,8 @@
 //! the store, all in one go, after the tree has been walked. Permissions come down to the executable bit of the owner;
 //! named pipes, sockets and devices are passed over, as `bst` does.
 
-use crate::root::{Cuts, Place, Root, c_text};
-use crate::scratch::{names, open_directory, open_whatever_mode, shown, trouble};
+use crate::root::{Cuts, Place, Root, c_path, c_text};
+use crate::scratch::{names, open_whatever_mode, shown, trouble};
 use bourn_cas::Store;
 use bourn_reapi::directory::{NodeProperties, Timestamp};
 use bourn_reapi::services::{ErrorKind, ImportOptions, STAGED_TIME, ServiceResult};
@@ -109,7 +109,8 @@ impl Capture<'_> {
     /// The top of the root.
     fn top(&self) -> ServiceResult<At<'_>> {
         let path = self.root.place.directory();
-        let upper = open_directory(CWD, &path).map_err(|error| trouble(error, "cannot open", &path))?;
+        let upper =
+            open_whatever_mode(CWD, &c_path(&path)?).map_err(|error| trouble(error, "cannot open", &path))?;
         let input = Some(self.store.directory(&self.input)?);
         let beneath = match self.root.place {
             Place::Cuts(_) | Place::Upper(..) => Beneath { lower: input, known: None },

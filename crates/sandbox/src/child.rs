@@ -11,7 +11,7 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use rustix::process::{Pid, WaitOptions, wait};
+use rustix::process::{Pid, Signal, WaitOptions, wait};
 use std::ffi::CStr;
 
 /// The descriptors that the first process holds.
@@ -26,6 +26,8 @@ pub(crate) struct Wires<'a> {
 pub(crate) const STOP: u8 = b's';
 /// A request: let every process continue.
 pub(crate) const CONTINUE: u8 = b'c';
+/// A request: let the command continue in the foreground of its terminal.
+pub(crate) const FOREGROUND: u8 = b'f';
 
 /// What was being done when the preparation failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -143,6 +145,8 @@ pub(crate) fn at(step: Step, subject: &CStr) -> impl FnOnce(Errno) -> Failure {
 pub(crate) enum Report {
     /// The sandbox could not be prepared, or the command not be started.
     Failed(Failure),
+    /// The command has been stopped from its terminal.
+    Stopped,
     /// The command has ended with this status (as `wait` gives it), and so has everything else in the sandbox.
     Ended {
         /// Status as `wait` gives it.
@@ -159,6 +163,7 @@ impl Report {
     fn encode(&self) -> [u8; REPORT] {
         let mut bytes = [0; REPORT];
         match self {
+            Report::Stopped => bytes[0] = 2,
             Report::Ended { status, crowded } => {
                 bytes[0] = 1;
                 bytes[1] = u8::from(*crowded);
@@ -177,8 +182,10 @@ impl Report {
     /// Reads a report; `None` for anything else.
     pub(crate) fn decode(bytes: &[u8; REPORT]) -> Option<Report> {
         let number = i32::from_le_bytes(*bytes[4..].first_chunk()?);
-        if bytes[0] == 1 {
-            return Some(Report::Ended { status: number, crowded: bytes[1] != 0 });
+        match bytes[0] {
+            1 => return Some(Report::Ended { status: number, crowded: bytes[1] != 0 }),
+            2 => return Some(Report::Stopped),
+            _ => {}
         }
         Some(Report::Failed(Failure {
             step: *Step::ALL.get(usize::from(bytes[1]))?,
@@ -192,7 +199,7 @@ impl Report {
 /// The life of the first process.
 pub(crate) fn live(orders: &[u8], wires: &Wires<'_>) -> ! {
     let report = match prepare(&mut Reader::new(orders), wires) {
-        Ok((command, events)) => supervise(command, &events, wires),
+        Ok(command) => supervise(&command, wires),
         Err(failure) => Report::Failed(failure),
     };
     // If nobody listens any more there is nobody to tell.
@@ -201,18 +208,28 @@ pub(crate) fn live(orders: &[u8], wires: &Wires<'_>) -> ! {
 }
 
 /// Prepares the sandbox and starts the command.
-fn prepare(orders: &mut Reader<'_>, wires: &Wires<'_>) -> Result<(Pid, OwnedFd), Failure> {
+fn prepare(orders: &mut Reader<'_>, wires: &Wires<'_>) -> Result<Supervised, Failure> {
     close_all_but(wires);
     kernel::reset_signals();
+    let _ = rustix::thread::set_name(c"init");
     identify(orders)?;
     mount::mount_all(orders)?;
     let events = kernel::child_events().map_err(at(Step::Process, c"signalfd"))?;
     kernel::leave_session_keyring();
     kernel::drop_capabilities().map_err(at(Step::Privilege, c""))?;
     kernel::hide_from_tracing().map_err(at(Step::Privilege, c""))?;
-    let command = start(orders, wires)?;
-    close_streams(wires);
-    Ok((command, events))
+    let (command, foreground) = start(orders, wires)?;
+    close_streams(wires, foreground);
+    Ok(Supervised { command, events, foreground })
+}
+
+/// The command, from the time that it runs.
+struct Supervised {
+    command: Pid,
+    /// Becomes readable when a child ends or stops.
+    events: OwnedFd,
+    /// Whether the command has the foreground of a terminal.
+    foreground: bool,
 }
 
 /// Closes every descriptor that this process inherited and does not need: others wait for them to be closed.
@@ -230,10 +247,11 @@ fn close_all_but(wires: &Wires<'_>) {
 }
 
 /// Once the command has them, the streams are its own: whoever reads them waits for our copies to be closed.
-fn close_streams(wires: &Wires<'_>) {
-    kernel::close_range(0, 2);
-    for descriptor in wires.streams.map(|stream| stream as u32) {
-        kernel::close_range(descriptor, descriptor);
+fn close_streams(wires: &Wires<'_>, foreground: bool) {
+    let terminal = foreground.then_some(wires.streams[0]);
+    for descriptor in wires.streams.into_iter().chain(0..3).filter(|descriptor| Some(*descriptor) != terminal)
+    {
+        kernel::close_range(descriptor as u32, descriptor as u32);
     }
 }
 
@@ -264,8 +282,9 @@ fn write_file(path: &CStr, content: &CStr) -> Result<(), Errno> {
     rustix::io::write(&file, content.to_bytes()).map(drop)
 }
 
-fn start(orders: &mut Reader<'_>, wires: &Wires<'_>) -> Result<Pid, Failure> {
+fn start(orders: &mut Reader<'_>, wires: &Wires<'_>) -> Result<(Pid, bool), Failure> {
     let session = orders.number().ok_or(Failure::MALFORMED)? != 0;
+    let foreground = orders.number().ok_or(Failure::MALFORMED)? != 0;
     let directory = orders.text().ok_or(Failure::MALFORMED)?;
     let arguments = pointers(orders)?;
     let environment = pointers(orders)?;
@@ -274,8 +293,9 @@ fn start(orders: &mut Reader<'_>, wires: &Wires<'_>) -> Result<Pid, Failure> {
     let name = files.text().unwrap_or(c"");
     let files = pointers(orders)?;
     let streams = wires.streams;
-    let program = Program { files, arguments, environment, directory, streams, session, terminal: !session };
-    kernel::start(&program).map_err(|refused| match refused {
+    let program = Program { files, arguments, environment, directory, streams, session, foreground };
+    let started = kernel::start(&program).map(|command| (command, foreground));
+    started.map_err(|refused| match refused {
         Refused::Process(error) => at(Step::Process, c"clone")(error),
         Refused::Directory(error) => at(Step::Directory, directory)(error),
         Refused::Preparation(error) => at(Step::Streams, c"")(error),
@@ -293,34 +313,40 @@ fn pointers<'a>(orders: &mut Reader<'a>) -> Result<Pointers<'a>, Failure> {
 }
 
 /// Waits for the command to end, reaping orphans and obeying requests; then ends all that is left.
-fn supervise(command: Pid, events: &OwnedFd, wires: &Wires<'_>) -> Report {
+fn supervise(supervised: &Supervised, wires: &Wires<'_>) -> Report {
     let status = loop {
-        if let Some(status) = reap_until(command) {
+        if let Some(status) = reap(supervised, wires) {
             break status;
         }
-        let mut waited = [PollFd::new(events, PollFlags::IN), PollFd::new(&wires.control, PollFlags::IN)];
+        let mut waited =
+            [PollFd::new(&supervised.events, PollFlags::IN), PollFd::new(&wires.control, PollFlags::IN)];
         match poll(&mut waited, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => kernel::leave(1),
         }
         let [happened, requested] = waited.map(|entry| !entry.revents().is_empty());
         if happened {
-            let _ = rustix::io::read(events, &mut [0; 512]);
+            let _ = rustix::io::read(&supervised.events, &mut [0; 512]);
         }
         if requested {
-            obey(wires);
+            obey(supervised, wires);
         }
     };
-    let crowded = status != 0 && !kernel::process_can_be_made();
+    let crowded = status != 0 && !kernel::processes_can_be_made();
     end_all();
     Report::Ended { status, crowded }
 }
 
-/// Reaps what has ended. The status of the command, once it is among them.
-fn reap_until(command: Pid) -> Option<i32> {
+/// Reaps what has ended, and passes on that the command was stopped. Its status, once it has ended.
+fn reap(supervised: &Supervised, wires: &Wires<'_>) -> Option<i32> {
+    let mut options = WaitOptions::NOHANG;
+    options.set(WaitOptions::UNTRACED, supervised.foreground);
     loop {
-        match wait(WaitOptions::NOHANG) {
-            Ok(Some((pid, status))) if pid == command => return Some(status.as_raw()),
+        match wait(options) {
+            Ok(Some((pid, status))) if pid == supervised.command && status.stopped() => {
+                let _ = send(wires.control, &Report::Stopped.encode(), SendFlags::NOSIGNAL);
+            }
+            Ok(Some((pid, status))) if pid == supervised.command => return Some(status.as_raw()),
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => return None,
         }
@@ -328,13 +354,20 @@ fn reap_until(command: Pid) -> Option<i32> {
 }
 
 /// Carries out a request; ends this process, and all with it, when the other side is gone.
-fn obey(wires: &Wires<'_>) {
+fn obey(supervised: &Supervised, wires: &Wires<'_>) {
     let mut request = [0; 1];
     match recv(wires.control, &mut request, RecvFlags::DONTWAIT) {
         Ok((0, _)) => kernel::leave(1),
-        Ok(_) if request[0] == STOP => kernel::signal_all(libc::SIGSTOP),
-        Ok(_) if request[0] == CONTINUE => kernel::signal_all(libc::SIGCONT),
-        _ => {}
+        Ok(_) => match request[0] {
+            STOP => kernel::signal_all(libc::SIGSTOP),
+            CONTINUE => kernel::signal_all(libc::SIGCONT),
+            FOREGROUND => {
+                let _ = kernel::take_foreground(wires.streams[0], Some(supervised.command));
+                let _ = rustix::process::kill_process_group(supervised.command, Signal::CONT);
+            }
+            _ => {}
+        },
+        Err(_) => {}
     }
 }
 

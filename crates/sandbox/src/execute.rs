@@ -3,14 +3,15 @@
 use crate::capture::{Capture, Moment};
 use crate::child::{self, Failure, Report, Step};
 use crate::guard;
+use crate::kernel::{self, SignalsBlocked};
 use crate::layers::Layers;
 use crate::namespace::{self, Sandboxed};
-use crate::orders::{Bind, Orders};
+use crate::orders::{Base, Bind, Freeze, Orders, Stack};
 use crate::probe;
-use crate::root::{Layout, Places, Root, c_path, c_text, components};
-use crate::scratch::{self, trouble};
+use crate::root::{self, Layout, MOUNT_POINTS, Places, Root, c_path, c_text, components};
+use crate::scratch::{self, Scratch, trouble};
 use crate::spawner::Spawner;
-use crate::sweeper::{Pool, Sweeper};
+use crate::sweeper::{Litter, Pool, Sweeper};
 use bourn_cas::Store;
 use bourn_reapi::command::EnvironmentVariable;
 use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ServiceResult, Streams};
@@ -20,9 +21,11 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, Timespec};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
 use std::collections::BTreeMap;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,6 +72,17 @@ impl From<Trouble> for ServiceError {
     }
 }
 
+/// What a machine offers to sandboxes.
+#[derive(Debug)]
+pub struct Facts {
+    /// Release of the kernel.
+    pub kernel: String,
+    /// Whether there can be sandboxes at all; if not, why, and the cure.
+    pub sandboxes: ServiceResult<()>,
+    /// Whether there are overlays for them; if not, trees are laid out as real files, which takes longer.
+    pub overlays: ServiceResult<()>,
+}
+
 /// The sandboxes of the moment.
 #[derive(Default)]
 struct Running {
@@ -101,6 +115,62 @@ impl LocalExecutor {
             sweeper,
             running: Mutex::default(),
         })
+    }
+
+    /// What this machine offers to sandboxes, tried out.
+    pub fn facts(&self) -> Facts {
+        let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+        let plain = |scratch: &Scratch| Ok(Base::Directory(c_path(&scratch.make("plain", 0o755)?)?));
+        let overlay = |scratch: &Scratch| {
+            let make = |name: &str| c_path(&scratch.make(name, 0o755)?);
+            let stack = Stack { layers: vec![(make("lower")?, false)], content: None, attach: make("root")? };
+            Ok(Base::Overlay { stack, upper: make("upper")?, work: make("work")? })
+        };
+        Facts { kernel, sandboxes: self.try_base(plain), overlays: self.try_base(overlay) }
+    }
+
+    /// Makes a sandbox that has nothing to execute.
+    fn try_base(&self, base: impl Fn(&Scratch) -> ServiceResult<Base>) -> ServiceResult<()> {
+        let scratch = Scratch::new(&self.directory)?;
+        let tried = base(&scratch).and_then(|base| self.try_root(base));
+        self.sweeper.sweep(None, Litter::Scratch(scratch));
+        tried
+    }
+
+    fn try_root(&self, base: Base) -> ServiceResult<()> {
+        let (Base::Directory(top) | Base::Overlay { upper: top, .. }) = &base else { return Ok(()) };
+        for name in MOUNT_POINTS {
+            root::make_point(&Path::new(OsStr::from_bytes(top.to_bytes())).join(name), true)?;
+        }
+        let null = Path::new("/dev/null");
+        let null =
+            std::fs::File::open(null).map_err(|error| ServiceError::io(&error, "cannot open", null))?;
+        let orders = Orders {
+            uid_map: c_text(format!("0 {} 1", rustix::process::geteuid().as_raw()).as_bytes())?,
+            gid_map: c_text(format!("0 {} 1", rustix::process::getegid().as_raw()).as_bytes())?,
+            hostname: c"localhost".into(),
+            loopback: true,
+            session: true,
+            foreground: false,
+            base,
+            terminal: None,
+            binds: Vec::new(),
+            guarded: self.guarded.clone(),
+            freeze: Freeze::Nothing,
+            programs: Vec::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            directory: c"/".into(),
+        };
+        let sandbox =
+            self.spawner.spawn(&orders.encode(), [null.as_fd(); 3], false).map_err(probe::not_split)?;
+        match attend(&sandbox, None, None, &mut std::io::sink(), &Cancel::default())? {
+            Some(Report::Failed(failure)) if failure.step != Step::Program => {
+                Err(probe::not_prepared(&failure))
+            }
+            Some(_) => Ok(()),
+            None => Err(killed()),
+        }
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -146,7 +216,7 @@ impl LocalExecutor {
     ) -> Result<Executed, Trouble> {
         let outputs = output_paths(execution)?;
         let started = Moment::now();
-        let exit_code = self.run(&orders(execution, root, &self.guarded)?, execution, log, cancel, ended)?;
+        let exit_code = self.run(orders(execution, root, &self.guarded)?, execution, log, cancel, ended)?;
         let times = execution.command.output_node_properties.iter().any(|property| property == "mtime");
         let consume = are_apart(&outputs);
         let capture =
@@ -157,13 +227,14 @@ impl LocalExecutor {
 
     fn run(
         &self,
-        orders: &Orders,
+        orders: Orders,
         execution: &Execution,
         log: &mut dyn Write,
         cancel: &Cancel,
         ended: &mut Option<Sandboxed>,
     ) -> Result<i32, Trouble> {
-        let orders = orders.encode();
+        let foreground = if execution.streams == Streams::Inherit { Foreground::ours() } else { None };
+        let orders = Orders { foreground: foreground.is_some(), ..orders }.encode();
         let (sandbox, output) = match execution.streams {
             Streams::Inherit => {
                 let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
@@ -184,10 +255,13 @@ impl LocalExecutor {
             }
         };
         let sandbox = self.register(sandbox);
-        let report = attend(&sandbox.sandbox, output, log, cancel)?;
+        let report = attend(&sandbox.sandbox, output, foreground.as_ref(), log, cancel)?;
         *ended = sandbox.into_inner();
         match report {
             Some(Report::Ended { status, crowded }) => {
+                if status != 0 && is_full(&self.directory) {
+                    say(log, &format!("the disk of {} is full", self.directory.display()))?;
+                }
                 if crowded {
                     say(
                         log,
@@ -197,10 +271,7 @@ impl LocalExecutor {
                 Ok(exit_code(status))
             }
             Some(Report::Failed(failure)) => not_started(&failure, log),
-            None => Err(Trouble::Other(
-                ServiceError::new(ErrorKind::Sandbox, "the first process of a sandbox was killed")
-                    .hint("the machine may have run out of memory; the kernel's log says so"),
-            )),
+            Some(Report::Stopped) | None => Err(Trouble::Other(killed())),
         }
     }
 }
@@ -227,6 +298,38 @@ impl Executor for LocalExecutor {
         running.suspended = stop;
         let request = if stop { child::STOP } else { child::CONTINUE };
         running.sandboxes.values().for_each(|sandbox| sandbox.request(request));
+    }
+}
+
+/// The foreground of the terminal that is our input, if it is ours to pass on; it is taken back in the end.
+struct Foreground(Pid);
+
+impl Foreground {
+    fn ours() -> Option<Foreground> {
+        let own = rustix::process::getpgrp();
+        let foreground = rustix::termios::tcgetpgrp(rustix::stdio::stdin()).ok()?;
+        (foreground == own).then_some(Foreground(own))
+    }
+
+    fn take_back(&self) {
+        // Who is in the background would be stopped by the signal for this change.
+        let _blocked = SignalsBlocked::new();
+        let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), self.0);
+    }
+
+    /// Stops this process because the command was stopped from the terminal, as a job of the user's shell. What is to
+    /// be done when that shell lets it continue.
+    fn stop(&self) -> u8 {
+        self.take_back();
+        kernel::stop_this_process();
+        let again = rustix::termios::tcgetpgrp(rustix::stdio::stdin()).is_ok_and(|group| group == self.0);
+        if again { child::FOREGROUND } else { child::CONTINUE }
+    }
+}
+
+impl Drop for Foreground {
+    fn drop(&mut self) {
+        self.take_back();
     }
 }
 
@@ -282,6 +385,7 @@ fn orders(execution: &Execution, root: &Root, guarded: &[CString]) -> ServiceRes
         hostname: c_text(execution.hostname.as_deref().unwrap_or(HOSTNAME).as_bytes())?,
         loopback: !execution.network,
         session: !inherit,
+        foreground: false,
         base: root.base.clone(),
         terminal: if inherit { terminal() } else { None },
         binds: binds(execution)?,
@@ -336,6 +440,7 @@ fn programs(execution: &Execution) -> ServiceResult<Vec<CString>> {
 fn attend(
     sandbox: &Sandboxed,
     mut output: Option<OwnedFd>,
+    foreground: Option<&Foreground>,
     log: &mut dyn Write,
     cancel: &Cancel,
 ) -> ServiceResult<Option<Report>> {
@@ -354,6 +459,10 @@ fn attend(
         }
         if reported {
             let report = sandbox.report();
+            if let Ok(Some(Report::Stopped)) = report {
+                sandbox.request(foreground.map_or(child::CONTINUE, Foreground::stop));
+                continue;
+            }
             if let Some(pipe) = &output {
                 drain(pipe, log, &mut buffer)?;
             }
@@ -380,6 +489,15 @@ fn drain(output: &OwnedFd, log: &mut dyn Write, buffer: &mut [u8]) -> ServiceRes
     Ok(())
 }
 
+/// Whether next to nothing can be written to the disk of a directory.
+fn is_full(directory: &Path) -> bool {
+    const LITTLE: u64 = 1 << 20;
+    let full = |disk: rustix::fs::StatVfs| {
+        disk.f_bavail.saturating_mul(disk.f_frsize) < LITTLE || (disk.f_files > 0 && disk.f_favail == 0)
+    };
+    rustix::fs::statvfs(directory).is_ok_and(full)
+}
+
 /// Writes a line of our own to the log.
 fn say(log: &mut dyn Write, line: &str) -> ServiceResult<()> {
     write_log(log, format!("bourn: {line}\n").as_bytes())
@@ -388,6 +506,11 @@ fn say(log: &mut dyn Write, line: &str) -> ServiceResult<()> {
 fn write_log(log: &mut dyn Write, bytes: &[u8]) -> ServiceResult<()> {
     log.write_all(bytes)
         .map_err(|error| ServiceError::io(&error, "cannot write", Path::new("the log of the command")))
+}
+
+fn killed() -> ServiceError {
+    ServiceError::new(ErrorKind::Sandbox, "the first process of a sandbox was killed")
+        .hint("the machine may have run out of memory; the kernel's log says so")
 }
 
 /// The status as a shell would give it.

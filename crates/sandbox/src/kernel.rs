@@ -247,8 +247,8 @@ pub(crate) struct Program<'a> {
     pub(crate) streams: [RawFd; 3],
     /// Whether it leads a session of its own.
     pub(crate) session: bool,
-    /// Whether characters must not be pushed into the terminal.
-    pub(crate) terminal: bool,
+    /// Whether it takes the foreground of the terminal that is its input.
+    pub(crate) foreground: bool,
 }
 
 /// Why a program did not start.
@@ -323,11 +323,17 @@ fn become_program(program: &Program<'_>) -> Refused {
             return Refused::Preparation(last_error());
         }
     }
+    if program.foreground
+        && let Err(error) =
+            rustix::process::setpgid(None, None).and_then(|()| take_foreground(program.streams[0], None))
+    {
+        return Refused::Preparation(error);
+    }
     if let Err(error) = rustix::process::chdir(program.directory) {
         return Refused::Directory(error);
     }
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    if program.terminal
+    if !program.session
         && let Err(error) = forbid_typing()
     {
         return Refused::Preparation(error);
@@ -339,6 +345,21 @@ fn become_program(program: &Program<'_>) -> Refused {
         libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
     }
     Refused::Program(execute(program))
+}
+
+/// Puts a process group, or that of this process, into the foreground of a terminal. `SIGTTOU` must be blocked.
+pub(crate) fn take_foreground(terminal: RawFd, group: Option<Pid>) -> Result<(), Errno> {
+    let group = group.unwrap_or_else(rustix::process::getpgrp);
+    // SAFETY: the descriptor is open for as long as this process lives.
+    let terminal = unsafe { rustix::fd::BorrowedFd::borrow_raw(terminal) };
+    rustix::termios::tcsetpgrp(terminal, group)
+}
+
+/// Stops this process with all its threads; returns when it was continued.
+pub(crate) fn stop_this_process() {
+    // SAFETY: has no preconditions. The signal goes to this thread, so that it cannot run on while another one is
+    // about to stop the process.
+    unsafe { libc::raise(libc::SIGSTOP) };
 }
 
 /// Executes the first of the files that can be, as `execvp` does: a file without a known format is handed to the
@@ -503,20 +524,28 @@ pub(crate) fn signal_all(signal: c_int) {
     unsafe { libc::kill(-1, signal) };
 }
 
-/// Whether one more process could be made here.
-pub(crate) fn process_can_be_made() -> bool {
+/// Whether some more processes could be made here. Leaves children behind that have ended.
+pub(crate) fn processes_can_be_made() -> bool {
     extern "C" fn nothing(_: *mut c_void) -> c_int {
         0
     }
     #[repr(align(16))]
     struct Stack([u8; 4096]);
     let mut stack = Stack([0; 4096]);
-    // SAFETY: as in `start`; the child returns at once.
-    let pid = unsafe {
-        let top = stack.0.as_mut_ptr().add(stack.0.len()).cast();
-        libc::clone(nothing, top, libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, std::ptr::null_mut())
-    };
-    pid > 0 || last_error() != Errno::AGAIN
+    // More than one: the one that has just failed for want of room has left its own.
+    (0..8).all(|_| {
+        // SAFETY: as in `start`; the child returns at once.
+        let pid = unsafe {
+            let top = stack.0.as_mut_ptr().add(stack.0.len()).cast();
+            libc::clone(
+                nothing,
+                top,
+                libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+                std::ptr::null_mut(),
+            )
+        };
+        pid > 0 || last_error() != Errno::AGAIN
+    })
 }
 
 /// Takes back the ownership of a descriptor that was given up with `into_raw_fd`.

@@ -27,4 +27,4 @@ mod slot;
 mod spawner;
 mod sweeper;
 
-pub use execute::LocalExecutor;
+pub use execute::{Facts, LocalExecutor};

@@ -75,6 +75,8 @@ pub(crate) struct Orders {
     pub(crate) loopback: bool,
     /// Whether the command leads a session of its own, without terminal.
     pub(crate) session: bool,
+    /// Whether the command takes the foreground of the terminal that is its input.
+    pub(crate) foreground: bool,
     /// How `/` comes to be.
     pub(crate) base: Base,
     /// The caller's terminal, shown as `/dev/console`.
@@ -132,6 +134,7 @@ impl Orders {
             }
         }
         number(&mut out, u32::from(self.session));
+        number(&mut out, u32::from(self.foreground));
         text(&mut out, &self.directory);
         texts(&mut out, &self.arguments);
         texts(&mut out, &self.environment);

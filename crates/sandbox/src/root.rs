@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What is mounted in every sandbox.
-const MOUNT_POINTS: [&str; 3] = ["dev", "proc", "tmp"];
+pub(crate) const MOUNT_POINTS: [&str; 3] = ["dev", "proc", "tmp"];
 
 /// More parts of the tree than this are not mounted one by one.
 const PARTS: usize = 128;
@@ -476,7 +476,8 @@ fn make_point_below(top: &Path, components: &[String], directory: bool) -> Servi
     Ok(())
 }
 
-fn make_point(path: &Path, directory: bool) -> ServiceResult<()> {
+/// Makes an empty directory or file to mount upon.
+pub(crate) fn make_point(path: &Path, directory: bool) -> ServiceResult<()> {
     if directory {
         let made = mkdirat(CWD, path, Mode::from_raw_mode(0o755));
         made.map_err(|error| trouble(error, "cannot create", path))?;

@@ -19,7 +19,10 @@ const TOOLS: [&str; 32] = [
 /// Where all files of this run are. Set by `again` for the run that it starts.
 pub(crate) static DIRECTORY: LazyLock<PathBuf> =
     LazyLock::new(|| match std::env::var_os("BOURN_SANDBOX_TESTS") {
-        Some(given) => given.into(),
+        Some(given) => {
+            std::fs::create_dir_all(&given).expect("a directory for the tests");
+            given.into()
+        }
         None => fresh_directory(Path::new(env!("CARGO_TARGET_TMPDIR"))),
     });
 
@@ -218,4 +221,29 @@ pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     panic!("it never came true that {what}");
+}
+
+/// Pushes a character into the terminal, as if it was typed.
+#[allow(unsafe_code)]
+pub(crate) fn type_into_terminal() -> std::io::Result<()> {
+    struct Typed(u8);
+    // SAFETY: the operation reads one byte through the pointer, which points into `self`.
+    unsafe impl rustix::ioctl::Ioctl for Typed {
+        type Output = ();
+        const IS_MUTATING: bool = false;
+        fn opcode(&self) -> rustix::ioctl::Opcode {
+            0x5412 // TIOCSTI
+        }
+        fn as_ptr(&mut self) -> *mut rustix::ffi::c_void {
+            (&raw mut self.0).cast()
+        }
+        unsafe fn output_from_ptr(
+            _: rustix::ioctl::IoctlOutput,
+            _: *mut rustix::ffi::c_void,
+        ) -> rustix::io::Result<()> {
+            Ok(())
+        }
+    }
+    // SAFETY: as above.
+    Ok(unsafe { rustix::ioctl::ioctl(std::io::stdin(), Typed(b'x')) }?)
 }
