@@ -114,20 +114,24 @@ pub(crate) fn native(bench: &Bench) -> Measured {
     Ok(rows)
 }
 
-/// The commands of kind `autotools` in a plain chroot, with the environment of a build.
+/// The commands of kind `autotools` in a plain chroot, with the environment of a build and the host's devices.
 fn in_chroot(chroot: &Path, tarball: &Path) -> Result<std::time::Duration, String> {
     let source = chroot.join("buildstream/source");
     let _ = fs::remove_dir_all(chroot.join("buildstream"));
     let _ = fs::remove_dir_all(chroot.join("buildstream-install"));
     unpack(tarball, &source, 1)?;
+    let devices = chroot.join("dev");
+    fs::create_dir_all(&devices).map_err(|error| format!("{}: {error}", devices.display()))?;
     let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-    let script = "cd /buildstream/source && ./configure --prefix=/usr --exec-prefix=/usr --bindir=/usr/bin \
+    let build = "cd /buildstream/source && ./configure --prefix=/usr --exec-prefix=/usr --bindir=/usr/bin \
         --sbindir=/usr/sbin --sysconfdir=/etc --datadir=/usr/share --includedir=/usr/include --libdir=/usr/lib \
         --libexecdir=/usr/libexec --localstatedir=/var --sharedstatedir=/usr/com --mandir=/usr/share/man \
         --infodir=/usr/share/info && make && make -j1 DESTDIR=/buildstream-install install";
+    // A user namespace cannot make devices, so those of the host are mounted, which needs a mount namespace first.
+    let enter = "mount --rbind /dev \"$0/dev\" && mount -t proc proc \"$0/proc\" && exec chroot \"$0\" sh -e -c \"$1\"";
     let mut command = Command::new("unshare");
-    command.args(["--map-root-user", "--pid", "--fork", "--mount-proc", "--kill-child", "--root"]).arg(chroot);
-    command.args(["sh", "-e", "-c", script]).env_clear().envs([
+    command.args(["--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "sh", "-e", "-c", enter]);
+    command.arg(chroot).arg(build).env_clear().envs([
         ("PATH", "/usr/bin:/bin:/usr/sbin:/sbin".to_owned()),
         ("LC_ALL", "C".to_owned()),
         ("HOME", "/tmp".to_owned()),

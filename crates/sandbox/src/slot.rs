@@ -82,7 +82,11 @@ impl Slot {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error),
         }
-        let directory = open_directory(CWD, path)?;
+        let directory = match open_directory(CWD, path) {
+            Ok(directory) => directory,
+            Err(Errno::NOENT) if path.parent().is_some_and(Path::exists) => return Ok(None), // removed just now
+            Err(error) => return Err(error),
+        };
         match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Ok(None),
