@@ -296,7 +296,7 @@ impl<'a> Expiry<'a> {
         // Content first: removing the object of the same file would make it look as if it had just been linked.
         self.sweep_content()?;
         self.done.objects = self.sweep_objects()?;
-        Ok(())
+        self.store.forget_trees()
     }
 
     /// Removes a name, unless `bst` has used it just now.

@@ -31,6 +31,7 @@ mod session;
 mod store;
 mod trouble;
 mod usage;
+mod whole;
 
 pub use expire::{Expired, Quota};
 pub use fsck::{Checked, Damage};

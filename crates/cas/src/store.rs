@@ -1,6 +1,6 @@
 //! The store: a cache directory as `bst` has it, offered as [`Cas`] and [`Assets`](bourn_reapi::Assets).
 
-use crate::layer::{Content, Counts, Described, Descriptions, LayerSupport};
+use crate::layer::{Content, Counts, Described, Descriptions, LayerSupport, boot_id};
 use crate::object::{Objects, read_only};
 use crate::recent::Recent;
 use crate::session::Session;
@@ -84,6 +84,11 @@ impl Store {
     /// The directory for temporary files; an error when the cache may only be read.
     pub(crate) fn session(&self) -> ServiceResult<&Session> {
         self.session.as_deref().ok_or_else(|| read_only(&self.cachedir))
+    }
+
+    /// Which boot of the machine this is.
+    pub(crate) fn boot(&self) -> &str {
+        self.boot.get_or_init(boot_id)
     }
 
     /// Where stubs find the content of files.
@@ -171,12 +176,10 @@ impl Cas for Store {
 
     fn contains_tree(&self, root: &Digest) -> ServiceResult<bool> {
         let _reliance = self.rely()?;
-        let blobs = match self.tree_blobs(root) {
-            Ok(blobs) => blobs,
+        let there = match self.is_tree_whole(root) {
             Err(error) if matches!(error.kind, ErrorKind::Missing | ErrorKind::Corrupt) => return Ok(false),
-            Err(error) => return Err(error),
+            there => there?,
         };
-        let there = self.objects.all_there(&blobs)?;
         if there && let Ok(session) = self.session() {
             session.pin(root)?;
         }

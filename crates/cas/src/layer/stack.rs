@@ -2,7 +2,7 @@
 
 use crate::layer::build::Builder;
 use crate::layer::choose::Choice;
-use crate::layer::describe::{Described, boot_id};
+use crate::layer::describe::Described;
 use crate::layer::{LayerKind, LayerSupport};
 use crate::remove::remove_tree;
 use crate::session::{lock, modified, open_directory};
@@ -192,7 +192,7 @@ impl Store {
     /// Changes when what layers hold has to be doubted: with every boot of the machine, and whenever an object is put
     /// aside because it is damaged, with which its second name is removed.
     pub(crate) fn standing(&self) -> String {
-        let boot = self.boot.get_or_init(boot_id);
+        let boot = self.boot();
         let aside = rustix::fs::stat(self.cachedir().join("bourn/damaged"));
         let (seconds, nanos) = aside.map_or((0, 0), |stat| modified(&stat));
         format!("{boot}+{seconds}.{nanos}")

@@ -10,3 +10,4 @@ mod import;
 mod layers;
 mod overlay;
 mod refs;
+mod whole;
