@@ -5,13 +5,13 @@
 //! named pipes, sockets and devices are passed over, as `bst` does.
 
 use crate::root::{Cuts, Place, Root, c_path, c_text};
-use crate::scratch::{names, open_whatever_mode, shown, trouble};
+use crate::scratch::{names, open_directory, open_whatever_mode, shown, trouble};
 use bourn_cas::Store;
 use bourn_reapi::directory::{NodeProperties, Timestamp};
 use bourn_reapi::services::{ErrorKind, ImportOptions, STAGED_TIME, ServiceResult};
 use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, FileNode, ServiceError, SymlinkNode};
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, chmodat, fgetxattr, readlinkat, statat};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Stat, chmodat, fgetxattr, fstat, readlinkat, statat};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::HashSet;
@@ -109,8 +109,8 @@ impl Capture<'_> {
     /// The top of the root.
     fn top(&self) -> ServiceResult<At<'_>> {
         let path = self.root.place.directory();
-        let upper =
-            open_whatever_mode(CWD, &c_path(&path)?).map_err(|error| trouble(error, "cannot open", &path))?;
+        let upper = self.enter(CWD, &c_path(&path)?, Some(&self.root.cuts));
+        let upper = upper.map_err(|error| trouble(error, "cannot open", &path))?;
         let input = Some(self.store.directory(&self.input)?);
         let beneath = match self.root.place {
             Place::Cuts(_) | Place::Upper(..) => Beneath { lower: input, known: None },
@@ -141,13 +141,26 @@ impl Capture<'_> {
         };
         let inner = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
-                Some(open_whatever_mode(upper, &text).map_err(|error| at.failed(error, "cannot open"))?)
+                Some(self.enter(upper, &text, cuts).map_err(|error| at.failed(error, "cannot open"))?)
             }
             _ => None,
         };
         at.beneath = self.below(&at.beneath, name, cuts, inner.as_ref())?;
         (at.upper, at.cuts) = (inner, cuts);
         Ok(true)
+    }
+
+    /// Opens a directory, which the command may have closed. One on the way to what was cut out is left as it is if it
+    /// can be read: nothing is taken from it, and a slot whose way was changed is not used again.
+    fn enter(&self, parent: impl AsFd, name: &CStr, cuts: Option<&Cuts>) -> Result<OwnedFd, Errno> {
+        let on_way = matches!(self.root.place, Place::Cuts(_)) && cuts.is_some_and(|cuts| cuts.cut.is_none());
+        if on_way
+            && let Ok(directory) = open_directory(parent.as_fd(), name)
+            && fstat(&directory)?.st_mode & 0o500 == 0o500
+        {
+            return Ok(directory);
+        }
+        open_whatever_mode(parent, name)
     }
 
     /// Whether an entry of the upper directory counts: of a root that was put together of parts, only what was cut out
@@ -229,9 +242,9 @@ impl Capture<'_> {
             .map_err(|error| at.failed(error, "cannot look at"))?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
-                let inner =
-                    open_whatever_mode(upper, name).map_err(|error| at.failed(error, "cannot open"))?;
                 let cuts = at.cuts.and_then(|cuts| cuts.children.get(text));
+                let inner =
+                    self.enter(upper, name, cuts).map_err(|error| at.failed(error, "cannot open"))?;
                 let beneath = self.below(&at.beneath, text, cuts, Some(&inner))?;
                 let mut inner = At { upper: Some(inner), path: at.path.clone(), beneath, cuts };
                 found.children.push((text.to_owned(), self.walk(&mut inner, files)?));

@@ -13,3 +13,4 @@ mod environment;
 mod host;
 mod interactive;
 mod limits;
+mod pool;
