@@ -135,6 +135,7 @@ pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
     let executor = LateExecutor {
         store: store.clone(),
         directory: settings.own_directory().join("sandbox"),
+        jobs: settings.user.jobserver,
         started: OnceLock::new(),
     };
     Ok(Services {
@@ -150,14 +151,21 @@ pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
 struct LateExecutor {
     store: Arc<Store>,
     directory: PathBuf,
+    /// How many processes all commands together may run, where that is limited.
+    jobs: Option<u32>,
     started: OnceLock<Result<LocalExecutor, Arc<ServiceError>>>,
 }
 
 impl LateExecutor {
     fn executor(&self) -> ServiceResult<&LocalExecutor> {
-        let started = self
-            .started
-            .get_or_init(|| LocalExecutor::new(self.store.clone(), &self.directory).map_err(Arc::new));
+        let start = || {
+            let executor = LocalExecutor::new(self.store.clone(), &self.directory)?;
+            match self.jobs {
+                Some(jobs) => executor.sharing(jobs),
+                None => Ok(executor),
+            }
+        };
+        let started = self.started.get_or_init(|| start().map_err(Arc::new));
         started.as_ref().map_err(|error| ServiceError {
             kind: error.kind,
             message: error.message.clone(),

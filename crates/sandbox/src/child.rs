@@ -285,6 +285,7 @@ fn write_file(path: &CStr, content: &CStr) -> Result<(), Errno> {
 fn start(orders: &mut Reader<'_>, wires: &Wires<'_>) -> Result<(Pid, bool), Failure> {
     let session = orders.number().ok_or(Failure::MALFORMED)? != 0;
     let foreground = orders.number().ok_or(Failure::MALFORMED)? != 0;
+    let jobserver = orders.number().ok_or(Failure::MALFORMED)? != 0;
     let directory = orders.text().ok_or(Failure::MALFORMED)?;
     let arguments = pointers(orders)?;
     let environment = pointers(orders)?;
@@ -293,7 +294,7 @@ fn start(orders: &mut Reader<'_>, wires: &Wires<'_>) -> Result<(Pid, bool), Fail
     let name = files.text().unwrap_or(c"");
     let files = pointers(orders)?;
     let streams = wires.streams;
-    let program = Program { files, arguments, environment, directory, streams, session, foreground };
+    let program = Program { files, arguments, environment, directory, streams, session, foreground, jobserver };
     let started = kernel::start(&program).map(|command| (command, foreground));
     started.map_err(|refused| match refused {
         Refused::Process(error) => at(Step::Process, c"clone")(error),

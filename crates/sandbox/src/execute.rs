@@ -3,6 +3,7 @@
 use crate::capture::{Capture, Moment};
 use crate::child::{self, Failure, Report, Step};
 use crate::guard;
+use crate::jobserver::{self, Jobserver, Style, Turn};
 use crate::kernel::{self, SignalsBlocked};
 use crate::layers::Layers;
 use crate::namespace::{self, Sandboxed};
@@ -48,6 +49,7 @@ pub struct LocalExecutor {
     spawner: Spawner,
     pool: Pool,
     sweeper: Sweeper,
+    jobserver: Option<Jobserver>,
     running: Mutex<Running>,
 }
 
@@ -113,8 +115,18 @@ impl LocalExecutor {
             spawner,
             pool,
             sweeper,
+            jobserver: None,
             running: Mutex::default(),
         })
+    }
+
+    /// Lets all commands together run at most so many processes at a time, as far as their tools know jobservers.
+    ///
+    /// # Errors
+    /// The pipe for it cannot be made.
+    pub fn sharing(mut self, jobs: u32) -> ServiceResult<LocalExecutor> {
+        self.jobserver = Some(Jobserver::new(&self.directory, jobs)?);
+        Ok(self)
     }
 
     /// What this machine offers to sandboxes, tried out.
@@ -154,6 +166,8 @@ impl LocalExecutor {
             foreground: false,
             base,
             terminal: None,
+            jobserver: None,
+            descriptors: false,
             binds: Vec::new(),
             guarded: self.guarded.clone(),
             freeze: Freeze::Nothing,
@@ -164,7 +178,7 @@ impl LocalExecutor {
         };
         let sandbox =
             self.spawner.spawn(&orders.encode(), [null.as_fd(); 3], false).map_err(probe::not_split)?;
-        match attend(&sandbox, None, None, &mut std::io::sink(), &Cancel::default())? {
+        match attend(&sandbox, None, None, None, &mut std::io::sink(), &Cancel::default())? {
             Some(Report::Failed(failure)) if failure.step != Step::Program => {
                 Err(probe::not_prepared(&failure))
             }
@@ -216,7 +230,9 @@ impl LocalExecutor {
     ) -> Result<Executed, Trouble> {
         let outputs = output_paths(execution)?;
         let started = Moment::now();
-        let exit_code = self.run(orders(execution, root, &self.guarded)?, execution, log, cancel, ended)?;
+        let mut orders = orders(execution, root, &self.guarded)?;
+        let turn = self.take_turn(execution, &mut orders)?;
+        let exit_code = self.run(orders, turn, execution, log, cancel, ended)?;
         let times = execution.command.output_node_properties.iter().any(|property| property == "mtime");
         let consume = are_apart(&outputs);
         let capture =
@@ -225,9 +241,23 @@ impl LocalExecutor {
         Ok(Executed { exit_code, outputs })
     }
 
+    /// Lets a command take part in the jobserver, if there is one, and tells it if it would understand.
+    fn take_turn(&self, execution: &Execution, orders: &mut Orders) -> ServiceResult<Option<Turn<'_>>> {
+        let Some(jobserver) = &self.jobserver else { return Ok(None) };
+        if let Some(style) = jobserver.style(&self.store, execution)? {
+            let mut variables = execution.command.environment_variables.clone();
+            jobserver::announce(&mut variables, style);
+            orders.environment = environment(&variables)?;
+            orders.jobserver = Some(c_path(jobserver.path())?);
+            orders.descriptors = style == Style::Descriptors;
+        }
+        Ok((execution.streams == Streams::Log).then(|| jobserver.begin()))
+    }
+
     fn run(
         &self,
         orders: Orders,
+        turn: Option<Turn<'_>>,
         execution: &Execution,
         log: &mut dyn Write,
         cancel: &Cancel,
@@ -255,7 +285,7 @@ impl LocalExecutor {
             }
         };
         let sandbox = self.register(sandbox);
-        let report = attend(&sandbox.sandbox, output, foreground.as_ref(), log, cancel)?;
+        let report = attend(&sandbox.sandbox, output, foreground.as_ref(), turn, log, cancel)?;
         *ended = sandbox.into_inner();
         match report {
             Some(Report::Ended { status, crowded }) => {
@@ -377,8 +407,6 @@ fn orders(execution: &Execution, root: &Root, guarded: &[CString]) -> ServiceRes
     let user = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
     let inherit = execution.streams == Streams::Inherit;
-    let environment =
-        |variable: &EnvironmentVariable| c_text(format!("{}={}", variable.name, variable.value).as_bytes());
     Ok(Orders {
         uid_map: c_text(format!("{} {user} 1", execution.uid).as_bytes())?,
         gid_map: c_text(format!("{} {group} 1", execution.gid).as_bytes())?,
@@ -388,6 +416,8 @@ fn orders(execution: &Execution, root: &Root, guarded: &[CString]) -> ServiceRes
         foreground: false,
         base: root.base.clone(),
         terminal: if inherit { terminal() } else { None },
+        jobserver: None,
+        descriptors: false,
         binds: binds(execution)?,
         guarded: guarded.to_vec(),
         freeze: root.freeze.clone(),
@@ -397,9 +427,15 @@ fn orders(execution: &Execution, root: &Root, guarded: &[CString]) -> ServiceRes
             .iter()
             .map(|argument| c_text(argument.as_bytes()))
             .collect::<Result<_, _>>()?,
-        environment: command.environment_variables.iter().map(environment).collect::<Result<_, _>>()?,
+        environment: environment(&command.environment_variables)?,
         directory: c_text(format!("/{}", components(&command.working_directory)?.join("/")).as_bytes())?,
     })
+}
+
+fn environment(variables: &[EnvironmentVariable]) -> ServiceResult<Vec<CString>> {
+    let text =
+        |variable: &EnvironmentVariable| c_text(format!("{}={}", variable.name, variable.value).as_bytes());
+    variables.iter().map(text).collect()
 }
 
 fn binds(execution: &Execution) -> ServiceResult<Vec<Bind>> {
@@ -441,6 +477,7 @@ fn attend(
     sandbox: &Sandboxed,
     mut output: Option<OwnedFd>,
     foreground: Option<&Foreground>,
+    mut turn: Option<Turn<'_>>,
     log: &mut dyn Write,
     cancel: &Cancel,
 ) -> ServiceResult<Option<Report>> {
@@ -449,6 +486,9 @@ fn attend(
         if cancel.is_cancelled() {
             sandbox.kill();
             return Err(ServiceError::new(ErrorKind::Cancelled, "the command was cancelled"));
+        }
+        if let Some(turn) = &mut turn {
+            turn.pay();
         }
         let (written, reported) = listen(sandbox.control(), output.as_ref().map(AsFd::as_fd))?;
         if written

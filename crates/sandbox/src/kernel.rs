@@ -3,8 +3,9 @@
 //! Nothing here allocates: most of it runs in a process that was split off from one with many threads.
 #![allow(unsafe_code)]
 
+use crate::jobserver::DESCRIPTORS;
 use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
@@ -249,6 +250,8 @@ pub(crate) struct Program<'a> {
     pub(crate) session: bool,
     /// Whether it takes the foreground of the terminal that is its input.
     pub(crate) foreground: bool,
+    /// Whether it finds `/dev/jobserver` open.
+    pub(crate) jobserver: bool,
 }
 
 /// Why a program did not start.
@@ -302,6 +305,18 @@ pub(crate) fn start(program: &Program<'_>) -> Result<Pid, Refused> {
     }
 }
 
+/// Opens both ends of the jobserver's pipe under their numbers. A program that does not find them says so and works
+/// alone, so a failure is not one of the command.
+fn open_jobserver() {
+    for (number, flags) in DESCRIPTORS.into_iter().zip([OFlags::RDONLY, OFlags::WRONLY]) {
+        // This process has both ends open on the outside, so that nobody waits here.
+        if let Ok(end) = rustix::fs::openat(CWD, c"/dev/jobserver", flags | OFlags::CLOEXEC, Mode::empty()) {
+            // SAFETY: plain descriptors.
+            unsafe { libc::dup3(end.as_raw_fd(), number, 0) };
+        }
+    }
+}
+
 /// Turns this process into `program`; returns only if that fails.
 fn become_program(program: &Program<'_>) -> Refused {
     if program.session
@@ -322,6 +337,9 @@ fn become_program(program: &Program<'_>) -> Refused {
         if result < 0 {
             return Refused::Preparation(last_error());
         }
+    }
+    if program.jobserver {
+        open_jobserver();
     }
     if program.foreground
         && let Err(error) =

@@ -15,6 +15,7 @@ mod capture;
 mod child;
 mod execute;
 mod guard;
+mod jobserver;
 mod kernel;
 mod layers;
 mod mount;

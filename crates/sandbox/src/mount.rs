@@ -39,7 +39,7 @@ const DEVICE_LINKS: [(&CStr, &CStr); 6] = [
 pub(crate) fn mount_all(orders: &mut Reader<'_>) -> Result<(), Failure> {
     let binds = *orders;
     let taken = take_binds(orders)?;
-    let terminal = take_terminal(orders)?;
+    let (terminal, jobserver) = (take_device(orders)?, take_device(orders)?);
     let mut devices: [Option<OwnedFd>; DEVICES.len()] = [const { None }; DEVICES.len()];
     for ((host, _), device) in DEVICES.iter().zip(&mut devices) {
         *device = Some(take(host, false).map_err(at(Step::Device, host))?);
@@ -54,7 +54,7 @@ pub(crate) fn mount_all(orders: &mut Reader<'_>) -> Result<(), Failure> {
     freeze(orders, &root)?;
     let temporary = fresh(c"tmpfs", &[(c"mode", c"0755")], no_devices);
     temporary.and_then(|mount| put(&mount, c"/tmp")).map_err(at(Step::Temporary, c"/tmp"))?;
-    devices_directory(&mut devices, terminal)?;
+    devices_directory(&mut devices, [(c"console", terminal), (c"jobserver", jobserver)])?;
     put_binds(&taken, binds)
 }
 
@@ -306,7 +306,10 @@ fn freeze(orders: &mut Reader<'_>, root: &OwnedFd) -> Result<(), Failure> {
     kernel::set_mount_attributes(root, read_only, false).map_err(at(Step::Freeze, c"/"))
 }
 
-fn devices_directory(devices: &mut [Option<OwnedFd>], terminal: Option<OwnedFd>) -> Result<(), Failure> {
+fn devices_directory(
+    devices: &mut [Option<OwnedFd>],
+    more: [(&CStr, Option<OwnedFd>); 2],
+) -> Result<(), Failure> {
     let no_exec = MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let no_devices = MountAttrFlags::MOUNT_ATTR_NODEV;
     let dev = fresh(c"tmpfs", &[(c"mode", c"0755")], no_devices).map_err(at(Step::Device, c"/dev"))?;
@@ -322,8 +325,10 @@ fn devices_directory(devices: &mut [Option<OwnedFd>], terminal: Option<OwnedFd>)
             put_upon_new_file(&device, &dev, name).map_err(at(Step::Device, name))?;
         }
     }
-    if let Some(terminal) = terminal {
-        put_upon_new_file(&terminal, &dev, c"console").map_err(at(Step::Device, c"console"))?;
+    for (name, device) in more {
+        if let Some(device) = device {
+            put_upon_new_file(&device, &dev, name).map_err(at(Step::Device, name))?;
+        }
     }
     let terminals = fresh(c"devpts", &[(c"ptmxmode", c"0666"), (c"mode", c"0620")], no_exec);
     let mounted = terminals
@@ -338,7 +343,8 @@ fn put_upon_new_file(mount: &OwnedFd, directory: &OwnedFd, name: &CStr) -> Resul
     move_mount(mount, c"", directory, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-fn take_terminal(orders: &mut Reader<'_>) -> Result<Option<OwnedFd>, Failure> {
+/// Opens the host file that is next, if there is one.
+fn take_device(orders: &mut Reader<'_>) -> Result<Option<OwnedFd>, Failure> {
     match orders.number() {
         Some(0) => Ok(None),
         Some(_) => {

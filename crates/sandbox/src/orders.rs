@@ -81,6 +81,10 @@ pub(crate) struct Orders {
     pub(crate) base: Base,
     /// The caller's terminal, shown as `/dev/console`.
     pub(crate) terminal: Option<CString>,
+    /// The pipe of the jobserver on the host, shown as `/dev/jobserver`.
+    pub(crate) jobserver: Option<CString>,
+    /// Whether the command finds that pipe as open descriptors.
+    pub(crate) descriptors: bool,
     /// Host files and directories.
     pub(crate) binds: Vec<Bind>,
     /// Paths below `/proc` that become read-only.
@@ -107,6 +111,7 @@ impl Orders {
         number(&mut out, u32::from(self.loopback));
         binds(&mut out, &self.binds);
         texts(&mut out, self.terminal.as_slice());
+        texts(&mut out, self.jobserver.as_slice());
         match &self.base {
             Base::Parts { root, stack: layers, parts } => {
                 number(&mut out, PARTS);
@@ -135,6 +140,7 @@ impl Orders {
         }
         number(&mut out, u32::from(self.session));
         number(&mut out, u32::from(self.foreground));
+        number(&mut out, u32::from(self.descriptors));
         text(&mut out, &self.directory);
         texts(&mut out, &self.arguments);
         texts(&mut out, &self.environment);

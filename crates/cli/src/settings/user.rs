@@ -66,6 +66,8 @@ pub(crate) struct UserConfig {
     pub(crate) network_retries: i32,
     /// `build.max-jobs`; 0 for the number of cores.
     pub(crate) max_jobs: i32,
+    /// `build.jobserver`: how many processes all builds together may run; `None` without a jobserver.
+    pub(crate) jobserver: Option<u32>,
     /// `build.retry-failed`.
     pub(crate) retry_failed: bool,
     /// `build.dependencies`.
@@ -202,6 +204,7 @@ impl Reader<'_> {
             pushers: scheduler.get_int("pushers")?,
             network_retries: scheduler.get_int("network-retries")?,
             max_jobs: max_jobs(build)?,
+            jobserver: jobserver(build)?,
             retry_failed: build.get_bool("retry-failed")?,
             dependencies: dependencies(build)?,
             fetch_source: policy(config.get_mapping("fetch")?)?,
@@ -352,8 +355,24 @@ fn on_error(scheduler: &Node) -> Result<OnError, Diagnostic> {
 }
 
 fn max_jobs(build: &Node) -> Result<i32, Diagnostic> {
-    build.validate_keys(&["max-jobs", "retry-failed", "dependencies"])?;
+    build.validate_keys(&["max-jobs", "jobserver", "retry-failed", "dependencies"])?;
     build.get_int("max-jobs")
+}
+
+/// `off`, `auto` for as many processes as there are cores, or a number of processes.
+fn jobserver(build: &Node) -> Result<Option<u32>, Diagnostic> {
+    match build.get_str("jobserver")? {
+        "off" => Ok(None),
+        "auto" => Ok(Some(std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32))),
+        number => match number.parse() {
+            Ok(jobs) if jobs > 0 => Ok(Some(jobs)),
+            _ => {
+                let text = format!("Invalid value for 'jobserver': {number}");
+                let hint = "write off, auto, or how many processes all builds together may run";
+                Err(Diagnostic::load("invalid-data", text).hint(hint).at(build.get_node("jobserver")?.at))
+            }
+        },
+    }
 }
 
 fn dependencies(build: &Node) -> Result<Selection, Diagnostic> {
@@ -427,7 +446,12 @@ mod tests {
         assert_eq!((config.fetchers, config.builders, config.pushers), (10, 4, 4));
         assert!(config.logging.verbose && !config.logging.verbose_is_explicit);
         assert_eq!(config.logging.message_format, "[%{elapsed}][%{key}][%{element}] %{action} %{message}");
-        assert_eq!(config.dependencies, Selection::Run);
+        assert_eq!((config.dependencies, config.jobserver), (Selection::Run, None));
+        let config = load("build: {jobserver: 12}").expect("a good configuration");
+        assert_eq!(config.jobserver, Some(12));
+        let config = load("build: {jobserver: auto}").expect("a good configuration");
+        assert!(config.jobserver.is_some_and(|jobs| jobs > 0));
+        let config = load("{}").expect("an empty configuration");
         assert_eq!((config.fetch_source, config.track_source), (UrlPolicy::All, UrlPolicy::Aliases));
     }
 
@@ -454,6 +478,8 @@ mod tests {
         check_error("cache: {low-watermark: 120%}", "invalid-data", "not between");
         check_error("scheduler: {on-error: pony}", "invalid-data", "continue");
         check_error("scheduler: {fetchers: x}", "invalid-data", "fetchers");
+        check_error("build: {jobserver: many}", "invalid-data", "jobserver");
+        check_error("build: {jobserver: 0}", "invalid-data", "jobserver");
         check_error("build: {dependencies: build}", "invalid-data", "dependencies");
         check_error("logging: {verbose: maybe}", "invalid-data", "verbose");
         check_error("artifacts: {servers: [{url: ''}]}", "invalid-data", "empty");

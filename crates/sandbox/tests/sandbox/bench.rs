@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 
 /// What the commands of the tests use.
-const TOOLS: [&str; 32] = [
+const TOOLS: [&str; 33] = [
     "sh", "cat", "ls", "id", "env", "mkdir", "mkfifo", "mknod", "chmod", "chown", "ln", "mv", "rm", "touch",
     "stat", "sleep", "dd", "mount", "unshare", "readlink", "rmdir", "tty", "tr", "setsid", "cp", "ps",
-    "grep", "head", "nproc", "seq", "uname", "kill",
+    "grep", "head", "make", "nproc", "seq", "uname", "kill",
 ];
 
 /// Where all files of this run are. Set by `again` for the run that it starts.
@@ -66,6 +66,12 @@ impl Bench {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let build = DIRECTORY.join(format!("build-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         Bench::in_directory(build)
+    }
+
+    /// One whose commands together run at most so many processes at a time.
+    pub(crate) fn sharing(jobs: u32) -> Bench {
+        let Bench { store, executor, tools, build } = Bench::new();
+        Bench { executor: executor.sharing(jobs).expect("a jobserver"), store, tools, build }
     }
 
     pub(crate) fn in_directory(build: PathBuf) -> Bench {

@@ -12,5 +12,6 @@ mod end;
 mod environment;
 mod host;
 mod interactive;
+mod jobs;
 mod limits;
 mod pool;
