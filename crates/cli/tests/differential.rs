@@ -7,6 +7,8 @@
 mod cache;
 #[path = "differential/keys.rs"]
 mod keys;
+#[path = "differential/kinds.rs"]
+mod kinds;
 #[path = "differential/refusals.rs"]
 mod refusals;
 
