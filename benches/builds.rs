@@ -55,7 +55,8 @@ pub(crate) fn large_base(bench: &Bench) -> Measured {
     project.write("elements/base.bst", "kind: stack\ndepends:\n- sysroot.bst\n- files.bst\n")?;
     let (mut small, mut bourn, mut bst) = (Timed::default(), Timed::default(), Timed::default());
     for run in 0..=bench.runs {
-        for (base, side) in [("sysroot.bst", Side::Bourn), ("base.bst", Side::Bourn), ("base.bst", Side::Bst)] {
+        for (base, side) in [("sysroot.bst", Side::Bourn), ("base.bst", Side::Bourn), ("base.bst", Side::Bst)]
+        {
             write_trivial(&project, 1, run, base)?;
             let elapsed = timed(&mut project.call(side, &["build", "all.bst"]))?;
             match (run, base, side) {
@@ -120,18 +121,23 @@ fn in_chroot(chroot: &Path, tarball: &Path) -> Result<std::time::Duration, Strin
     let _ = fs::remove_dir_all(chroot.join("buildstream"));
     let _ = fs::remove_dir_all(chroot.join("buildstream-install"));
     unpack(tarball, &source, 1)?;
-    let devices = chroot.join("dev");
-    fs::create_dir_all(&devices).map_err(|error| format!("{}: {error}", devices.display()))?;
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(8);
     let build = "cd /buildstream/source && ./configure --prefix=/usr --exec-prefix=/usr --bindir=/usr/bin \
         --sbindir=/usr/sbin --sysconfdir=/etc --datadir=/usr/share --includedir=/usr/include --libdir=/usr/lib \
         --libexecdir=/usr/libexec --localstatedir=/var --sharedstatedir=/usr/com --mandir=/usr/share/man \
         --infodir=/usr/share/info && make && make -j1 DESTDIR=/buildstream-install install";
+    run_in_chroot(chroot, build)
+}
+
+/// A script in a plain chroot, with the environment of a build and the host's devices.
+pub(crate) fn run_in_chroot(chroot: &Path, script: &str) -> Result<std::time::Duration, String> {
+    let devices = chroot.join("dev");
+    fs::create_dir_all(&devices).map_err(|error| format!("{}: {error}", devices.display()))?;
+    let jobs = std::thread::available_parallelism().map_or(1, usize::from).min(8);
     // A user namespace cannot make devices, so those of the host are mounted, which needs a mount namespace first.
     let enter = "mount --rbind /dev \"$0/dev\" && mount -t proc proc \"$0/proc\" && exec chroot \"$0\" sh -e -c \"$1\"";
     let mut command = Command::new("unshare");
     command.args(["--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "sh", "-e", "-c", enter]);
-    command.arg(chroot).arg(build).env_clear().envs([
+    command.arg(chroot).arg(script).env_clear().envs([
         ("PATH", "/usr/bin:/bin:/usr/sbin:/sbin".to_owned()),
         ("LC_ALL", "C".to_owned()),
         ("HOME", "/tmp".to_owned()),
@@ -142,14 +148,14 @@ fn in_chroot(chroot: &Path, tarball: &Path) -> Result<std::time::Duration, Strin
     timed(&mut command)
 }
 
-fn unpack(tarball: &Path, into: &Path, strip: usize) -> Result<(), String> {
+pub(crate) fn unpack(tarball: &Path, into: &Path, strip: usize) -> Result<(), String> {
     fs::create_dir_all(into).map_err(|error| format!("{}: {error}", into.display()))?;
     let mut tar = Command::new("tar");
     tar.arg("-xf").arg(tarball).arg("-C").arg(into).arg(format!("--strip-components={strip}"));
     timed(tar.arg("--no-same-owner")).map(|_| ())
 }
 
-fn on_sysroot<'a>(bench: &'a Bench, name: &str) -> Result<Project<'a>, String> {
+pub(crate) fn on_sysroot<'a>(bench: &'a Bench, name: &str) -> Result<Project<'a>, String> {
     on_sysroot_with(bench, name, "")
 }
 
@@ -166,7 +172,12 @@ fn on_sysroot_with<'a>(bench: &'a Bench, name: &str, conf: &str) -> Result<Proje
 }
 
 /// `count` elements that write one file each; `salt` makes them new.
-fn write_trivial(project: &Project<'_>, count: usize, salt: usize, base: &str) -> Result<(), String> {
+pub(crate) fn write_trivial(
+    project: &Project<'_>,
+    count: usize,
+    salt: usize,
+    base: &str,
+) -> Result<(), String> {
     let mut all = String::from("kind: stack\ndepends:\n");
     for index in 0..count {
         let text = format!(

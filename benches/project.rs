@@ -31,7 +31,10 @@ impl<'a> Project<'a> {
         let _ = Command::new("chmod").args(["-R", "u+rwX"]).arg(&directory).output();
         let _ = fs::remove_dir_all(&directory);
         let project = Project { bench, directory: directory.join("project") };
-        project.write("project.conf", &format!("name: bench\nmin-version: 2.4\nelement-path: elements\n{conf}"))?;
+        project.write(
+            "project.conf",
+            &format!("name: bench\nmin-version: 2.4\nelement-path: elements\n{conf}"),
+        )?;
         for side in [Side::Bourn, Side::Bst] {
             let cache = project.cache(side);
             let cache = cache.display();
@@ -59,6 +62,38 @@ impl<'a> Project<'a> {
         command.current_dir(&self.directory).args(["--no-interactive", "--no-colors", "-c"]);
         command.arg(self.configuration(side)).args(arguments);
         command
+    }
+
+    /// Empties the cache of one side.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub(crate) fn empty(&self, side: Side) -> Result<(), String> {
+        for name in ["cache", "sources", "logs"] {
+            let path = self.cache(side).join(name);
+            let removed = Command::new("rm").arg("-rf").arg(&path).status();
+            if !removed.is_ok_and(|status| status.success()) {
+                return Err(format!("{} cannot be removed", path.display()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Does something with the state that one side keeps in the project: open workspaces, mostly.
+    ///
+    /// # Errors
+    /// Those of `act`, and when the state cannot be moved.
+    pub(crate) fn with_state(
+        &self,
+        side: Side,
+        act: impl FnOnce() -> Result<(), String>,
+    ) -> Result<(), String> {
+        let (state, kept) = (self.directory.join(".bst"), self.cache(side).join("state"));
+        if kept.exists() {
+            fs::rename(&kept, &state).map_err(|error| format!("{}: {error}", kept.display()))?;
+        }
+        act()?;
+        fs::rename(&state, &kept).map_err(|error| format!("{}: {error}", state.display()))
     }
 
     fn cache(&self, side: Side) -> PathBuf {
@@ -89,7 +124,8 @@ pub(crate) fn many_files(directory: &Path, count: usize) -> Result<(), String> {
             fs::create_dir_all(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
         }
         let line = format!("file {index} of a large tree\n");
-        fs::write(&path, line.repeat(1 + index % 17)).map_err(|error| format!("{}: {error}", path.display()))?;
+        fs::write(&path, line.repeat(1 + index % 17))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! Running two programs in turn and comparing medians.
 
 use std::fmt;
-use std::process::{Command, Stdio};
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The times of one side, in the order they were taken.
@@ -44,8 +46,49 @@ impl fmt::Display for Row {
 /// # Errors
 /// The command and the end of what it printed, when it cannot be started or fails.
 pub(crate) fn timed(command: &mut Command) -> Result<Duration, String> {
+    let (start, child) = started(command)?;
+    finished(command, start, child)
+}
+
+/// The same, and the most memory in bytes that the process itself (not what it started) had at a time.
+///
+/// # Errors
+/// Those of [`timed`].
+pub(crate) fn measured(command: &mut Command) -> Result<(Duration, u64), String> {
+    let (start, child) = started(command)?;
+    let status = format!("/proc/{}/status", child.id());
+    let (ended, peak) = (AtomicBool::new(false), AtomicU64::new(0));
+    let elapsed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                peak.fetch_max(high_water(&status).unwrap_or(0), Ordering::Relaxed);
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let elapsed = finished(command, start, child);
+        ended.store(true, Ordering::Relaxed);
+        elapsed
+    })?;
+    Ok((elapsed, peak.into_inner()))
+}
+
+/// The high-water mark of resident memory in bytes, which the kernel keeps.
+fn high_water(status: &str) -> Option<u64> {
+    let text = fs::read_to_string(status).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+fn started(command: &mut Command) -> Result<(Instant, Child), String> {
     let start = Instant::now();
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
+    let streams = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let child = streams.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+    Ok((start, child))
+}
+
+fn finished(command: &Command, start: Instant, child: Child) -> Result<Duration, String> {
+    let output = child.wait_with_output().map_err(|error| format!("{command:?}: {error}"))?;
     let elapsed = start.elapsed();
     if output.status.success() {
         return Ok(elapsed);

@@ -6,6 +6,8 @@ mod bad_input;
 mod basics;
 #[path = "program/examples.rs"]
 mod examples;
+#[path = "program/torture.rs"]
+mod torture;
 
 use bourn_testkit::TestEnv;
 

@@ -100,7 +100,7 @@ impl Builder<'_> {
             std::fs::create_dir(&top).doing("cannot create", &top)?;
             Pen { pieces: *pieces, ..pen }.level(level, &top)?;
         }
-        described.write(draft)
+        described.write(draft, &draft.join("layer.new"))
     }
 
     fn publish(&self, draft: &Path) -> ServiceResult<()> {

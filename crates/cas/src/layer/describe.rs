@@ -64,17 +64,18 @@ impl Described {
         Some(Described { tree, base, height, entries, bytes, stubs_from, standing: value("standing")? })
     }
 
-    /// Writes the description into a directory.
-    pub(crate) fn write(&self, directory: &Path) -> ServiceResult<()> {
+    /// Writes the description into a directory, by way of `draft`: a path that nobody else writes to, for others may
+    /// describe the same layer at the same time.
+    pub(crate) fn write(&self, directory: &Path, draft: &Path) -> ServiceResult<()> {
         let base = self.base.map_or_else(|| "none".to_owned(), |base| base.to_string());
         let stubs_from = self.stubs_from.map_or_else(|| "none".to_owned(), |size| size.to_string());
         let text = format!(
             "{FORMAT}\ntree {}\nbase {base}\nheight {}\nentries {}\nbytes {}\nstubs-from {stubs_from}\nstanding {}\n",
             self.tree, self.height, self.entries, self.bytes, self.standing
         );
-        let (path, draft) = (directory.join("layer"), directory.join("layer.new"));
-        std::fs::write(&draft, text).doing("cannot write", &draft)?;
-        std::fs::rename(&draft, &path).doing("cannot create", &path)
+        let path = directory.join("layer");
+        std::fs::write(draft, text).doing("cannot write", draft)?;
+        std::fs::rename(draft, &path).doing("cannot create", &path)
     }
 }
 

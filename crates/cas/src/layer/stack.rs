@@ -174,7 +174,8 @@ impl<'a> Layers<'a> {
         let path = self.path(&described.tree);
         let whole = self.store.is_layer_whole(&path, described)?;
         if whole {
-            Described { standing: self.store.standing(), ..described.clone() }.write(&path)?;
+            let draft = self.store.session()?.temporary("description");
+            Described { standing: self.store.standing(), ..described.clone() }.write(&path, &draft)?;
         }
         Ok(whole)
     }

@@ -252,6 +252,25 @@ fn many_at_once_make_one() {
     assert!(stacks.iter().all(|stack| stack.layers == stacks[0].layers));
 }
 
+#[test]
+fn many_at_once_compare_one() {
+    let scene = Scene::new();
+    let tree = scene.tree("a one\nsub/b two\n");
+    let layer = scene.store.layer(&tree, &[]).expect("layers").layers[0].path.clone();
+    let description = layer.with_file_name("layer");
+    let text = std::fs::read_to_string(&description).expect("a description");
+    let (before, _) = text.split_once("standing ").expect("a standing");
+    for round in 0..50 {
+        std::fs::write(&description, format!("{before}standing another {round}\n")).expect("a description");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| scene.store.layer(&tree, &[]).expect("layers"));
+            }
+        });
+        assert_eq!(std::fs::read_to_string(&description).expect("a description"), text);
+    }
+}
+
 /// Two files that are too large to be copied into a layer upon another.
 fn large(name: &str) -> String {
     ["a", "b"]

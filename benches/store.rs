@@ -1,0 +1,199 @@
+//! Figures of the store: what comes in, what goes out, and what is built where it lies.
+
+use crate::builds::{on_sysroot, run_in_chroot, unpack, write_trivial};
+use crate::project::{Project, Side};
+use crate::timing::{Row, Timed, measured, timed};
+use crate::{Bench, Measured};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+/// Files in the large tarball.
+const FILES: usize = 105_320;
+
+/// Bytes in a file of the large tarball, on average: 2.3 GB in all.
+const SIZE: usize = 21_800;
+
+/// Files in the C project.
+const UNITS: usize = 500;
+
+/// A tarball as large as the sources of a browser, through every stage.
+pub(crate) fn large_source(bench: &Bench) -> Measured {
+    let aliases = format!("aliases:\n  tarballs: file://{}/\n", bench.scratch.display());
+    let project = Project::new(bench, "large-source", &aliases)?;
+    let tarball = bench.scratch.join("large.tar");
+    large_tarball(&project.directory.with_file_name("tree"), &tarball)?;
+    project
+        .write("elements/large.bst", "kind: import\nsources:\n- kind: tar\n  url: tarballs:large.tar\n")?;
+    project.write(
+        "elements/sysroot.bst",
+        "kind: import\nsources:\n- kind: tar\n  url: tarballs:sysroot.tar\n",
+    )?;
+    let sysroot = bench.scratch.join("sysroot.tar");
+    fs::copy(&bench.sysroot, &sysroot).map_err(|error| format!("{}: {error}", sysroot.display()))?;
+    project.write("elements/base.bst", "kind: stack\ndepends: [sysroot.bst, large.bst]\n")?;
+    write_trivial(&project, 1, 0, "base.bst")?;
+    let tracked = ["source", "track", "large.bst", "sysroot.bst"];
+    timed(&mut project.call(Side::Bourn, &tracked))?;
+    // bourn has imported the tree to find its ref; fetching must not profit from that.
+    project.empty(Side::Bourn)?;
+
+    let out = project.directory.with_file_name("out");
+    let checkout = out.to_string_lossy().into_owned();
+    let steps: [(&str, &[&str]); 6] = [
+        ("fetch", &["source", "fetch", "large.bst"]),
+        ("import", &["build", "large.bst", "sysroot.bst"]),
+        (
+            "check out as copies",
+            &["artifact", "checkout", "--deps", "none", "--directory", &checkout, "large.bst"],
+        ),
+        (
+            "check out as hardlinks",
+            &["artifact", "checkout", "--deps", "none", "--hardlinks", "--directory", &checkout, "large.bst"],
+        ),
+        ("a trivial element on it, the layer not known", &["build", "all.bst"]),
+        ("a trivial element on it, the layer known", &["build", "all.bst"]),
+    ];
+    let mut rows = Vec::new();
+    for (number, (what, arguments)) in steps.iter().enumerate() {
+        write_trivial(&project, 1, number, "base.bst")?;
+        let (bourn, memory) = measured(&mut project.call(Side::Bourn, arguments))?;
+        remove(&out)?;
+        let peer = timed(&mut project.call(Side::Bst, arguments))?;
+        remove(&out)?;
+        let what = format!("2.3 GB: {what} (peak {} MB)", memory / 1_000_000);
+        rows.push(Row { what, bourn: Timed(vec![bourn]), peer: Timed(vec![peer]), peer_name: "bst" });
+    }
+    for path in [tarball, sysroot] {
+        fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(rows)
+}
+
+/// One of many C files edited and all built again: in a workspace, and with `make` alone.
+pub(crate) fn workspace(bench: &Bench) -> Measured {
+    let project = on_sysroot(bench, "workspace")?;
+    write_c_project(&project)?;
+    project.write(
+        "elements/program.bst",
+        "kind: manual\nbuild-depends: [sysroot.bst]\nsources:\n- kind: local\n  path: files\n\
+         environment:\n  MAKEFLAGS: -j%{max-jobs}\nenvironment-nocache: [MAKEFLAGS]\n\
+         config:\n  build-commands: [make]\n  install-commands: ['install -D program %{install-root}/program']\n",
+    )?;
+    let chroot = project.directory.with_file_name("chroot");
+    unpack(&bench.sysroot, &chroot, 0)?;
+    let plain = chroot.join("program");
+    let mut copy = Command::new("cp");
+    timed(copy.arg("-r").arg(project.directory.join("files")).arg(&plain))?;
+    let again = "cd /program && make && install -D program /program-install/program";
+    run_in_chroot(&chroot, again)?;
+    let mut sides = [(Side::Bourn, Timed::default()), (Side::Bst, Timed::default())];
+    let mut alone = Timed::default();
+    for (side, _) in &sides {
+        // Each side has its own state in the project, so the other one's is out of the way meanwhile.
+        let directory = workspace_directory(&project, *side);
+        let directory = directory.to_string_lossy();
+        project.with_state(*side, || {
+            timed(
+                &mut project.call(*side, &["workspace", "open", "--directory", &directory, "program.bst"]),
+            )?;
+            timed(&mut project.call(*side, &["build", "program.bst"])).map(drop)
+        })?;
+    }
+    for run in 0..bench.runs {
+        for (side, times) in &mut sides {
+            edit(&workspace_directory(&project, *side), run)?;
+            project.with_state(*side, || {
+                times.0.push(timed(&mut project.call(*side, &["build", "program.bst"]))?);
+                Ok(())
+            })?;
+        }
+        edit(&plain, run)?;
+        alone.0.push(run_in_chroot(&chroot, again)?);
+    }
+    let [(_, bourn), (_, bst)] = sides;
+    let row = |peer, peer_name| Row {
+        what: format!("one of {UNITS} C files edited in a workspace"),
+        bourn: bourn.clone(),
+        peer,
+        peer_name,
+    };
+    Ok(vec![row(alone, "make"), row(bst, "bst")])
+}
+
+fn workspace_directory(project: &Project<'_>, side: Side) -> std::path::PathBuf {
+    project.directory.with_file_name(if side == Side::Bourn { "workspace-bourn" } else { "workspace-bst" })
+}
+
+/// Changes one C file so that it has to be compiled again.
+fn edit(sources: &Path, run: usize) -> Result<(), String> {
+    let path = sources.join("unit7.c");
+    let text = format!("{}static const int edited = {run};\n", unit(7));
+    fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// A C file of some length, so that compiling all of them takes a while.
+fn unit(index: usize) -> String {
+    let mut text = String::from("#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n");
+    for function in 0..20 {
+        text.push_str(&format!(
+            "int unit{index}_{function}(int x)\n{{\n  char line[64];\n  \
+             snprintf(line, sizeof line, \"%d %d\", x, {function});\n  return (int) strlen(line) + x * {index};\n}}\n"
+        ));
+    }
+    text
+}
+
+fn write_c_project(project: &Project<'_>) -> Result<(), String> {
+    let mut main = String::from("int main(void)\n{\n  int sum = 0;\n");
+    let mut declared = String::new();
+    for index in 0..UNITS {
+        project.write(&format!("files/unit{index}.c"), &unit(index))?;
+        declared.push_str(&format!("int unit{index}_0(int);\n"));
+        main.push_str(&format!("  sum += unit{index}_0(sum);\n"));
+    }
+    project.write("files/main.c", &format!("{declared}{main}  return sum == 0;\n}}\n"))?;
+    let objects: Vec<String> = (0..UNITS).map(|index| format!("unit{index}.o")).collect();
+    let makefile = format!(
+        "program: main.o {}\n\t$(CC) -o $@ $^\n%.o: %.c\n\t$(CC) -O1 -c -o $@ $<\n",
+        objects.join(" ")
+    );
+    project.write("files/Makefile", &makefile)
+}
+
+/// A tarball of files that no two are alike and that do not compress, most small and some large.
+fn large_tarball(tree: &Path, tarball: &Path) -> Result<(), String> {
+    let mut random = 88_172_645_463_325_252_u64;
+    let mut content = Vec::new();
+    for index in 0..FILES {
+        // Nine of ten have a quarter of the average, the tenth has the rest.
+        let size = if index % 10 == 0 { SIZE * 31 / 4 } else { SIZE / 4 };
+        content.clear();
+        while content.len() < size {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            content.extend_from_slice(&random.to_le_bytes());
+        }
+        let path = tree.join(format!("large/d{:04}/f{index:06}", index / 100));
+        if index % 100 == 0 {
+            let parent = path.parent().unwrap_or(tree);
+            fs::create_dir_all(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
+        }
+        let written = fs::File::create(&path).and_then(|mut file| file.write_all(&content));
+        written.map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    let mut tar = Command::new("tar");
+    timed(tar.arg("-cf").arg(tarball).arg("-C").arg(tree).arg("large"))?;
+    fs::remove_dir_all(tree).map_err(|error| format!("{}: {error}", tree.display()))
+}
+
+fn remove(directory: &Path) -> Result<(), String> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", directory.display()))
+        }
+        _ => Ok(()),
+    }
+}
