@@ -33,6 +33,12 @@ pub mod domain {
     pub const VIRTUAL_FS: &str = "virtual-fs";
 }
 
+/// Reasons of bst's that are needed in more than one place.
+pub mod reason {
+    /// The cache cannot take what is to be written, and nothing in it can go.
+    pub const CACHE_TOO_FULL: &str = "cache-too-full";
+}
+
 /// Why something was not done.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}", .failure.message)]
@@ -114,6 +120,9 @@ impl From<ServiceError> for BuildError {
         own.failure.hint = error.hint;
         if error.kind == ErrorKind::Sandbox {
             own.failure.reason = Some("unavailable-local-sandbox".to_owned());
+        }
+        if error.kind == ErrorKind::NoSpace {
+            own.failure.reason = Some(reason::CACHE_TOO_FULL.to_owned());
         }
         own.temporary = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TimedOut);
         own.cancelled = error.kind == ErrorKind::Cancelled;

@@ -2,7 +2,7 @@
 
 use crate::assemble::{Assembled, assemble};
 use crate::error::{BuildError, BuildResult};
-use crate::event::{Action, Decision, Event, Failure, JobId, JobResult, MessageKind, Subject};
+use crate::event::{Action, Decision, Event, Failure, JobId, JobResult, Message, MessageKind, Subject};
 use crate::fetch::{self, Fetch, Tracked};
 use crate::job::Job;
 use crate::log::LogFile;
@@ -417,7 +417,11 @@ impl<'s> Scheduler<'s> {
             Product::Fetched(digest) => states.set_sources(id, SourceState::Staged(digest)),
             Product::Tracked(Some(found)) => {
                 drop(states);
-                return save(id, found).err();
+                let failed = save(id, found).err();
+                if let Some(error) = &failed {
+                    self.tell_unsaved(id, error);
+                }
+                return failed;
             }
             Product::Tracked(None) | Product::Pushed(_) => {}
             Product::Pulled(artifact, _) => states.set_artifact(self.session.plan, id, artifact, false),
@@ -434,6 +438,22 @@ impl<'s> Scheduler<'s> {
             }
         }
         None
+    }
+
+    /// Says why a ref that was found is not in the project's files: the job itself ended well.
+    fn tell_unsaved(&self, id: ElementId, error: &BuildError) {
+        let element = Some(self.session.issuer(id));
+        let detail = match &error.failure.detail {
+            Some(detail) => format!("{}\n{detail}", error.failure.message),
+            None => error.failure.message.clone(),
+        };
+        self.session.sink.event(Event::Message(Message {
+            subject: Subject { job: None, action: Action::Track, element, speaker: None },
+            kind: MessageKind::Error,
+            text: "The new ref cannot be saved".to_owned(),
+            detail: Some(detail),
+            elapsed: None,
+        }));
     }
 
     fn take_failure(
@@ -477,6 +497,11 @@ enum Try {
     Again,
 }
 
+/// What is said when a job is tried again.
+pub fn retried(attempt: u32) -> String {
+    format!("Try #{attempt} failed, retrying")
+}
+
 impl Start<'_> {
     /// Runs the job to its end, in a thread of its own.
     fn work(self, ended: &Sender<Ended>) {
@@ -517,8 +542,8 @@ impl Start<'_> {
         };
         let elapsed = session.control.clock().now().saturating_sub(start);
         if let Some(failure) = self.retry(attempt, &result) {
-            let text = format!("Try #{attempt} failed, retrying");
-            job.note(MessageKind::Failure, &text, None, Some(elapsed));
+            let text = retried(attempt);
+            job.note(MessageKind::Failure, &text, Some(&failure.message), Some(elapsed));
             session.sink.event(Event::JobRetried {
                 job: self.job,
                 subject,

@@ -3,7 +3,7 @@
 use crate::render;
 use crate::report::style::Painter;
 use crate::settings::environment::Environment;
-use bourn_build::error::BuildError;
+use bourn_build::error::{BuildError, reason};
 use bourn_reapi::services::{ErrorKind, ServiceError};
 use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files};
 use std::io::Write;
@@ -121,7 +121,8 @@ impl From<ServiceError> for Failure {
             ErrorKind::Unavailable | ErrorKind::TimedOut => "remote",
             _ => "cas",
         };
-        Failure { hint: error.hint, detail: error.detail, ..Failure::new(domain, error.message) }
+        let reason = (error.kind == ErrorKind::NoSpace).then(|| reason::CACHE_TOO_FULL.to_owned());
+        Failure { hint: error.hint, detail: error.detail, reason, ..Failure::new(domain, error.message) }
     }
 }
 

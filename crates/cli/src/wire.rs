@@ -132,6 +132,7 @@ pub(crate) fn store(settings: &Settings) -> Result<Arc<Store>, Failure> {
 /// The cache cannot be created.
 pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
     let store = store(settings)?;
+    store.keep_within(crate::expiry::quota(&settings.user));
     let executor = LateExecutor {
         store: store.clone(),
         directory: settings.own_directory().join("sandbox"),

@@ -63,16 +63,17 @@ impl World {
         World::load_with(invocation, targets, except, workspaces)
     }
 
-    /// The same as if the targets had no open workspaces.
+    /// The same as if the elements in `without` had no open workspaces.
     ///
     /// # Errors
     /// Those of [`World::load`].
     pub(crate) fn load_without_workspaces(
         invocation: &Invocation<'_>,
         targets: &[String],
+        without: &[String],
     ) -> Result<World, Failure> {
         let mut workspaces = invocation.workspaces()?;
-        workspaces.retain(|element| !targets.iter().any(|target| target == element));
+        workspaces.retain(|element| !without.iter().any(|name| name == element));
         World::load_with(invocation, targets, &[], workspaces)
     }
 

@@ -42,7 +42,7 @@ fn dispatch(
         Command::Init(options) => commands::init::run(options, general, terminal),
         Command::Completions(options) => commands::completions::run(options, program),
         command => {
-            let settings = Settings::load(program, general, environment.clone(), files)
+            let settings = Settings::load(general, environment.clone(), files)
                 .map_err(|wrong| Failure::from(wrong).while_doing("Error loading user configuration"))?;
             with_settings(command, &Runner { settings: &settings, files })
         }

@@ -40,8 +40,7 @@ pub(crate) fn list(invocation: &Invocation<'_>) -> Outcome {
 pub(crate) fn open(invocation: &Invocation<'_>, options: &Open) -> Outcome {
     let Some(named) = invocation.elements(&options.elements)? else { return Ok(0) };
     let directory = options.directory.as_deref().map(|path| invocation.absolute(path)).transpose()?;
-    let world = World::load_without_workspaces(invocation, &named)?;
-    let targets = redirected(invocation, &world);
+    let (world, targets) = originals(invocation, &named)?;
     jobs::servers(invocation, &world, &options.remotes(), Contact::Sources)?;
     let opening = Opening {
         invocation,
@@ -85,8 +84,7 @@ pub(crate) fn reset(invocation: &Invocation<'_>, options: &Reset) -> Outcome {
         true => workspaces.iter().map(|(element, _)| element.to_owned()).collect(),
         false => chosen(invocation, &options.elements, "No elements specified to reset")?,
     };
-    let world = World::load_without_workspaces(invocation, &names)?;
-    let targets = redirected(invocation, &world);
+    let (world, targets) = originals(invocation, &names)?;
     let full: Vec<String> = targets.iter().map(|id| world.graph().full_name(*id)).collect();
     check_open(&workspaces, &full).map_err(|missing| missing_workspaces("stream", &missing))?;
     for (id, name) in targets.into_iter().zip(full) {
@@ -115,6 +113,20 @@ fn chosen(invocation: &Invocation<'_>, words: &[String], missing: &str) -> Resul
         ([], None) => Err(Failure::app(missing)),
         _ => Ok(words.to_vec()),
     }
+}
+
+/// The elements whose sources stand for those of the named ones, and the project as if they had no workspaces.
+fn originals(invocation: &Invocation<'_>, names: &[String]) -> Result<(World, Vec<ElementId>), Failure> {
+    let world = World::load_without_workspaces(invocation, names, names)?;
+    let targets = redirected(invocation, &world);
+    let full: Vec<String> = targets.iter().map(|id| world.graph().full_name(*id)).collect();
+    if !full.iter().any(|name| world.workspaces.get(name).is_some()) {
+        return Ok((world, targets));
+    }
+    // Only now is it known that others stand for them, which have workspaces.
+    let world = World::load_without_workspaces(invocation, &full, &full)?;
+    let targets = world.graph().targets.clone();
+    Ok((world, targets))
 }
 
 /// The elements whose sources stand for the targets'.

@@ -4,6 +4,7 @@
 use crate::report::style::{CONTENT, DETAIL, ERROR, FORMAT, PLAIN, Painter, Style};
 use crate::report::tail;
 use bourn_build::event::{Action, Issuer, MessageKind};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ pub(crate) struct Line<'a> {
     /// Whom it is about.
     pub(crate) element: Option<&'a Issuer>,
     /// What is said.
-    pub(crate) text: &'a str,
+    pub(crate) text: Cow<'a, str>,
     /// More lines.
     pub(crate) detail: Option<&'a str>,
     /// How long it took.
@@ -187,7 +188,7 @@ impl LineFormat {
             Some(log) if matches!(line.kind, MessageKind::Start | MessageKind::Success) => {
                 self.painter.push(out, &self.short_log(log), CONTENT.dim());
             }
-            _ => out.push_str(line.text),
+            _ => out.push_str(&line.text),
         }
     }
 
@@ -361,7 +362,7 @@ mod tests {
     }
 
     fn line(kind: MessageKind, text: &'static str) -> Line<'static> {
-        Line { kind, action: Action::Main, element: None, text, detail: None, elapsed: None, job_log: None }
+        Line { kind, action: Action::Main, element: None, text: text.into(), detail: None, elapsed: None, job_log: None }
     }
 
     fn check(line: &Line<'_>, expect: &str) {

@@ -145,10 +145,9 @@ impl Printer<'_> {
             ProvenanceContext { project, local: self.local, source_directory: self.source_directory };
         let mut infos = Vec::new();
         for source in &self.plan.element(id).sources {
-            if !source.source.is_resolved() {
-                continue;
-            }
             match source.source.provenance(&context) {
+                // Without a ref most kinds cannot say anything yet, which is nothing to complain about.
+                Ok(None) | Err(_) if !source.source.is_resolved() => {}
                 Ok(Some(found)) => infos.extend(
                     found
                         .iter()
@@ -248,7 +247,8 @@ fn mapping<'a>(entries: impl Iterator<Item = (&'a str, &'a KeyValue)>) -> Node {
 /// A value as YAML.
 fn node(value: &KeyValue) -> Node {
     match value {
-        KeyValue::Null => Node::null(),
+        // As Python writes it: what reads bst's answer expects this word.
+        KeyValue::Null => Node::scalar("None"),
         KeyValue::Bool(truth) => Node::scalar(if *truth { "True" } else { "False" }),
         KeyValue::Integer(number) => Node::scalar(number.to_string()),
         KeyValue::Text(text) => Value::Scalar(text.as_str().into()).into(),

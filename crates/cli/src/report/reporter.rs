@@ -12,6 +12,7 @@ use crate::settings::resolve::{Display, Settings};
 use bourn_build::event::{Event, JobId, JobResult, Message, MessageKind, Subject};
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -317,10 +318,11 @@ impl Shared {
                 job_log: log.as_deref(),
                 ..line_of(subject, MessageKind::Start, subject.action.name())
             }),
-            Event::JobRetried { subject, elapsed, failure, log, .. } => Some(Line {
+            Event::JobRetried { subject, attempt, elapsed, failure, log, .. } => Some(Line {
                 job_log: log.as_deref(),
                 elapsed: Some(*elapsed),
-                ..line_of(subject, MessageKind::Failure, &failure.message)
+                detail: Some(&failure.message),
+                ..line_of(subject, MessageKind::Failure, bourn_build::run::retried(*attempt))
             }),
             Event::JobFinished { subject, result, elapsed, log, .. } => {
                 let (kind, text, detail) = match result {
@@ -350,14 +352,14 @@ impl Shared {
         Some(Line {
             detail: message.detail.as_deref(),
             elapsed: message.elapsed,
-            ..line_of(&message.subject, message.kind, &message.text)
+            ..line_of(&message.subject, message.kind, message.text.as_str())
         })
     }
 }
 
-fn line_of<'a>(subject: &'a Subject, kind: MessageKind, text: &'a str) -> Line<'a> {
+fn line_of<'a>(subject: &'a Subject, kind: MessageKind, text: impl Into<Cow<'a, str>>) -> Line<'a> {
     let element = subject.element.as_ref().or(subject.speaker.as_ref());
-    Line { kind, action: subject.action, element, text, detail: None, elapsed: None, job_log: None }
+    Line { kind, action: subject.action, element, text: text.into(), detail: None, elapsed: None, job_log: None }
 }
 
 /// Columns and rows of the terminal.

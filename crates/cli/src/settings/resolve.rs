@@ -1,7 +1,6 @@
 //! The meaning of everything together: the command line over the user's configuration over the defaults.
 
 use crate::args::general::General;
-use crate::args::parse::Program;
 use crate::args::value::{MessageFormat, OnError};
 use crate::settings::environment::Environment;
 use crate::settings::user::UserConfig;
@@ -47,8 +46,6 @@ impl Terminal {
 /// Everything that is settled before a project is looked at.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// How the program was called.
-    pub(crate) program: Program,
     /// The environment.
     pub(crate) environment: Environment,
     /// What the terminal allows.
@@ -77,7 +74,6 @@ impl Settings {
     /// # Errors
     /// What is wrong with the user's configuration.
     pub(crate) fn load(
-        program: Program,
         general: &General,
         environment: Environment,
         files: &Files,
@@ -91,7 +87,6 @@ impl Settings {
             _ => Display::Lines,
         };
         Ok(Settings {
-            program,
             terminal,
             display,
             user,
@@ -131,11 +126,6 @@ impl Settings {
     /// What to do when a job fails and nobody is asked.
     pub(crate) fn on_error(&self) -> OnError {
         self.user.on_error
-    }
-
-    /// Where blobs, artifacts and sources are kept.
-    pub(crate) fn cas_directory(&self) -> PathBuf {
-        self.user.cachedir.join("cas")
     }
 
     /// Where builds are prepared.

@@ -26,8 +26,6 @@ pub(crate) struct Servers {
 /// Which servers a command speaks to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contact {
-    /// None: the local cache is enough.
-    Nobody,
     /// Artifact servers.
     Artifacts,
     /// Source servers.
