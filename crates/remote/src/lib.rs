@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The services over gRPC: artifact and source caches on other machines.
+//!
+//! [`Caches`] is what a build sees, as [`Remotes`](bourn_reapi::Remotes): names are asked of *indexes*, blobs are moved
+//! between the local store and *storages*, and a [`Server`] is one of these or both. The services and their messages
+//! are those of the Remote Execution API (capabilities, content-addressable storage), of `google.bytestream` and of the
+//! Remote Asset API; what is kept under which name is what BuildStream keeps there, so that both share caches.
+//!
+//! Inside, everything is asynchronous; at the door, calls block, and end when they are asked to.
+
+mod artifact;
+mod caches;
+mod fault;
+mod index;
+mod link;
+mod message;
+mod pair;
+mod server;
+mod source;
+mod storage;
+mod stream;
+mod token;
+mod transfer;
+
+pub use caches::{Caches, Group, Refused};
+pub use server::{Auth, Connection, Server, ServerKind};

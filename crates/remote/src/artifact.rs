@@ -1,0 +1,197 @@
+//! Artifacts: their message first, then all that it refers to; and the other way round.
+
+use crate::fault::{Attempt, Fault};
+use crate::index::{Publication, Sort, artifact_urn};
+use crate::pair::Exchange;
+use crate::transfer::{Transfer, decode};
+use bourn_reapi::digest::DigestMessage;
+use bourn_reapi::services::{ErrorKind, ServiceResult};
+use bourn_reapi::{Artifact, ArtifactName, Digest};
+use prost::Message;
+
+/// What an artifact refers to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct References {
+    /// Its files.
+    files: Vec<Digest>,
+    /// Metadata and logs.
+    blobs: Vec<Digest>,
+    /// Trees that only those get who ask for them.
+    extra: Vec<Digest>,
+}
+
+impl References {
+    fn of(artifact: &Artifact, from: &str) -> Attempt<References> {
+        let read = |messages: Vec<Option<&DigestMessage>>| {
+            let digests = messages.into_iter().flatten().map(Digest::try_from);
+            digests.collect::<Result<Vec<Digest>, _>>().map_err(|error| {
+                Fault::remote(ErrorKind::Corrupt, format!("{from}: the artifact is malformed: {error}"))
+            })
+        };
+        let mut blobs = vec![
+            artifact.low_diversity_meta.as_ref(),
+            artifact.high_diversity_meta.as_ref(),
+            artifact.public_data.as_ref(),
+        ];
+        blobs.extend(artifact.logs.iter().map(|log| log.digest.as_ref()));
+        let mut extra =
+            vec![artifact.buildtree.as_ref(), artifact.sources.as_ref(), artifact.buildroot.as_ref()];
+        extra.extend(artifact.buildsandbox.iter().flat_map(|state| &state.subsandbox_digests).map(Some));
+        Ok(References { files: read(vec![artifact.files.as_ref()])?, blobs: read(blobs)?, extra: read(extra)? })
+    }
+}
+
+impl Exchange<'_> {
+    /// Brings an artifact; `None` when nobody has it whole.
+    ///
+    /// # Errors
+    /// Nobody had it, and somebody could not be asked; the local store failed.
+    pub(crate) async fn pull_artifact(
+        &self,
+        name: &ArtifactName,
+        build_tree: bool,
+    ) -> ServiceResult<Option<Artifact>> {
+        let take = |digest| self.from_any(move |transfer| fetch(transfer, name, digest, build_tree));
+        self.resolve(Sort::Blob, &artifact_urn(name), take).await.map_err(|fault| self.failed("pull", fault))
+    }
+
+    /// Sends an artifact and then publishes it under its names. Whether an index did not have it.
+    ///
+    /// # Errors
+    /// A server failed.
+    pub(crate) async fn push_artifact(
+        &self,
+        names: &[ArtifactName],
+        artifact: &Artifact,
+    ) -> ServiceResult<bool> {
+        let push = async {
+            let publication = self.send_artifact(artifact).await?;
+            let uris: Vec<String> = names.iter().map(artifact_urn).collect();
+            self.publish(Sort::Blob, &uris, &publication).await
+        };
+        push.await.map_err(|fault| self.failed("push", fault))
+    }
+
+    async fn send_artifact(&self, artifact: &Artifact) -> Attempt<Publication> {
+        let references = References::of(artifact, "the local cache")?;
+        let held = self.held(references.extra.clone()).await?;
+        let trees = references.files.iter().copied();
+        let trees: Vec<Digest> =
+            trees.chain(held.iter().filter(|(_, whole)| *whole).map(|(tree, _)| *tree)).collect();
+        let content = artifact.encode_to_vec();
+        let cas = self.cas.clone();
+        let digest = crate::link::blocking(move || cas.write(&content)).await?;
+        let blobs = [references.blobs.as_slice(), &[digest]].concat();
+        self.send(trees.clone(), blobs).await?;
+        let mut directories = trees;
+        // What is not here may have been sent by whoever built it.
+        for (tree, _) in held.into_iter().filter(|(_, whole)| !whole) {
+            if self.everywhere(tree).await? {
+                directories.push(tree);
+            }
+        }
+        Ok(Publication { digest, blobs: references.blobs, directories })
+    }
+
+    /// Whether all storages have a blob.
+    async fn everywhere(&self, digest: Digest) -> Attempt<bool> {
+        for storage in self.offers.storages(true) {
+            if !self.transfer(storage).is_there(digest).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends trees and blobs to every storage.
+    pub(crate) async fn send(&self, trees: Vec<Digest>, blobs: Vec<Digest>) -> Attempt<()> {
+        for storage in self.offers.storages(true) {
+            let url = storage.link.url();
+            self.report.status(&format!("Pushing data from {} -> {url}", self.what));
+            match self.transfer(storage).send_trees(trees.clone(), blobs.clone()).await? {
+                true => self.report.info(&format!("Pushed data from {} -> {url}", self.what)),
+                false => self.report.info(&format!("Remote ({url}) already has all data of {} cached", self.what)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes names in every index that does not have them yet. Whether there was one.
+    pub(crate) async fn publish(
+        &self,
+        sort: Sort,
+        uris: &[String],
+        publication: &Publication,
+    ) -> Attempt<bool> {
+        let mut pushed = false;
+        for index in self.offers.indexes(true) {
+            let url = index.link.url();
+            self.report.status(&format!("Pushing {} -> {url}", self.what));
+            let mut known = true;
+            for uri in uris {
+                known &= index.fetch(sort, vec![uri.clone()]).await? == Some(publication.digest);
+            }
+            if known {
+                self.report.info(&format!("Remote ({url}) already has {} cached", self.what));
+                continue;
+            }
+            index.push(sort, uris.to_vec(), publication).await?;
+            let what = match self.what.split_once(' ') {
+                Some((sort, key)) => format!("Pushed {sort} {key} -> {url}"),
+                None => format!("Pushed {} -> {url}", self.what),
+            };
+            self.report.info(&what);
+            pushed = true;
+        }
+        Ok(pushed)
+    }
+}
+
+/// Brings an artifact from one storage.
+async fn fetch(transfer: Transfer, name: &ArtifactName, digest: Digest, build_tree: bool) -> Attempt<Artifact> {
+    transfer.fetch_blobs(vec![digest]).await?;
+    let url = transfer.storage.link.url();
+    let artifact: Artifact = decode(&*transfer.cas, &digest, url)?;
+    let keys = [&artifact.strong_key, &artifact.weak_key, &artifact.strict_key];
+    if !keys.contains(&&name.key) {
+        let text = format!("{url}: what is kept as artifact {name} is another artifact");
+        return Err(Fault::remote(ErrorKind::Corrupt, text));
+    }
+    let references = References::of(&artifact, url)?;
+    let mut trees = references.files;
+    if build_tree {
+        trees.extend(references.extra);
+    }
+    let (blobs, trees) = tokio::join!(transfer.fetch_blobs(references.blobs), transfer.fetch_trees(trees));
+    blobs?;
+    trees?;
+    Ok(artifact)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_references_are_found() {
+        let digest = |text: &str| Digest::of(text.as_bytes());
+        let mut artifact = Artifact {
+            files: Some(digest("files").into()),
+            buildtree: Some(digest("tree").into()),
+            low_diversity_meta: Some(digest("low").into()),
+            ..Artifact::default()
+        };
+        let log = bourn_reapi::LogFile { name: "log".into(), digest: Some(digest("log").into()) };
+        artifact.logs.push(log);
+        let references = References::of(&artifact, "x").unwrap();
+        let expect = References {
+            files: vec![digest("files")],
+            blobs: vec![digest("low"), digest("log")],
+            extra: vec![digest("tree")],
+        };
+        assert_eq!(references, expect);
+        artifact.files = Some(DigestMessage::default());
+        let error = References::of(&artifact, "x").unwrap_err().into_error();
+        assert_eq!(error.kind, ErrorKind::Corrupt);
+    }
+}

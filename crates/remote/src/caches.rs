@@ -1,0 +1,253 @@
+//! The door: remote caches as a build sees them.
+
+use crate::fault::{Attempt, Fault};
+use crate::index::Index;
+use crate::link::Link;
+use crate::pair::{Exchange, Offer, Offers};
+use crate::server::Server;
+use crate::storage::Storage;
+use bourn_reapi::services::{Cancel, ErrorKind, Report, ServiceResult, SourceName};
+use bourn_reapi::{Artifact, ArtifactName, Cas, Remotes, ServiceError, Source};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// How often a transfer looks whether it was asked to stop, and says how far it is.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Threads for the network. Hashing and writing happens elsewhere.
+const THREADS: usize = 2;
+
+/// The servers of every project for artifacts, or for sources, in the order in which they are to be asked.
+pub type Group = HashMap<String, Vec<Server>>;
+
+/// Remote caches.
+pub struct Caches {
+    runtime: Runtime,
+    cas: Arc<dyn Cas>,
+    artifacts: HashMap<String, Offers>,
+    sources: HashMap<String, Offers>,
+    key_length: usize,
+}
+
+/// A server that cannot be used, and why.
+#[derive(Debug)]
+pub struct Refused {
+    /// Its URL.
+    pub url: String,
+    /// What is wrong.
+    pub error: ServiceError,
+}
+
+impl Caches {
+    /// Connects to all servers at once and sees which can be used. Those that cannot are told of and left out; the
+    /// others are used without them. `key_length` is how much of a key is shown in messages.
+    ///
+    /// # Errors
+    /// There are no threads to be had.
+    pub fn connect(
+        cas: Arc<dyn Cas>,
+        artifacts: &Group,
+        sources: &Group,
+        key_length: usize,
+        cancel: &Cancel,
+    ) -> ServiceResult<(Caches, Vec<Refused>)> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("remote")
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                ServiceError::new(ErrorKind::Io, format!("cannot start threads for the network: {error}"))
+            })?;
+        let mut servers: Vec<Server> = Vec::new();
+        for server in artifacts.values().chain(sources.values()).flatten() {
+            if !servers.contains(server) {
+                servers.push(server.clone());
+            }
+        }
+        servers.sort_by(|a, b| a.url.cmp(&b.url));
+        let asked = servers.clone();
+        let offers = stoppable(&runtime, cancel, || (), async move {
+            let jobs: Vec<_> = asked.into_iter().map(|server| tokio::spawn(offer(server))).collect();
+            let mut offers = Vec::new();
+            for job in jobs {
+                offers.push(job.await.unwrap_or_else(|error| {
+                    Err(Fault::remote(ErrorKind::Io, format!("the connection was ended: {error}")))
+                }));
+            }
+            Ok(offers)
+        })?;
+        let mut refused = Vec::new();
+        let mut usable = HashMap::new();
+        for (server, offer) in servers.into_iter().zip(offers) {
+            match offer {
+                Ok(offer) => drop(usable.insert(server, offer)),
+                Err(fault) => refused.push(Refused { url: server.url, error: fault.into_error() }),
+            }
+        }
+        let group = |group: &Group| {
+            let of = |servers: &Vec<Server>| {
+                Offers(servers.iter().filter_map(|server| usable.get(server).cloned()).collect())
+            };
+            group.iter().map(|(project, servers)| (project.clone(), of(servers))).collect()
+        };
+        let (artifacts, sources) = (group(artifacts), group(sources));
+        Ok((Caches { runtime, cas, artifacts, sources, key_length }, refused))
+    }
+
+    /// Whether artifacts of any project can be pulled, or pushed.
+    pub fn has_artifacts(&self, push: bool) -> bool {
+        self.artifacts.values().any(|offers| offers.can(push))
+    }
+
+    /// Whether sources of any project can be pulled, or pushed.
+    pub fn has_sources(&self, push: bool) -> bool {
+        self.sources.values().any(|offers| offers.can(push))
+    }
+
+    fn exchange<'a>(
+        &'a self,
+        offers: &'a HashMap<String, Offers>,
+        project: &str,
+        report: &'a dyn Report,
+        what: String,
+    ) -> Option<Exchange<'a>> {
+        let offers = offers.get(project)?;
+        Some(Exchange { offers, cas: &self.cas, report, meter: Arc::default(), what })
+    }
+
+    /// Runs work to its end, or until it is asked to stop; says how far it is.
+    fn run<T>(
+        &self,
+        exchange: &Exchange<'_>,
+        cancel: &Cancel,
+        work: impl Future<Output = ServiceResult<T>>,
+    ) -> ServiceResult<T> {
+        let tell = || {
+            let (done, total) = exchange.meter.read();
+            if total > 0 {
+                exchange.report.bytes(done, Some(total));
+            }
+        };
+        stoppable(&self.runtime, cancel, tell, work)
+    }
+
+    fn short<'k>(&self, key: &'k str) -> &'k str {
+        key.get(..self.key_length).unwrap_or(key)
+    }
+
+    fn source_key<'n>(&self, name: &'n SourceName) -> &'n str {
+        match name {
+            SourceName::Element(key) | SourceName::Single { key, .. } => self.short(key),
+        }
+    }
+}
+
+/// Runs work to its end, or until it is asked to stop.
+fn stoppable<T>(
+    runtime: &Runtime,
+    cancel: &Cancel,
+    tell: impl Fn(),
+    work: impl Future<Output = ServiceResult<T>>,
+) -> ServiceResult<T> {
+    runtime.block_on(async {
+        let mut work = std::pin::pin!(work);
+        loop {
+            if cancel.is_cancelled() {
+                return Err(ServiceError::new(ErrorKind::Cancelled, "the transfer was stopped"));
+            }
+            match tokio::time::timeout(TICK, &mut work).await {
+                Ok(result) => return result,
+                Err(_) => tell(),
+            }
+        }
+    })
+}
+
+/// Connects to a server and sees what it offers.
+async fn offer(server: Server) -> Attempt<Offer> {
+    let mut offer = Offer { push: server.push, ..Offer::default() };
+    if server.is_index() {
+        let index = Index { link: Link::new(&server).map_err(Fault::Remote)? };
+        index.check(server.push).await?;
+        offer.index = Some(Arc::new(index));
+    }
+    if server.is_storage() {
+        let storage = Storage::new(Link::new(&server).map_err(Fault::Remote)?);
+        storage.abilities().await?;
+        offer.storage = Some(Arc::new(storage));
+    }
+    Ok(offer)
+}
+
+impl Remotes for Caches {
+    fn pulls_artifacts(&self, project: &str) -> bool {
+        self.artifacts.get(project).is_some_and(|offers| offers.can(false))
+    }
+
+    fn pushes_artifacts(&self, project: &str) -> bool {
+        self.artifacts.get(project).is_some_and(|offers| offers.can(true))
+    }
+
+    fn pulls_sources(&self, project: &str) -> bool {
+        self.sources.get(project).is_some_and(|offers| offers.can(false))
+    }
+
+    fn pushes_sources(&self, project: &str) -> bool {
+        self.sources.get(project).is_some_and(|offers| offers.can(true))
+    }
+
+    fn pull_artifact(
+        &self,
+        name: &ArtifactName,
+        build_tree: bool,
+        report: &dyn Report,
+        cancel: &Cancel,
+    ) -> ServiceResult<Option<Artifact>> {
+        let what = format!("artifact {}", self.short(&name.key));
+        let Some(exchange) = self.exchange(&self.artifacts, &name.project, report, what) else { return Ok(None) };
+        self.run(&exchange, cancel, exchange.pull_artifact(name, build_tree))
+    }
+
+    fn push_artifact(
+        &self,
+        names: &[ArtifactName],
+        artifact: &Artifact,
+        report: &dyn Report,
+        cancel: &Cancel,
+    ) -> ServiceResult<bool> {
+        let Some(name) = names.first() else { return Ok(false) };
+        let what = format!("artifact {}", self.short(&name.key));
+        let Some(exchange) = self.exchange(&self.artifacts, &name.project, report, what) else {
+            return Ok(false);
+        };
+        self.run(&exchange, cancel, exchange.push_artifact(names, artifact))
+    }
+
+    fn pull_source(
+        &self,
+        project: &str,
+        name: &SourceName,
+        report: &dyn Report,
+        cancel: &Cancel,
+    ) -> ServiceResult<Option<Source>> {
+        let what = format!("source {}", self.source_key(name));
+        let Some(exchange) = self.exchange(&self.sources, project, report, what) else { return Ok(None) };
+        self.run(&exchange, cancel, exchange.pull_source(name))
+    }
+
+    fn push_source(
+        &self,
+        project: &str,
+        name: &SourceName,
+        source: &Source,
+        report: &dyn Report,
+        cancel: &Cancel,
+    ) -> ServiceResult<bool> {
+        let what = format!("source {}", self.source_key(name));
+        let Some(exchange) = self.exchange(&self.sources, project, report, what) else { return Ok(false) };
+        self.run(&exchange, cancel, exchange.push_source(name, source))
+    }
+}

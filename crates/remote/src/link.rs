@@ -1,0 +1,401 @@
+//! The way to one server: connections, credentials, deadlines, and repetitions.
+
+use crate::fault::{Attempt, Fault, Here, describe, is_passing, kind_of};
+use crate::server::{Auth, Server};
+use crate::token::Token;
+use bourn_reapi::ServiceError;
+use bourn_reapi::services::{ErrorKind, ServiceResult};
+use prost::Message;
+use std::future::Future;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::codegen::tokio_stream::Stream;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Request, Status, Streaming};
+use tonic_prost::ProstCodec;
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long a request may take that is not told otherwise.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often a request is repeated that is not told otherwise.
+const RETRIES: u32 = 3;
+
+/// The time before the first repetition, unless told otherwise.
+const DELAY: Duration = Duration::from_millis(200);
+
+/// The longest time between two repetitions.
+const LONGEST_DELAY: Duration = Duration::from_secs(10);
+
+/// How long nothing is asked of a server that could not be reached although it was tried again and again.
+const REST: Duration = Duration::from_secs(30);
+
+/// Connections for blobs, beside the one for everything else: so much can be under way without small answers having to
+/// wait for large ones.
+const BULK: usize = 2;
+
+/// Messages of other clients may be larger than what is asked for here; beyond this they are refused.
+const LARGEST_MESSAGE: usize = 64 << 20;
+
+/// What a request travels with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lane {
+    /// Questions with short answers.
+    Talk,
+    /// Blobs.
+    Bulk,
+}
+
+/// One server, as clients of its services see it.
+pub(crate) struct Link {
+    url: String,
+    instance: String,
+    token: Option<Token>,
+    timeout: Duration,
+    retries: u32,
+    delay: Duration,
+    talk: Channel,
+    bulk: Vec<Channel>,
+    next: AtomicUsize,
+    /// Since when the server cannot be reached, and why.
+    down: Mutex<Option<(Instant, String)>>,
+}
+
+impl Link {
+    /// Prepares connections; the first request opens them. To be called within a runtime.
+    ///
+    /// # Errors
+    /// The URL makes no sense; credentials cannot be read.
+    pub(crate) fn new(server: &Server) -> ServiceResult<Link> {
+        let endpoint = endpoint(server)?;
+        let connection = &server.connection;
+        Ok(Link {
+            url: server.url.clone(),
+            instance: server.instance.clone(),
+            token: server.auth.access_token.clone().map(|path| Token::new(path, server.auth.token_reload)),
+            timeout: connection.request_timeout.unwrap_or(TIMEOUT),
+            retries: connection.retry_limit.unwrap_or(RETRIES),
+            delay: connection.retry_delay.unwrap_or(DELAY),
+            talk: endpoint.connect_lazy(),
+            bulk: (0..BULK).map(|_| endpoint.connect_lazy()).collect(),
+            next: AtomicUsize::new(0),
+            down: Mutex::new(None),
+        })
+    }
+
+    /// The URL, for people.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The instance on the server.
+    pub(crate) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// How often a request is repeated.
+    pub(crate) fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    /// How long a request may take, or nothing may come of a large blob.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// One question, one answer.
+    ///
+    /// # Errors
+    /// The server said no, or could not be reached.
+    pub(crate) async fn unary<Q, A>(&self, lane: Lane, path: &'static str, question: Q) -> Attempt<A>
+    where
+        Q: Message + Clone + 'static,
+        A: Message + Default + 'static,
+    {
+        self.unary_status(lane, path, question).await?.map_err(|status| self.fault(path, &status))
+    }
+
+    /// The same, for whom a refusal is an answer too.
+    ///
+    /// # Errors
+    /// The server could not be reached; the token cannot be read.
+    pub(crate) async fn unary_status<Q, A>(
+        &self,
+        lane: Lane,
+        path: &'static str,
+        question: Q,
+    ) -> Attempt<Result<A, Status>>
+    where
+        Q: Message + Clone + 'static,
+        A: Message + Default + 'static,
+    {
+        self.persist(path, || {
+            let question = question.clone();
+            async move {
+                let request = self.request(question)?;
+                let mut grpc = self.ready(lane).await?;
+                let codec = ProstCodec::<Q, A>::default();
+                let answer = grpc.unary(request, PathAndQuery::from_static(path), codec);
+                Ok(self.in_time(answer).await?.into_inner())
+            }
+        })
+        .await
+    }
+
+    /// One question, many answers. Nothing is repeated, and no deadline is set for the whole: who reads knows whether
+    /// it gets on.
+    pub(crate) async fn download<Q, A>(
+        &self,
+        lane: Lane,
+        path: &'static str,
+        question: Q,
+    ) -> Result<Streaming<A>, Status>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        let request = self.authorized(Request::new(question))?;
+        let mut grpc = self.ready(lane).await?;
+        let codec = ProstCodec::<Q, A>::default();
+        let answer = grpc.server_streaming(request, PathAndQuery::from_static(path), codec);
+        Ok(self.in_time(answer).await?.into_inner())
+    }
+
+    /// Many parts of a question, one answer. Nothing is repeated, and no deadline is set: who sends knows whether it
+    /// gets on.
+    pub(crate) async fn upload<Q, A>(
+        &self,
+        path: &'static str,
+        parts: impl Stream<Item = Q> + Send + 'static,
+    ) -> Result<A, Status>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        let request = self.authorized(Request::new(parts))?;
+        let mut grpc = self.ready(Lane::Bulk).await?;
+        let codec = ProstCodec::<Q, A>::default();
+        Ok(grpc.client_streaming(request, PathAndQuery::from_static(path), codec).await?.into_inner())
+    }
+
+    /// Repeats `work` while what stops it may pass.
+    ///
+    /// # Errors
+    /// The server could not be reached; a status that does not pass is in the inner result.
+    pub(crate) async fn persist<T, F>(
+        &self,
+        path: &'static str,
+        work: impl Fn() -> F,
+    ) -> Attempt<Result<T, Status>>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        self.assert_up()?;
+        let mut delay = self.delay;
+        let mut renewed = false;
+        let mut repeated = 0;
+        loop {
+            let status = match work().await {
+                Ok(done) => {
+                    self.set_up();
+                    return Ok(Ok(done));
+                }
+                Err(status) => status,
+            };
+            if let Some(local) = local_error(&status) {
+                return Err(Fault::Local(local));
+            }
+            if status.code() == Code::Unauthenticated && !renewed && self.renew_token() {
+                renewed = true;
+                continue;
+            }
+            if !is_passing(&status) {
+                return Ok(Err(status));
+            }
+            // Whatever took all of its time once will hardly be quicker the third time.
+            let limit = if status.code() == Code::DeadlineExceeded { self.retries.min(1) } else { self.retries };
+            if repeated >= limit {
+                return Err(self.set_down(path, &status));
+            }
+            repeated += 1;
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(LONGEST_DELAY);
+        }
+    }
+
+    /// What a refusal is called.
+    pub(crate) fn fault(&self, path: &str, status: &Status) -> Fault {
+        let method = path.rsplit('/').next().unwrap_or(path);
+        let mut error =
+            ServiceError::new(kind_of(status.code()), format!("{}: {method} failed: {}", self.url, describe(status)));
+        error.hint = match status.code() {
+            Code::Unauthenticated => Some("check `access-token` or the client certificate in its `auth`".to_owned()),
+            Code::PermissionDenied => Some("check that these credentials may do this on the server".to_owned()),
+            _ => None,
+        };
+        Fault::Remote(error)
+    }
+
+    /// Lets `work` take as long as a request may.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        match tokio::time::timeout(self.timeout, work).await {
+            Ok(result) => result,
+            Err(_) => Err(Status::deadline_exceeded(format!("no answer within {} s", self.timeout.as_secs_f32()))),
+        }
+    }
+
+    fn assert_up(&self) -> Attempt<()> {
+        let down = self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*down {
+            Some((since, why)) if since.elapsed() < REST => {
+                Err(Fault::remote(ErrorKind::Unavailable, why.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn set_up(&self) {
+        self.down.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    fn set_down(&self, path: &str, status: &Status) -> Fault {
+        let fault = self.fault(path, status);
+        if let Fault::Remote(error) = &fault {
+            let why = (Instant::now(), error.message.clone());
+            *self.down.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        }
+        fault
+    }
+
+    fn renew_token(&self) -> bool {
+        self.token.as_ref().is_some_and(Token::renew)
+    }
+
+    fn request<Q>(&self, question: Q) -> Result<Request<Q>, Status> {
+        let mut request = self.authorized(Request::new(question))?;
+        request.set_timeout(self.timeout);
+        Ok(request)
+    }
+
+    fn authorized<Q>(&self, mut request: Request<Q>) -> Result<Request<Q>, Status> {
+        if let Some(token) = &self.token {
+            let value = token.value().map_err(as_status)?;
+            request.metadata_mut().insert("authorization", value);
+        }
+        Ok(request)
+    }
+
+    async fn ready(&self, lane: Lane) -> Result<Grpc<Channel>, Status> {
+        let channel = match lane {
+            Lane::Talk => &self.talk,
+            Lane::Bulk => &self.bulk[self.next.fetch_add(1, Ordering::Relaxed) % self.bulk.len()],
+        };
+        let mut grpc = Grpc::new(channel.clone())
+            .max_decoding_message_size(LARGEST_MESSAGE)
+            .max_encoding_message_size(LARGEST_MESSAGE);
+        self.in_time(async {
+            grpc.ready().await.map_err(|error| {
+                let mut status = Status::unavailable("cannot connect");
+                status.set_source(Arc::new(error));
+                status
+            })
+        })
+        .await?;
+        Ok(grpc)
+    }
+}
+
+/// Carries an error of this machine through what only knows statuses.
+#[derive(Debug)]
+struct Carried(ServiceError);
+
+impl std::fmt::Display for Carried {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Carried {}
+
+/// An error of this machine as a status.
+pub(crate) fn as_status(error: ServiceError) -> Status {
+    let mut status = Status::failed_precondition(error.message.clone());
+    status.set_source(Arc::new(Carried(error)));
+    status
+}
+
+/// The error of this machine in a status, if it is one.
+pub(crate) fn local_error(status: &Status) -> Option<ServiceError> {
+    let Carried(error) = std::error::Error::source(status)?.downcast_ref()?;
+    Some(ServiceError {
+        kind: error.kind,
+        message: error.message.clone(),
+        hint: error.hint.clone(),
+        detail: error.detail.clone(),
+    })
+}
+
+fn endpoint(server: &Server) -> ServiceResult<Endpoint> {
+    let wrong = |what: String| ServiceError::new(ErrorKind::Invalid, format!("{}: {what}", server.url));
+    let (url, encrypted) = match server.url.split_once(':') {
+        Some(("http" | "grpc", rest)) => (format!("http:{rest}"), false),
+        Some(("https" | "grpcs", rest)) => (format!("https:{rest}"), true),
+        Some(("unix", _)) => (server.url.clone(), false),
+        _ => {
+            let text = "a server's URL begins with http://, https://, grpc://, grpcs:// or unix:";
+            return Err(wrong(text.to_owned()));
+        }
+    };
+    let mut endpoint = Endpoint::from_shared(url)
+        .and_then(|endpoint| endpoint.user_agent(concat!("bourn/", env!("CARGO_PKG_VERSION"))))
+        .map_err(|error| wrong(format!("this is no URL: {error}")))?
+        .connect_timeout(CONNECT.min(server.connection.request_timeout.unwrap_or(CONNECT)))
+        .tcp_nodelay(true)
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(16 << 20);
+    if let Some(time) = server.connection.keepalive {
+        endpoint = endpoint.http2_keep_alive_interval(time).keep_alive_while_idle(true);
+    }
+    if encrypted {
+        let config = tls(&server.auth)?;
+        endpoint = endpoint.tls_config(config).map_err(|error| {
+            let why = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+            wrong(format!("TLS cannot be set up: {error}{why}"))
+        })?;
+    }
+    Ok(endpoint)
+}
+
+fn tls(auth: &Auth) -> ServiceResult<ClientTlsConfig> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|error| ServiceError::io(&error, "cannot read the credentials in", path))
+    };
+    let mut config = ClientTlsConfig::new();
+    config = match &auth.server_cert {
+        Some(path) => config.ca_certificate(Certificate::from_pem(read(path)?)),
+        None => config.with_native_roots(),
+    };
+    if let (Some(key), Some(cert)) = (&auth.client_key, &auth.client_cert) {
+        config = config.identity(Identity::from_pem(read(cert)?, read(key)?));
+    }
+    Ok(config)
+}
+
+/// Runs work that blocks (the local store) beside everything else.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> ServiceResult<T> + Send + 'static,
+) -> Attempt<T> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result.here(),
+        Err(error) => {
+            let message = format!("work on the local cache was ended: {error}");
+            Err(Fault::Local(ServiceError::new(ErrorKind::Io, message)))
+        }
+    }
+}

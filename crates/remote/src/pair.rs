@@ -1,0 +1,173 @@
+//! The servers of one project, for one purpose.
+
+use crate::fault::{Attempt, Fault};
+use crate::index::{Index, Sort};
+use crate::link::blocking;
+use crate::storage::Storage;
+use crate::transfer::{Meter, Transfer};
+use bourn_reapi::services::{ErrorKind, Report};
+use bourn_reapi::{Cas, Digest, ServiceError};
+use std::sync::Arc;
+
+/// What one server offers; a server may be of use for one half alone.
+#[derive(Clone, Default)]
+pub(crate) struct Offer {
+    /// Names.
+    pub(crate) index: Option<Arc<Index>>,
+    /// Blobs.
+    pub(crate) storage: Option<Arc<Storage>>,
+    /// Whether it may be written to.
+    pub(crate) push: bool,
+}
+
+/// Servers in the order in which they are asked.
+#[derive(Clone, Default)]
+pub(crate) struct Offers(pub(crate) Vec<Offer>);
+
+impl Offers {
+    /// Whether names are known somewhere and blobs are held somewhere; with `push`, where they may be written to.
+    pub(crate) fn can(&self, push: bool) -> bool {
+        self.indexes(push).next().is_some() && self.storages(push).next().is_some()
+    }
+
+    /// Servers that know names.
+    pub(crate) fn indexes(&self, push: bool) -> impl Iterator<Item = &Arc<Index>> {
+        self.0.iter().filter(move |offer| offer.push || !push).filter_map(|offer| offer.index.as_ref())
+    }
+
+    /// Servers that hold blobs.
+    pub(crate) fn storages(&self, push: bool) -> impl Iterator<Item = &Arc<Storage>> {
+        self.0.iter().filter(move |offer| offer.push || !push).filter_map(|offer| offer.storage.as_ref())
+    }
+}
+
+/// One exchange: about what, with whom, and who is told.
+pub(crate) struct Exchange<'a> {
+    pub(crate) offers: &'a Offers,
+    pub(crate) cas: &'a Arc<dyn Cas>,
+    pub(crate) report: &'a dyn Report,
+    pub(crate) meter: Arc<Meter>,
+    /// `artifact KEY`, `source KEY`.
+    pub(crate) what: String,
+}
+
+impl Exchange<'_> {
+    /// With a server's blobs.
+    pub(crate) fn transfer(&self, storage: &Arc<Storage>) -> Transfer {
+        Transfer { storage: storage.clone(), cas: self.cas.clone(), meter: self.meter.clone() }
+    }
+
+    /// What a name means to the indexes, one after the other, each meaning once; `taken` tells whether what it means
+    /// could be had, or else the next is asked.
+    ///
+    /// # Errors
+    /// Nobody had it, and somebody could not be asked; the local store failed.
+    pub(crate) async fn resolve<T, F>(
+        &self,
+        sort: Sort,
+        uri: &str,
+        mut take: impl FnMut(Digest) -> F,
+    ) -> Attempt<Option<T>>
+    where
+        F: Future<Output = Attempt<Option<T>>>,
+    {
+        let mut failed = None;
+        let mut tried = Vec::new();
+        for index in self.offers.indexes(false) {
+            let url = index.link.url();
+            self.report.status(&format!("Pulling {} <- {url}", self.what));
+            let digest = match index.fetch(sort, vec![uri.to_owned()]).await {
+                Ok(Some(digest)) => digest,
+                Ok(None) => {
+                    self.absent(url, sort);
+                    continue;
+                }
+                Err(fault) => {
+                    failed = Some(self.passed_over(url, fault)?);
+                    continue;
+                }
+            };
+            if tried.contains(&digest) {
+                continue;
+            }
+            tried.push(digest);
+            match take(digest).await {
+                Ok(Some(taken)) => return Ok(Some(taken)),
+                Ok(None) => {}
+                Err(Fault::Remote(error)) => failed = Some(error),
+                Err(fault) => return Err(fault),
+            }
+        }
+        failed.map_or(Ok(None), |error| Err(Fault::Remote(error)))
+    }
+
+    /// Says that a server does not have it. bst's own tests look for these words.
+    fn absent(&self, url: &str, sort: Sort) {
+        let service = if sort == Sort::Directory { "Remote source service" } else { "Remote" };
+        self.report.info(&format!("{service} ({url}) does not have {} cached", self.what));
+    }
+
+    /// Lets `work` bring something from each storage until one has all of it.
+    ///
+    /// # Errors
+    /// Nobody had it, and somebody could not be asked; the local store failed.
+    pub(crate) async fn from_any<T, F>(&self, mut work: impl FnMut(Transfer) -> F) -> Attempt<Option<T>>
+    where
+        F: Future<Output = Attempt<T>>,
+    {
+        let mut failed = None;
+        for storage in self.offers.storages(false) {
+            let url = storage.link.url();
+            self.report.status(&format!("Pulling data for {} <- {url}", self.what));
+            match work(self.transfer(storage)).await {
+                Ok(brought) => {
+                    self.report.info(&format!("Pulled {} <- {url}", self.what));
+                    return Ok(Some(brought));
+                }
+                Err(fault) if fault.remote_kind() == Some(ErrorKind::Missing) => {
+                    self.report.info(&format!("Remote ({url}) does not have all blobs of {}", self.what));
+                    self.report.status(&fault.into_error().message);
+                }
+                // Another server may have it in order, and else it is made anew.
+                Err(fault) if fault.remote_kind() == Some(ErrorKind::Corrupt) => {
+                    self.passed_over(url, fault)?;
+                }
+                Err(fault) => failed = Some(self.passed_over(url, fault)?),
+            }
+        }
+        failed.map_or(Ok(None), |error| Err(Fault::Remote(error)))
+    }
+
+    /// Warns of a server that cannot be used; the error in case that there is no other.
+    fn passed_over(&self, url: &str, fault: Fault) -> Attempt<ServiceError> {
+        match fault {
+            Fault::Local(_) => Err(fault),
+            Fault::Remote(error) => {
+                self.report.warn(&format!("Could not pull {} from {url}: {}", self.what, error.message));
+                Ok(error)
+            }
+        }
+    }
+
+    /// Which of these trees are whole in the local store.
+    pub(crate) async fn held(&self, trees: Vec<Digest>) -> Attempt<Vec<(Digest, bool)>> {
+        let cas = self.cas.clone();
+        blocking(move || {
+            trees.into_iter().map(|tree| Ok((tree, cas.contains_tree(&tree)?))).collect()
+        })
+        .await
+    }
+
+    /// The error that a command ends with when no server did.
+    pub(crate) fn failed(&self, doing: &str, fault: Fault) -> ServiceError {
+        let error = fault.into_error();
+        ServiceError {
+            message: format!("Failed to {doing} {}", self.what),
+            detail: Some(match error.detail {
+                Some(detail) => format!("{}\n{detail}", error.message),
+                None => error.message,
+            }),
+            ..error
+        }
+    }
+}

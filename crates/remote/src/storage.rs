@@ -1,0 +1,396 @@
+//! A server's blobs: which it has, and small ones many at a time.
+
+use crate::fault::{Attempt, Fault, describe, kind_of};
+use crate::link::{Lane, Link};
+use crate::message::{
+    BatchReadBlobsRequest, BatchReadBlobsResponse, BatchUpdateBlobsRequest, BatchUpdateBlobsResponse,
+    FindMissingBlobsRequest, FindMissingBlobsResponse, GetCapabilitiesRequest, GetTreeRequest, GetTreeResponse,
+    IDENTITY, ReadBlob, SHA256, ServerCapabilities, UpdateBlob, ZSTD,
+};
+use bourn_reapi::services::ErrorKind;
+use bourn_reapi::{Digest, Directory};
+use prost::bytes::Bytes;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::{OnceCell, Semaphore};
+use tonic::{Code, Status};
+
+const CAPABILITIES: &str = "/build.bazel.remote.execution.v2.Capabilities/GetCapabilities";
+const FIND_MISSING: &str = "/build.bazel.remote.execution.v2.ContentAddressableStorage/FindMissingBlobs";
+const READ: &str = "/build.bazel.remote.execution.v2.ContentAddressableStorage/BatchReadBlobs";
+const UPDATE: &str = "/build.bazel.remote.execution.v2.ContentAddressableStorage/BatchUpdateBlobs";
+const GET_TREE: &str = "/build.bazel.remote.execution.v2.ContentAddressableStorage/GetTree";
+
+/// gRPC refuses messages beyond this if nothing else was agreed on, whatever a server says that its limit is.
+const LARGEST_BATCH: u64 = 4 << 20;
+
+/// What a message has besides the blobs.
+const PER_MESSAGE: u64 = 1024;
+
+/// What a message has for each blob besides its content: digest, status, lengths of fields.
+pub(crate) const PER_BLOB: u64 = 160;
+
+/// Most blobs in one message.
+const MOST_BLOBS: usize = 4000;
+
+/// Digests in one question for what is missing: 70 bytes each.
+pub(crate) const DIGESTS: usize = 10_000;
+
+/// Requests with blobs that are under way at a time.
+const AT_A_TIME: usize = 16;
+
+/// Blobs below this size do not get smaller by as much as compressing them costs.
+const WORTH_COMPRESSING: usize = 1024;
+
+/// zstd's level: about as fast as the disk.
+const LEVEL: i32 = 1;
+
+/// What a server can do with blobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Abilities {
+    /// Most bytes of one message.
+    batch: u64,
+    /// Whether blobs can travel as zstd, alone and in answers to batches.
+    pub(crate) zstd: bool,
+    /// Whether blobs of batches can be sent as zstd.
+    zstd_update: bool,
+}
+
+impl Abilities {
+    /// What can be relied upon when nothing was said.
+    const LEAST: Abilities = Abilities { batch: LARGEST_BATCH - PER_MESSAGE, zstd: false, zstd_update: false };
+
+    fn of(capabilities: &ServerCapabilities) -> Abilities {
+        let Some(cache) = &capabilities.cache_capabilities else { return Abilities::LEAST };
+        let batch = match u64::try_from(cache.max_batch_total_size_bytes) {
+            Ok(0) | Err(_) => LARGEST_BATCH,
+            Ok(limit) => limit.min(LARGEST_BATCH),
+        };
+        Abilities {
+            batch: batch.saturating_sub(PER_MESSAGE),
+            zstd: cache.supported_compressors.contains(&ZSTD),
+            zstd_update: cache.supported_batch_update_compressors.contains(&ZSTD),
+        }
+    }
+
+    /// Whether a blob is sent together with others.
+    pub(crate) fn is_small(&self, digest: &Digest) -> bool {
+        digest.size + PER_BLOB <= self.batch
+    }
+
+    /// Cuts blobs that are small into batches. Order is kept.
+    pub(crate) fn batches(&self, digests: Vec<Digest>) -> Vec<Vec<Digest>> {
+        let mut batches = Vec::new();
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for digest in digests {
+            let size = digest.size + PER_BLOB;
+            if !batch.is_empty() && (bytes + size > self.batch || batch.len() == MOST_BLOBS) {
+                batches.push(std::mem::take(&mut batch));
+                bytes = 0;
+            }
+            bytes += size;
+            batch.push(digest);
+        }
+        if !batch.is_empty() {
+            batches.push(batch);
+        }
+        batches
+    }
+}
+
+/// The blobs of one server.
+pub(crate) struct Storage {
+    /// The way there.
+    pub(crate) link: Link,
+    abilities: OnceCell<Abilities>,
+    /// Requests with blobs wait here for their turn.
+    turns: Semaphore,
+    /// Batches that are going to be sent wait here before they are read.
+    reading: Semaphore,
+    /// What is known to be there, so that it is not asked for again.
+    known: Mutex<HashSet<Digest>>,
+    /// Whether whole trees of directories can be asked for, until the server says no.
+    trees: AtomicBool,
+}
+
+impl Storage {
+    pub(crate) fn new(link: Link) -> Storage {
+        Storage {
+            link,
+            abilities: OnceCell::new(),
+            turns: Semaphore::new(AT_A_TIME),
+            reading: Semaphore::new(AT_A_TIME),
+            known: Mutex::default(),
+            trees: AtomicBool::new(true),
+        }
+    }
+
+    /// Asks the server what it can do, once.
+    ///
+    /// # Errors
+    /// It cannot be reached, or has no SHA-256.
+    pub(crate) async fn abilities(&self) -> Attempt<Abilities> {
+        self.abilities.get_or_try_init(|| self.ask_abilities()).await.copied()
+    }
+
+    async fn ask_abilities(&self) -> Attempt<Abilities> {
+        let question = GetCapabilitiesRequest { instance_name: self.link.instance().to_owned() };
+        let answer: Result<ServerCapabilities, Status> =
+            self.link.unary_status(Lane::Talk, CAPABILITIES, question).await?;
+        let capabilities = match answer {
+            Ok(capabilities) => capabilities,
+            // Servers older than this service.
+            Err(status) if status.code() == Code::Unimplemented => return Ok(Abilities::LEAST),
+            Err(status) => return Err(self.link.fault(CAPABILITIES, &status)),
+        };
+        let functions = capabilities.cache_capabilities.iter().flat_map(|cache| &cache.digest_functions);
+        let functions: Vec<i32> = functions.copied().collect();
+        if !functions.is_empty() && !functions.contains(&SHA256) {
+            let text = format!("{}: this server does not know SHA-256 digests", self.link.url());
+            return Err(Fault::remote(ErrorKind::Invalid, text));
+        }
+        Ok(Abilities::of(&capabilities))
+    }
+
+    /// Waits until one more request with blobs may be sent.
+    pub(crate) async fn turn(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.turns.acquire().await.ok()
+    }
+
+    /// Waits until one more batch may be read into memory.
+    pub(crate) async fn reading(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.reading.acquire().await.ok()
+    }
+
+    /// Which of these are not known to be there.
+    pub(crate) fn unknown(&self, digests: &[Digest]) -> Vec<Digest> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        digests.iter().filter(|digest| !known.contains(digest)).copied().collect()
+    }
+
+    /// Remembers what is there.
+    pub(crate) fn learn(&self, digests: &[Digest]) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
+    }
+
+    /// Which of at most [`DIGESTS`] blobs are not there; the others are remembered.
+    ///
+    /// # Errors
+    /// The server failed.
+    pub(crate) async fn find_missing(&self, digests: &[Digest]) -> Attempt<Vec<Digest>> {
+        let question = FindMissingBlobsRequest {
+            instance_name: self.link.instance().to_owned(),
+            blob_digests: digests.iter().map(|digest| (*digest).into()).collect(),
+            digest_function: SHA256,
+        };
+        let answer: FindMissingBlobsResponse = self.link.unary(Lane::Talk, FIND_MISSING, question).await?;
+        let answered = answer.missing_blob_digests.iter().map(Digest::try_from);
+        let missing: HashSet<Digest> = answered.collect::<Result<_, _>>().map_err(|error| {
+            Fault::remote(ErrorKind::Invalid, format!("{}: FindMissingBlobs: {error}", self.link.url()))
+        })?;
+        let (missing, there): (Vec<Digest>, Vec<Digest>) =
+            digests.iter().partition(|digest| missing.contains(digest));
+        self.learn(&there);
+        Ok(missing)
+    }
+
+    /// The content of the blobs of one batch; those that the server does not have are the second value.
+    ///
+    /// # Errors
+    /// The server failed, or sent what was not asked for.
+    pub(crate) async fn read(&self, batch: &[Digest]) -> Attempt<(Vec<(Digest, Vec<u8>)>, Vec<Digest>)> {
+        let abilities = self.abilities().await?;
+        let question = BatchReadBlobsRequest {
+            instance_name: self.link.instance().to_owned(),
+            digests: batch.iter().map(|digest| (*digest).into()).collect(),
+            acceptable_compressors: if abilities.zstd { vec![ZSTD] } else { Vec::new() },
+            digest_function: SHA256,
+        };
+        let _turn = self.turn().await;
+        let answer: BatchReadBlobsResponse = self.link.unary(Lane::Bulk, READ, question).await?;
+        let mut wanted: HashSet<Digest> = batch.iter().copied().collect();
+        let (mut blobs, mut missing) = (Vec::with_capacity(batch.len()), Vec::new());
+        for response in answer.responses {
+            let digest = response.digest.as_ref().and_then(|digest| Digest::try_from(digest).ok());
+            let Some(digest) = digest.filter(|digest| wanted.remove(digest)) else { continue };
+            match self.content(&digest, response)? {
+                Some(content) => blobs.push((digest, content)),
+                None => missing.push(digest),
+            }
+        }
+        match wanted.iter().next() {
+            None => Ok((blobs, missing)),
+            Some(digest) => {
+                let text = format!("{}: BatchReadBlobs did not answer for blob {digest}", self.link.url());
+                Err(Fault::remote(ErrorKind::Unavailable, text))
+            }
+        }
+    }
+
+    /// The content of one blob out of an answer, with its digest checked; `None` when it is not there.
+    fn content(&self, digest: &Digest, blob: ReadBlob) -> Attempt<Option<Vec<u8>>> {
+        let code = Code::from_i32(blob.status.as_ref().map_or(0, |status| status.code));
+        match code {
+            Code::Ok => {}
+            Code::NotFound => return Ok(None),
+            code => {
+                let why = Status::new(code, blob.status.map(|status| status.message).unwrap_or_default());
+                let text = format!("{}: blob {digest} cannot be read: {}", self.link.url(), describe(&why));
+                return Err(Fault::remote(kind_of(code), text));
+            }
+        }
+        let content = match blob.compressor {
+            IDENTITY => Some(blob.data),
+            ZSTD => {
+                let size = usize::try_from(digest.size).unwrap_or(usize::MAX);
+                zstd::bulk::decompress(&blob.data, size).ok()
+            }
+            _ => None,
+        };
+        match content.filter(|content| Digest::of(content) == *digest) {
+            Some(content) => Ok(Some(content)),
+            None => Err(self.corrupt(digest)),
+        }
+    }
+
+    /// The fault for a blob that is not what its digest says.
+    pub(crate) fn corrupt(&self, digest: &Digest) -> Fault {
+        let text = format!("{}: blob {digest} does not match its digest", self.link.url());
+        Fault::remote(ErrorKind::Corrupt, text)
+    }
+
+    /// The fault for a blob that is not there.
+    pub(crate) fn missing(&self, digest: &Digest) -> Fault {
+        Fault::remote(ErrorKind::Missing, format!("{}: blob {digest} is not there", self.link.url()))
+    }
+
+    /// Sends the blobs of one batch.
+    ///
+    /// # Errors
+    /// The server failed, or did not take one of them.
+    pub(crate) async fn update(&self, blobs: Vec<(Digest, Vec<u8>)>) -> Attempt<()> {
+        let abilities = self.abilities().await?;
+        let digests: Vec<Digest> = blobs.iter().map(|(digest, _)| *digest).collect();
+        let question = BatchUpdateBlobsRequest {
+            instance_name: self.link.instance().to_owned(),
+            requests: blobs.into_iter().map(|blob| packed(blob, abilities.zstd_update)).collect(),
+            digest_function: SHA256,
+        };
+        let _turn = self.turn().await;
+        let answer: BatchUpdateBlobsResponse = self.link.unary(Lane::Bulk, UPDATE, question).await?;
+        let mut waiting: HashSet<Digest> = digests.iter().copied().collect();
+        for response in answer.responses {
+            let digest = response.digest.as_ref().and_then(|digest| Digest::try_from(digest).ok());
+            let code = Code::from_i32(response.status.as_ref().map_or(0, |status| status.code));
+            if let Some(digest) = digest
+                && matches!(code, Code::Ok | Code::AlreadyExists)
+            {
+                waiting.remove(&digest);
+                continue;
+            }
+            let why = Status::new(code, response.status.map(|status| status.message).unwrap_or_default());
+            let blob = digest.map_or_else(|| "a blob".to_owned(), |digest| format!("blob {digest}"));
+            let text = format!("{}: {blob} was not accepted: {}", self.link.url(), describe(&why));
+            return Err(Fault::remote(kind_of(code), text));
+        }
+        if let Some(digest) = waiting.iter().next() {
+            let text = format!("{}: BatchUpdateBlobs did not answer for blob {digest}", self.link.url());
+            return Err(Fault::remote(ErrorKind::Unavailable, text));
+        }
+        self.learn(&digests);
+        Ok(())
+    }
+
+    /// Whether whole trees can be asked for, as far as is known.
+    pub(crate) fn has_trees(&self) -> bool {
+        self.trees.load(Ordering::Relaxed)
+    }
+
+    /// The directories of a tree as the server has them, handed out as they come; what is missing among them is not
+    /// told. Whether the server knows how.
+    ///
+    /// # Errors
+    /// The root is not there; the server failed; those of `each`.
+    pub(crate) async fn tree<F>(&self, root: &Digest, mut each: impl FnMut(Vec<Directory>) -> F) -> Attempt<bool>
+    where
+        F: Future<Output = Attempt<()>>,
+    {
+        let mut page_token = String::new();
+        loop {
+            let question = GetTreeRequest {
+                instance_name: self.link.instance().to_owned(),
+                root_digest: Some((*root).into()),
+                page_size: 0,
+                page_token,
+                digest_function: SHA256,
+            };
+            let asked = || self.link.download::<_, GetTreeResponse>(Lane::Bulk, GET_TREE, question.clone());
+            let refused = |status: Status| match status.code() {
+                Code::Unimplemented => Ok(false),
+                Code::NotFound => Err(self.missing(root)),
+                _ => Err(self.link.fault(GET_TREE, &status)),
+            };
+            let mut pages = match self.link.persist(GET_TREE, asked).await? {
+                Ok(pages) => pages,
+                Err(status) => {
+                    self.trees.fetch_and(status.code() != Code::Unimplemented, Ordering::Relaxed);
+                    return refused(status);
+                }
+            };
+            page_token = String::new();
+            loop {
+                match self.link.in_time(pages.message()).await {
+                    Ok(Some(page)) => {
+                        page_token = page.next_page_token;
+                        each(page.directories).await?;
+                    }
+                    Ok(None) => break,
+                    Err(status) => {
+                        self.trees.fetch_and(status.code() != Code::Unimplemented, Ordering::Relaxed);
+                        return refused(status);
+                    }
+                }
+            }
+            if page_token.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+/// A blob as it is sent.
+fn packed((digest, content): (Digest, Vec<u8>), zstd: bool) -> UpdateBlob {
+    if zstd && content.len() >= WORTH_COMPRESSING
+        && let Ok(small) = zstd::bulk::compress(&content, LEVEL)
+        && small.len() < content.len()
+    {
+        return UpdateBlob { digest: Some(digest.into()), data: Bytes::from(small), compressor: ZSTD };
+    }
+    UpdateBlob { digest: Some(digest.into()), data: Bytes::from(content), compressor: IDENTITY }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::CacheCapabilities;
+
+    fn check(limit: i64, sizes: &[u64], expect: &[usize]) {
+        let cache = CacheCapabilities { max_batch_total_size_bytes: limit, ..CacheCapabilities::default() };
+        let abilities = Abilities::of(&ServerCapabilities { cache_capabilities: Some(cache) });
+        let digests = sizes.iter().map(|&size| Digest { size, ..Digest::default() }).collect();
+        let lengths: Vec<usize> = abilities.batches(digests).iter().map(Vec::len).collect();
+        assert_eq!(lengths, expect, "{limit} {sizes:?}");
+    }
+
+    #[test]
+    fn batches_keep_to_the_limit() {
+        check(0, &[], &[]);
+        check(0, &[1, 2, 3], &[3]);
+        check(0, &[3 << 20, 2 << 20, 1 << 20], &[1, 2]);
+        check(1 << 30, &[3 << 20, 2 << 20], &[1, 1]);
+        check(8192, &[4000, 2000, 4000], &[2, 1]);
+        check(0, &[0; 9000], &[4000, 4000, 1000]);
+    }
+}

@@ -1,0 +1,383 @@
+//! Blobs too large for batches, piece by piece, resumed where a connection broke.
+
+use crate::fault::{Attempt, Fault};
+use crate::link::{Lane, as_status, blocking, local_error};
+use crate::message::{
+    QueryWriteStatusRequest, QueryWriteStatusResponse, ReadRequest, ReadResponse, WriteRequest, WriteResponse,
+};
+use crate::storage::Storage;
+use bourn_reapi::services::{ErrorKind, ServiceResult};
+use bourn_reapi::{Cas, Digest, ServiceError};
+use prost::bytes::Bytes;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tonic::codegen::tokio_stream::Stream;
+use tonic::{Code, Status};
+
+const READ: &str = "/google.bytestream.ByteStream/Read";
+const WRITE: &str = "/google.bytestream.ByteStream/Write";
+const QUERY: &str = "/google.bytestream.ByteStream/QueryWriteStatus";
+
+/// Bytes that are sent at a time.
+const PIECE: usize = 1 << 20;
+
+/// Pieces that may wait for the disk or the network.
+const WAITING: usize = 4;
+
+impl Storage {
+    fn resource(&self, middle: &str, digest: &Digest) -> String {
+        match self.link.instance() {
+            "" => format!("{middle}/{digest}"),
+            instance => format!("{instance}/{middle}/{digest}"),
+        }
+    }
+
+    /// Brings one blob into the local store; compressed if the server can, and plain where that does not work.
+    ///
+    /// # Errors
+    /// It is not there, not what its digest says, or the server failed; the local store failed.
+    pub(crate) async fn download_blob(&self, cas: &Arc<dyn Cas>, digest: &Digest) -> Attempt<()> {
+        let _turn = self.turn().await;
+        if self.abilities().await?.zstd {
+            match self.download_as(cas, digest, true).await {
+                Err(Fault::Remote(error)) if error.kind != ErrorKind::Missing => {}
+                result => return result,
+            }
+        }
+        self.download_as(cas, digest, false).await
+    }
+
+    async fn download_as(&self, cas: &Arc<dyn Cas>, digest: &Digest, packed: bool) -> Attempt<()> {
+        let (pieces, receiver) = channel(WAITING);
+        let (store, size) = (cas.clone(), digest.size);
+        let stored = tokio::spawn(blocking(move || store_pieces(&*store, receiver, size, packed)));
+        let sent = match packed {
+            true => self.receive_packed(digest, &pieces).await,
+            false => self.receive(digest, &pieces).await,
+        };
+        if sent.is_err() {
+            // Whoever waits for more learns that nothing comes.
+            let _ = pieces.send(Err(io::Error::other("the transfer was broken off"))).await;
+        }
+        drop(pieces);
+        let stored = match stored.await {
+            Ok(stored) => stored,
+            Err(error) => Err(Fault::remote(ErrorKind::Io, format!("the transfer was ended: {error}"))),
+        };
+        match (sent, stored) {
+            (Ok(()), Ok(found)) if found == *digest => Ok(()),
+            (Ok(()) | Err(Ended::Unread), Ok(_)) => Err(self.corrupt(digest)),
+            // What cannot be unpacked ends as an error of reading.
+            (_, Err(Fault::Local(error))) if packed && error.kind == ErrorKind::Io => Err(self.corrupt(digest)),
+            // A full disk ends the transfer too, and is what has to be told.
+            (Ok(()) | Err(Ended::Unread), Err(fault)) => Err(fault),
+            (Err(Ended::Fault(fault)), _) => Err(fault),
+        }
+    }
+
+    /// Hands on the pieces of a blob; goes on where a connection broke.
+    async fn receive(&self, digest: &Digest, pieces: &Sender<io::Result<Bytes>>) -> Result<(), Ended> {
+        let name = self.resource("blobs", digest);
+        let done = AtomicU64::new(0);
+        let work = || async {
+            let start = done.load(Ordering::Relaxed);
+            if start == digest.size {
+                return Ok(());
+            }
+            let mut stream = self.open_read(&name, start).await?;
+            while let Some(answer) = self.link.in_time(stream.message()).await? {
+                let now = done.fetch_add(answer.data.len() as u64, Ordering::Relaxed) + answer.data.len() as u64;
+                if now > digest.size {
+                    return Err(Status::data_loss("more came than the digest says"));
+                }
+                self.hand_on(pieces, answer.data).await?;
+            }
+            match done.load(Ordering::Relaxed) == digest.size {
+                true => Ok(()),
+                false => Err(Status::unavailable("the stream ended too early")),
+            }
+        };
+        self.persisting(digest, &done, work).await
+    }
+
+    /// The same of a compressed stream, which cannot be resumed in the middle.
+    async fn receive_packed(&self, digest: &Digest, pieces: &Sender<io::Result<Bytes>>) -> Result<(), Ended> {
+        let name = self.resource("compressed-blobs/zstd", digest);
+        let received = async {
+            let mut stream = self.open_read(&name, 0).await?;
+            while let Some(answer) = self.link.in_time(stream.message()).await? {
+                self.hand_on(pieces, answer.data).await?;
+            }
+            Ok(())
+        };
+        received.await.map_err(|status| self.ended(digest, status))
+    }
+
+    async fn open_read(&self, name: &str, offset: u64) -> Result<tonic::Streaming<ReadResponse>, Status> {
+        let question = ReadRequest {
+            resource_name: name.to_owned(),
+            read_offset: i64::try_from(offset).unwrap_or(i64::MAX),
+            read_limit: 0,
+        };
+        self.link.download(Lane::Bulk, READ, question).await
+    }
+
+    async fn hand_on(&self, pieces: &Sender<io::Result<Bytes>>, data: Bytes) -> Result<(), Status> {
+        pieces.send(Ok(data)).await.map_err(|_| Status::cancelled(UNREAD))
+    }
+
+    /// Repeats `work` as long as each time at least something came.
+    async fn persisting<F>(&self, digest: &Digest, done: &AtomicU64, work: impl Fn() -> F) -> Result<(), Ended>
+    where
+        F: Future<Output = Result<(), Status>>,
+    {
+        loop {
+            let before = done.load(Ordering::Relaxed);
+            match self.link.persist(READ, &work).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(status)) => return Err(self.ended(digest, status)),
+                Err(Fault::Remote(_)) if done.load(Ordering::Relaxed) > before + PIECE as u64 => {}
+                Err(fault) => return Err(Ended::Fault(fault)),
+            }
+        }
+    }
+
+    fn ended(&self, digest: &Digest, status: Status) -> Ended {
+        match status.code() {
+            Code::Cancelled if status.message() == UNREAD => Ended::Unread,
+            Code::NotFound => Ended::Fault(self.missing(digest)),
+            Code::DataLoss => Ended::Fault(self.corrupt(digest)),
+            _ => Ended::Fault(self.link.fault(READ, &status)),
+        }
+    }
+
+    /// Sends one blob out of the local store.
+    ///
+    /// # Errors
+    /// The server failed; the local store does not hold the blob.
+    pub(crate) async fn upload_blob(&self, cas: &Arc<dyn Cas>, digest: &Digest) -> Attempt<()> {
+        let _turn = self.turn().await;
+        let name = self.resource(&format!("uploads/{}/blobs", identifier()), digest);
+        let mut delay = Duration::from_millis(200);
+        let mut fruitless = 0;
+        let mut offset = 0;
+        loop {
+            let status = match self.write(cas, digest, &name, offset).await {
+                Ok(()) => {
+                    self.learn(&[*digest]);
+                    return Ok(());
+                }
+                Err(status) => status,
+            };
+            if let Some(local) = local_error(&status) {
+                return Err(Fault::Local(local));
+            }
+            if !crate::fault::is_passing(&status) || fruitless >= self.link.retries() {
+                return Err(self.link.fault(WRITE, &status));
+            }
+            tokio::time::sleep(delay).await;
+            delay *= 2;
+            fruitless += 1;
+            let committed = self.committed(&name).await?;
+            if committed > offset {
+                fruitless = 0;
+            }
+            // A server that has more than there is, is told everything again.
+            offset = if committed <= digest.size { committed } else { 0 };
+        }
+    }
+
+    /// Sends a blob from `offset` on.
+    async fn write(&self, cas: &Arc<dyn Cas>, digest: &Digest, name: &str, offset: u64) -> Result<(), Status> {
+        let (pieces, receiver) = channel(WAITING);
+        let (store, digest_, name_) = (cas.clone(), *digest, name.to_owned());
+        let reader = tokio::task::spawn_blocking(move || read_pieces(&*store, &digest_, name_, offset, &pieces));
+        let moved = Arc::new(AtomicU64::new(0));
+        let parts = Parts { receiver, moved: moved.clone() };
+        let answer = self.link.upload::<WriteRequest, WriteResponse>(WRITE, parts);
+        let answer = self.while_moving(&moved, answer).await;
+        let read = reader.await;
+        if let Ok(Err(error)) = read {
+            return Err(as_status(error));
+        }
+        let committed = answer?.committed_size;
+        // -1 says that a compressed blob was there already; the full size that it is there now or was before.
+        match committed == -1 || u64::try_from(committed) == Ok(digest.size) {
+            true => Ok(()),
+            false => Err(Status::unavailable(format!("only {committed} bytes were accepted"))),
+        }
+    }
+
+    /// Waits for an answer as long as something is sent from time to time.
+    async fn while_moving<T>(
+        &self,
+        moved: &AtomicU64,
+        answer: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Status> {
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            let before = moved.load(Ordering::Relaxed);
+            match tokio::time::timeout(self.link.timeout(), &mut answer).await {
+                Ok(answer) => return answer,
+                Err(_) if moved.load(Ordering::Relaxed) > before => {}
+                Err(_) => return Err(Status::deadline_exceeded("nothing more was accepted")),
+            }
+        }
+    }
+
+    /// How much of an upload the server has.
+    async fn committed(&self, name: &str) -> Attempt<u64> {
+        let question = QueryWriteStatusRequest { resource_name: name.to_owned() };
+        let answer: Result<QueryWriteStatusResponse, Status> =
+            self.link.unary_status(Lane::Talk, QUERY, question).await?;
+        Ok(answer.map_or(0, |answer| u64::try_from(answer.committed_size).unwrap_or(0)))
+    }
+}
+
+/// What [`Storage::hand_on`] says when the one who stores has given up.
+const UNREAD: &str = "nobody takes the pieces";
+
+/// Why a download ended.
+enum Ended {
+    /// Storing it did not work.
+    Unread,
+    /// The server failed.
+    Fault(Fault),
+}
+
+/// Stores what comes. The digest of that.
+fn store_pieces(
+    cas: &dyn Cas,
+    receiver: Receiver<io::Result<Bytes>>,
+    size: u64,
+    packed: bool,
+) -> ServiceResult<Digest> {
+    let mut incoming = Incoming { receiver, current: Bytes::new(), left: size };
+    if !packed {
+        return cas.write_from(&mut incoming);
+    }
+    // Of a stream that unpacks to more than it should, one byte too many is enough to see it.
+    let decoder = zstd::stream::read::Decoder::new(Endless(&mut incoming)).map_err(|error| {
+        ServiceError::new(ErrorKind::Io, format!("cannot read a compressed stream: {error}"))
+    })?;
+    cas.write_from(&mut decoder.take(size + 1))
+}
+
+/// Pieces that come from the network, read by a thread that blocks.
+struct Incoming {
+    receiver: Receiver<io::Result<Bytes>>,
+    current: Bytes,
+    /// Not used up by compressed streams.
+    left: u64,
+}
+
+impl Incoming {
+    fn fill(&mut self) -> io::Result<bool> {
+        while self.current.is_empty() {
+            match self.receiver.blocking_recv() {
+                Some(piece) => self.current = piece?,
+                None => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn take_into(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.fill()? {
+            return Ok(0);
+        }
+        let count = buffer.len().min(self.current.len());
+        buffer[..count].copy_from_slice(&self.current.split_to(count));
+        Ok(count)
+    }
+}
+
+impl Read for Incoming {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.take_into(buffer)?;
+        if count == 0 && self.left > 0 && !buffer.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.left = self.left.saturating_sub(count as u64);
+        Ok(count)
+    }
+}
+
+/// The same, of unknown length.
+struct Endless<'a>(&'a mut Incoming);
+
+impl Read for Endless<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.take_into(buffer)
+    }
+}
+
+/// The parts of an upload, counted.
+struct Parts {
+    receiver: Receiver<WriteRequest>,
+    moved: Arc<AtomicU64>,
+}
+
+impl Stream for Parts {
+    type Item = WriteRequest;
+
+    fn poll_next(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<WriteRequest>> {
+        let part = self.receiver.poll_recv(context);
+        if part.is_ready() {
+            self.moved.fetch_add(1, Ordering::Relaxed);
+        }
+        part
+    }
+}
+
+/// Reads a blob piece by piece; ends early when nobody takes the pieces any more.
+fn read_pieces(
+    cas: &dyn Cas,
+    digest: &Digest,
+    name: String,
+    mut offset: u64,
+    pieces: &Sender<WriteRequest>,
+) -> ServiceResult<()> {
+    let file = cas.open(digest)?;
+    let failed = |error: io::Error| {
+        ServiceError::new(ErrorKind::Io, format!("cannot read blob {digest}: {error}"))
+    };
+    loop {
+        let left = digest.size - offset;
+        let mut data = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];
+        file.read_exact_at(&mut data, offset).map_err(failed)?;
+        let write_offset = i64::try_from(offset).unwrap_or(i64::MAX);
+        offset += data.len() as u64;
+        let part = WriteRequest {
+            resource_name: name.clone(),
+            write_offset,
+            finish_write: offset == digest.size,
+            data: data.into(),
+        };
+        if pieces.blocking_send(part).is_err() || offset == digest.size {
+            return Ok(());
+        }
+    }
+}
+
+/// A name for an upload that no other has: a UUID of version 4 in its form.
+fn identifier() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    // Keys of the standard library's hash tables are random, and differ each time.
+    let (a, b) = (RandomState::new().hash_one(std::process::id()), RandomState::new().hash_one("upload"));
+    format!(
+        "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        a >> 32,
+        (a >> 16) & 0xffff,
+        a & 0xfff,
+        0x8000 | (b >> 48) & 0x3fff,
+        b & 0xffff_ffff_ffff
+    )
+}

@@ -1,0 +1,75 @@
+//! Bearer tokens out of files that somebody else renews.
+
+use bourn_reapi::ServiceError;
+use bourn_reapi::services::ServiceResult;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tonic::metadata::{Ascii, MetadataValue};
+
+/// The `authorization` of every request.
+pub(crate) struct Token {
+    path: PathBuf,
+    reload: Option<Duration>,
+    read: Mutex<Option<(Instant, MetadataValue<Ascii>)>>,
+}
+
+impl Token {
+    pub(crate) fn new(path: PathBuf, reload: Option<Duration>) -> Token {
+        Token { path, reload, read: Mutex::new(None) }
+    }
+
+    /// The value to send, out of the file when it was not read yet or too long ago.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds what cannot be sent.
+    pub(crate) fn value(&self) -> ServiceResult<MetadataValue<Ascii>> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, value)) = &*read
+            && self.reload.is_none_or(|reload| at.elapsed() < reload)
+        {
+            return Ok(value.clone());
+        }
+        let text = std::fs::read_to_string(&self.path)
+            .map_err(|error| ServiceError::io(&error, "cannot read the access token", &self.path))?;
+        let value: MetadataValue<Ascii> = format!("Bearer {}", text.trim()).parse().map_err(|_| {
+            let message = format!("the access token in {} is not plain ASCII text", self.path.display());
+            ServiceError::new(bourn_reapi::services::ErrorKind::Invalid, message)
+        })?;
+        *read = Some((Instant::now(), value.clone()));
+        Ok(value)
+    }
+
+    /// Forgets the value, so that it is read again. Whether the file holds another one now.
+    pub(crate) fn renew(&self) -> bool {
+        let old = self.read.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (old, self.value()) {
+            (Some((_, old)), Ok(new)) => old != new,
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_read_again_when_asked_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        std::fs::write(&path, "one\n").unwrap();
+        let token = Token::new(path.clone(), None);
+        assert_eq!(token.value().unwrap(), "Bearer one");
+        std::fs::write(&path, "two\n").unwrap();
+        assert_eq!(token.value().unwrap(), "Bearer one");
+        assert!(token.renew());
+        assert_eq!(token.value().unwrap(), "Bearer two");
+        assert!(!token.renew());
+        let always = Token::new(path.clone(), Some(Duration::ZERO));
+        assert_eq!(always.value().unwrap(), "Bearer two");
+        std::fs::remove_file(&path).unwrap();
+        let error = always.value().unwrap_err().to_string();
+        assert!(error.starts_with("cannot read the access token"), "{error}");
+    }
+}

@@ -1,0 +1,321 @@
+//! Blobs and trees from a server into the local store, and back.
+
+use crate::fault::{Attempt, Fault, Here};
+use crate::link::blocking;
+use crate::storage::{DIGESTS, Storage};
+use bourn_reapi::services::{ErrorKind, ServiceResult};
+use bourn_reapi::{Cas, Digest, Directory, ServiceError};
+use prost::Message;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::task::JoinSet;
+
+/// Bytes so far and in all, for whoever watches.
+#[derive(Default)]
+pub(crate) struct Meter {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Meter {
+    /// Bytes moved, and bytes that are known to have to be.
+    pub(crate) fn read(&self) -> (u64, u64) {
+        (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
+    }
+
+    fn expect<'d>(&self, digests: impl IntoIterator<Item = &'d Digest>) {
+        let bytes = digests.into_iter().map(|digest| digest.size).sum();
+        self.total.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn count(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Moves blobs between one server and the local store. Clones work on the same.
+#[derive(Clone)]
+pub(crate) struct Transfer {
+    pub(crate) storage: Arc<Storage>,
+    pub(crate) cas: Arc<dyn Cas>,
+    pub(crate) meter: Arc<Meter>,
+}
+
+impl Transfer {
+    /// Brings blobs that are not here yet.
+    ///
+    /// # Errors
+    /// One is missing there or damaged; the server or the local store failed.
+    pub(crate) async fn fetch_blobs(&self, digests: Vec<Digest>) -> Attempt<()> {
+        let (cas, asked) = (self.cas.clone(), digests);
+        let missing = blocking(move || cas.missing_blobs(&asked)).await?;
+        self.download(missing).await
+    }
+
+    /// Brings blobs, whatever is here.
+    async fn download(&self, digests: Vec<Digest>) -> Attempt<()> {
+        if digests.is_empty() {
+            return Ok(());
+        }
+        self.meter.expect(&digests);
+        let abilities = self.storage.abilities().await?;
+        let (small, large): (Vec<Digest>, Vec<Digest>) =
+            digests.into_iter().partition(|digest| abilities.is_small(digest));
+        let mut jobs = JoinSet::new();
+        for digest in large {
+            let own = self.clone();
+            jobs.spawn(async move {
+                own.storage.download_blob(&own.cas, &digest).await?;
+                own.meter.count(digest.size);
+                Ok(())
+            });
+        }
+        for batch in abilities.batches(small) {
+            let own = self.clone();
+            jobs.spawn(async move { own.download_batch(&batch).await });
+        }
+        all(jobs).await
+    }
+
+    async fn download_batch(&self, batch: &[Digest]) -> Attempt<()> {
+        let (blobs, missing) = self.storage.read(batch).await?;
+        let (digests, contents): (Vec<Digest>, Vec<Vec<u8>>) = blobs.into_iter().unzip();
+        let cas = self.cas.clone();
+        blocking(move || cas.write_many(&contents)).await?;
+        self.meter.count(digests.iter().map(|digest| digest.size).sum());
+        match missing.first() {
+            Some(digest) => Err(self.storage.missing(digest)),
+            None => Ok(()),
+        }
+    }
+
+    /// Brings trees with all that is in them.
+    ///
+    /// # Errors
+    /// A blob is missing there or damaged; the server or the local store failed.
+    pub(crate) async fn fetch_trees(&self, roots: Vec<Digest>) -> Attempt<()> {
+        let cas = self.cas.clone();
+        let incomplete = blocking(move || {
+            let mut incomplete = Vec::new();
+            for root in roots {
+                if !cas.contains_tree(&root)? {
+                    incomplete.push(root);
+                }
+            }
+            Ok(incomplete)
+        })
+        .await?;
+        if incomplete.is_empty() {
+            return Ok(());
+        }
+        self.fetch_directories(&incomplete).await?;
+        let cas = self.cas.clone();
+        let files = blocking(move || {
+            let blobs = Blobs::of(&*cas, &incomplete)?;
+            cas.missing_blobs(&blobs.files)
+        })
+        .await?;
+        self.download(files).await
+    }
+
+    /// Brings the directories of trees: as whole trees where the server knows how and the root is not here, and level
+    /// by level what is missing then.
+    async fn fetch_directories(&self, roots: &[Digest]) -> Attempt<()> {
+        if self.storage.has_trees() {
+            let cas = self.cas.clone();
+            let asked = roots.to_vec();
+            let mut jobs = JoinSet::new();
+            for root in blocking(move || cas.missing_blobs(&asked)).await? {
+                let own = self.clone();
+                jobs.spawn(async move { own.fetch_whole(&root).await });
+            }
+            all(jobs).await?;
+        }
+        let mut seen: HashSet<Digest> = HashSet::new();
+        let mut level = roots.to_vec();
+        while !level.is_empty() {
+            level.retain(|digest| seen.insert(*digest));
+            self.fetch_blobs(level.clone()).await?;
+            let (cas, directories) = (self.cas.clone(), level);
+            level = blocking(move || children(&*cas, &directories)).await.map_err(|fault| self.blame(fault))?;
+        }
+        Ok(())
+    }
+
+    /// That a blob which was just brought is no directory is nobody's fault here.
+    fn blame(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Local(error) if error.kind == ErrorKind::Invalid => Fault::Remote(ServiceError {
+                message: format!("{}: {}", self.storage.link.url(), error.message),
+                ..error
+            }),
+            fault => fault,
+        }
+    }
+
+    async fn fetch_whole(&self, root: &Digest) -> Attempt<()> {
+        let keep = |directories: Vec<Directory>| {
+            let (cas, meter) = (self.cas.clone(), self.meter.clone());
+            async move {
+                let written = blocking(move || {
+                    let blobs: Vec<Vec<u8>> = directories.iter().map(Directory::encode_to_vec).collect();
+                    cas.write_many(&blobs)
+                });
+                let digests = written.await?;
+                meter.expect(&digests);
+                meter.count(digests.iter().map(|digest| digest.size).sum());
+                Ok(())
+            }
+        };
+        self.storage.tree(root, keep).await.map(drop)
+    }
+
+    /// Sends what the server does not have of these blobs. Whether there was anything.
+    ///
+    /// # Errors
+    /// The server failed or did not accept a blob; one is not here.
+    pub(crate) async fn send(&self, digests: Vec<Digest>) -> Attempt<bool> {
+        let missing = self.missing_there(&digests).await?;
+        if missing.is_empty() {
+            return Ok(false);
+        }
+        self.meter.expect(&missing);
+        let abilities = self.storage.abilities().await?;
+        let (small, large): (Vec<Digest>, Vec<Digest>) =
+            missing.into_iter().partition(|digest| abilities.is_small(digest));
+        let mut jobs = JoinSet::new();
+        for digest in large {
+            let own = self.clone();
+            jobs.spawn(async move {
+                own.storage.upload_blob(&own.cas, &digest).await?;
+                own.meter.count(digest.size);
+                Ok(())
+            });
+        }
+        for batch in abilities.batches(small) {
+            let own = self.clone();
+            jobs.spawn(async move { own.upload_batch(batch).await });
+        }
+        all(jobs).await?;
+        Ok(true)
+    }
+
+    async fn upload_batch(&self, batch: Vec<Digest>) -> Attempt<()> {
+        // Not all at once: what is read here stays in memory until it is sent.
+        let turn = self.storage.reading().await;
+        let cas = self.cas.clone();
+        let read = blocking(move || {
+            let read = |digest: Digest| Ok((digest, cas.read(&digest)?));
+            batch.into_iter().map(read).collect::<ServiceResult<Vec<(Digest, Vec<u8>)>>>()
+        });
+        let blobs = read.await?;
+        let bytes = blobs.iter().map(|(digest, _)| digest.size).sum();
+        self.storage.update(blobs).await?;
+        drop(turn);
+        self.meter.count(bytes);
+        Ok(())
+    }
+
+    /// Which of these blobs the server does not have, each once.
+    async fn missing_there(&self, digests: &[Digest]) -> Attempt<Vec<Digest>> {
+        let mut seen = HashSet::new();
+        let mut unknown = self.storage.unknown(digests);
+        unknown.retain(|digest| seen.insert(*digest));
+        let mut jobs = JoinSet::new();
+        for (at, part) in unknown.chunks(DIGESTS).enumerate() {
+            let (storage, part) = (self.storage.clone(), part.to_vec());
+            jobs.spawn(async move { storage.find_missing(&part).await.map(|missing| (at, missing)) });
+        }
+        let mut parts = Vec::new();
+        while let Some(joined) = jobs.join_next().await {
+            parts.push(joined.map_err(|error| ended(&error))??);
+        }
+        parts.sort_by_key(|(at, _)| *at);
+        Ok(parts.into_iter().flat_map(|(_, missing)| missing).collect())
+    }
+
+    /// Whether the server has a blob.
+    ///
+    /// # Errors
+    /// The server failed.
+    pub(crate) async fn is_there(&self, digest: Digest) -> Attempt<bool> {
+        Ok(self.missing_there(&[digest]).await?.is_empty())
+    }
+
+    /// Sends trees with all that is in them, and further blobs. Whether anything was missing.
+    ///
+    /// # Errors
+    /// The server failed or did not accept a blob; one is not here.
+    pub(crate) async fn send_trees(&self, roots: Vec<Digest>, more: Vec<Digest>) -> Attempt<bool> {
+        let cas = self.cas.clone();
+        let blobs = blocking(move || Blobs::of(&*cas, &roots)).await?;
+        self.send([blobs.files, blobs.directories, more].concat()).await
+    }
+}
+
+/// What trees are made of, each blob once.
+struct Blobs {
+    /// Above what they contain.
+    directories: Vec<Digest>,
+    files: Vec<Digest>,
+}
+
+impl Blobs {
+    /// All directories are here.
+    fn of(cas: &dyn Cas, roots: &[Digest]) -> ServiceResult<Blobs> {
+        let mut directories = roots.to_vec();
+        let mut seen: HashSet<Digest> = roots.iter().copied().collect();
+        let mut files = Vec::new();
+        let mut seen_files = HashSet::new();
+        let mut at = 0;
+        while let Some(digest) = directories.get(at).copied() {
+            let directory = cas.directory(&digest)?;
+            for file in &directory.files {
+                let digest = file.content()?;
+                if seen_files.insert(digest) {
+                    files.push(digest);
+                }
+            }
+            for child in &directory.directories {
+                let digest = child.content()?;
+                if seen.insert(digest) {
+                    directories.push(digest);
+                }
+            }
+            at += 1;
+        }
+        Ok(Blobs { directories, files })
+    }
+}
+
+/// The directories in directories.
+fn children(cas: &dyn Cas, directories: &[Digest]) -> ServiceResult<Vec<Digest>> {
+    let mut children = Vec::new();
+    for digest in directories {
+        for child in &cas.directory(digest)?.directories {
+            children.push(child.content()?);
+        }
+    }
+    Ok(children)
+}
+
+/// Waits for all jobs; the first fault ends the others.
+async fn all(mut jobs: JoinSet<Attempt<()>>) -> Attempt<()> {
+    while let Some(joined) = jobs.join_next().await {
+        joined.map_err(|error| ended(&error))??;
+    }
+    Ok(())
+}
+
+fn ended(error: &tokio::task::JoinError) -> Fault {
+    Fault::remote(ErrorKind::Io, format!("a transfer was ended: {error}"))
+}
+
+/// Decodes a message out of the local store.
+pub(crate) fn decode<M: Message + Default>(cas: &dyn Cas, digest: &Digest, from: &str) -> Attempt<M> {
+    let bytes = cas.read(digest).here()?;
+    M::decode(bytes.as_slice()).map_err(|error| {
+        Fault::remote(ErrorKind::Corrupt, format!("{from}: blob {digest} cannot be understood: {error}"))
+    })
+}
