@@ -271,6 +271,11 @@ impl Remotes for MemoryRemote {
         self.pushes
     }
 
+    fn available(&self, names: &[ArtifactName], _: &Cancel) -> ServiceResult<Vec<bool>> {
+        self.fails()?;
+        names.iter().map(|name| Ok(self.remote.artifact(name)?.is_some())).collect()
+    }
+
     fn pull_artifact(
         &self,
         name: &ArtifactName,

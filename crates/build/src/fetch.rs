@@ -10,7 +10,7 @@ use crate::session::Session;
 use crate::state::SourceState;
 use bourn_plan::source::{self, FetchContext, PlannedSource, SourceRef};
 use bourn_project::ElementId;
-use bourn_reapi::services::SourceName;
+use bourn_reapi::services::{ErrorKind, SourceName};
 use bourn_reapi::tree::Tree;
 use bourn_reapi::{Digest, Source};
 
@@ -219,7 +219,11 @@ impl<'a> Sources<'a> {
         let project = &self.session.project(self.id).name;
         let remotes = self.session.services.remotes.as_ref();
         let Some(remotes) = remotes.filter(|remotes| remotes.pulls_sources(project)) else { return Ok(None) };
-        let pulled = remotes.pull_source(project, name, self.job, self.job.cancel())?;
+        // What no remote cache can give is fetched from where it comes from: they have warned already.
+        let pulled = match remotes.pull_source(project, name, self.job, self.job.cancel()) {
+            Err(error) if error.kind == ErrorKind::Unavailable => None,
+            pulled => pulled?,
+        };
         let Some(source) = pulled else { return Ok(None) };
         self.session.assets().publish_source(name, &source)?;
         Ok(self.session.staged_source(name)?)

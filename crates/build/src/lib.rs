@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod integrate;
 pub mod job;
 pub mod log;
+pub mod named;
 pub mod options;
 pub mod order;
 pub mod overlap;

@@ -11,6 +11,7 @@ use crate::session::{Query, Session};
 use crate::state::ArtifactState;
 use bourn_project::ElementId;
 use bourn_reapi::services::Report;
+use bourn_reapi::{Artifact, ArtifactName};
 use std::sync::Arc;
 
 impl Session<'_> {
@@ -51,7 +52,7 @@ impl Session<'_> {
         building: bool,
     ) -> BuildResult<(ArtifactState, bool)> {
         let Some(keys) = self.keys(id) else { return Ok((ArtifactState::Unknown, false)) };
-        let pulled = self.pull_key(job, id, keys.strict)?;
+        let pulled = self.pull_key(job, id, keys.strict, building)?;
         let found = match pulled.clone() {
             Some(cached) => Some(cached),
             None => self.cached(id, keys.strict)?,
@@ -64,7 +65,7 @@ impl Session<'_> {
         if self.options.strict {
             return Ok((ArtifactState::Absent, false));
         }
-        let pulled = self.pull_key(job, id, keys.weak)?;
+        let pulled = self.pull_key(job, id, keys.weak, building)?;
         let found = match pulled.clone() {
             Some(cached) => Some(cached),
             None => self.cached(id, keys.weak)?,
@@ -75,20 +76,33 @@ impl Session<'_> {
         Ok((state, kept && pulled.is_some()))
     }
 
-    /// Pulls what is kept under one key, and publishes it here under all its keys.
-    fn pull_key(&self, job: &Job<'_>, id: ElementId, key: &str) -> BuildResult<Option<Arc<Cached>>> {
-        let Some(remotes) = &self.services.remotes else { return Ok(None) };
+    /// Pulls what is kept under one key, and publishes it here under all its keys. When it can be built instead, that
+    /// no remote cache can be reached is nothing to fail for: they have warned already.
+    fn pull_key(
+        &self,
+        job: &Job<'_>,
+        id: ElementId,
+        key: &str,
+        building: bool,
+    ) -> BuildResult<Option<Arc<Cached>>> {
         let build_tree = self.options.pull_build_trees && self.workspace(id).is_none();
-        let pulled = remotes.pull_artifact(&self.artifact_name(id, key), build_tree, job, job.cancel())?;
-        let Some(message) = pulled else { return Ok(None) };
-        let mut names = vec![self.artifact_name(id, key)];
-        for key in [&message.strong_key, &message.strict_key, &message.weak_key] {
-            let name = self.artifact_name(id, key);
-            if !key.is_empty() && !names.contains(&name) {
-                names.push(name);
-            }
+        match self.pull_name(job, &self.artifact_name(id, key), build_tree) {
+            Err(error) if building && error.temporary => Ok(None),
+            pulled => pulled,
         }
-        self.assets().publish_artifact(&names, &message)?;
+    }
+
+    /// Pulls an artifact and publishes it here under all its keys.
+    pub(crate) fn pull_name(
+        &self,
+        job: &Job<'_>,
+        name: &ArtifactName,
+        build_tree: bool,
+    ) -> BuildResult<Option<Arc<Cached>>> {
+        let Some(remotes) = &self.services.remotes else { return Ok(None) };
+        let pulled = remotes.pull_artifact(name, build_tree, job, job.cancel())?;
+        let Some(message) = pulled else { return Ok(None) };
+        self.assets().publish_artifact(&names_of(name, &message), &message)?;
         Ok(Some(Arc::new(Cached::new(message))))
     }
 
@@ -134,6 +148,19 @@ impl Session<'_> {
         let planned = self.planned(id);
         Some(Keys { strict: &planned.strict_key.as_ref()?.0, weak: &planned.weak_key.as_ref()?.0 })
     }
+}
+
+/// All names of an artifact that was found under one of them.
+pub(crate) fn names_of(name: &ArtifactName, message: &Artifact) -> Vec<ArtifactName> {
+    let mut names = vec![name.clone()];
+    // Not the strict one, if that is another: nothing was built with it.
+    for key in [&message.strong_key, &message.weak_key] {
+        let name = ArtifactName { key: key.clone(), ..name.clone() };
+        if !key.is_empty() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
 }
 
 /// The keys that an artifact is looked for by.

@@ -6,8 +6,8 @@ use crate::fetch::single_name;
 use crate::job::Job;
 use crate::session::Session;
 use bourn_project::ElementId;
+use bourn_reapi::ArtifactName;
 use bourn_reapi::services::SourceName;
-use std::sync::Arc;
 
 /// Whether there is nothing to push of an element, without looking at remotes. With `skip_uncached` an element that is
 /// not cached, or without the build tree that was kept with it, is no error.
@@ -46,26 +46,40 @@ fn missing_tree(session: &Session<'_>, cached: &Cached) -> BuildResult<Option<&'
 /// It is not cached; a remote failed.
 pub(crate) fn artifact(session: &Session<'_>, job: &Job<'_>, id: ElementId) -> BuildResult<bool> {
     let name = &session.element(id).name;
+    let cached = session.artifact(id);
+    let key = cached.as_ref().map_or("", |cached| &cached.message.strong_key);
+    named(session, job, &session.artifact_name(id, key), name, cached.as_deref())
+}
+
+/// Pushes an artifact that is here, under all its names. Whether any remote did not have it.
+///
+/// # Errors
+/// It is not cached; a remote failed.
+pub(crate) fn named(
+    session: &Session<'_>,
+    job: &Job<'_>,
+    strong: &ArtifactName,
+    name: &str,
+    cached: Option<&Cached>,
+) -> BuildResult<bool> {
     let failed = |text: String| BuildError::new(domain::ELEMENT, text);
-    let cached: Arc<Cached> =
-        session.artifact(id).ok_or_else(|| failed(format!("Push failed: {name} is not cached")))?;
-    if let Some(tree) = missing_tree(session, &cached)? {
+    let cached = cached.ok_or_else(|| failed(format!("Push failed: {name} is not cached")))?;
+    if let Some(tree) = missing_tree(session, cached)? {
         return Err(failed(format!("Push failed: {tree} of {name} is not cached")));
     }
     // What it was built upon is not kept in memory.
-    let strong = session.artifact_name(id, &cached.message.strong_key);
     let message =
-        &session.assets().artifact(&strong)?.ok_or_else(|| failed(format!("Push failed: {name} is gone")))?;
+        &session.assets().artifact(strong)?.ok_or_else(|| failed(format!("Push failed: {name} is gone")))?;
     let dependencies =
         message.dependencies().map_err(|error| failed(format!("Push failed: {name}: {error}")))?;
     if message.was_workspaced || dependencies.iter().any(|dependency| dependency.was_workspaced) {
         job.warn(None, "Not pushing tainted artifact.", None)?;
         return Ok(false);
     }
-    let mut names = Vec::new();
-    for key in [&message.strong_key, &message.strict_key, &message.weak_key] {
-        let name = session.artifact_name(id, key);
-        if !names.contains(&name) {
+    let mut names: Vec<ArtifactName> = Vec::new();
+    for key in [&message.strong_key, &message.weak_key] {
+        let name = ArtifactName { key: key.clone(), ..strong.clone() };
+        if !key.is_empty() && !names.contains(&name) {
             names.push(name);
         }
     }

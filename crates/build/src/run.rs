@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct Outcome {
     /// The jobs that failed and were not repaired by trying again.
     pub failed: Vec<(Action, ElementId)>,
+    /// How many jobs failed that were for artifacts and not for elements.
+    pub failed_names: usize,
     /// Why the last of them did.
     pub last_failure: Option<Failure>,
     /// Whether it was ended before its time.
@@ -37,7 +39,7 @@ pub struct Outcome {
 impl Outcome {
     /// Whether everything that was asked for was done.
     pub fn is_success(&self) -> bool {
-        self.failed.is_empty() && !self.terminated
+        self.failed.is_empty() && self.failed_names == 0 && !self.terminated
     }
 }
 

@@ -12,7 +12,7 @@ use bourn_project::selection::Selection as Scope;
 use bourn_reapi::{ArtifactName, Assets};
 
 /// An element or an artifact.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Item {
     /// An element of the plan.
     Element(ElementId),
@@ -40,6 +40,19 @@ pub(crate) fn load(
     Ok((world, artifacts))
 }
 
+/// Makes sure that artifacts can be asked for a scope: they know what they were built upon, but not what they need to
+/// run.
+///
+/// # Errors
+/// `deps-not-supported`.
+pub(crate) fn assert_scope(artifacts: &[ArtifactName], deps: Selection) -> Result<(), Failure> {
+    if artifacts.is_empty() || !matches!(deps, Selection::Run | Selection::All) {
+        return Ok(());
+    }
+    let text = format!("Error: '--deps {deps}' is not supported for artifact names");
+    Err(Failure::stream(text).reason("deps-not-supported"))
+}
+
 /// The items in the scope of what was named. Elements are looked up in the cache.
 ///
 /// # Errors
@@ -51,10 +64,7 @@ pub(crate) fn select(
     artifacts: &[ArtifactName],
     deps: Selection,
 ) -> Result<Vec<Item>, Failure> {
-    if !artifacts.is_empty() && matches!(deps, Selection::Run | Selection::All) {
-        let text = format!("Error: '--deps {deps}' is not supported for artifact names");
-        return Err(Failure::stream(text).reason("deps-not-supported"));
-    }
+    assert_scope(artifacts, deps)?;
     let elements = world.select(Scope::from(deps));
     invocation.query(session, &elements, deps != Selection::None, Query::Artifacts)?;
     let mut items: Vec<Item> = elements.into_iter().map(Item::Element).collect();

@@ -3,37 +3,128 @@
 use crate::args::command::Remotes;
 use crate::exit::Failure;
 use crate::expiry;
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, conclude};
 use crate::report::heading::Heading;
 use crate::settings::servers::{Contact, Servers};
 use crate::signals;
+use crate::wire;
 use crate::world::World;
 use bourn_build::error::BuildResult;
+use bourn_build::event::MessageKind;
 use bourn_build::session::{Query, Session};
+use bourn_build::{named, run};
 use bourn_project::ElementId;
 use bourn_project::selection::{self, Selection as Scope};
+use bourn_reapi::ArtifactName;
+use bourn_remote::{Caches, Refused};
+use std::sync::Arc;
 
-/// The servers of every project, as the command line and the configuration want them.
+/// The servers that a command speaks to.
+pub(crate) struct Connected {
+    /// As they were declared, of every project.
+    pub(crate) servers: Servers,
+    /// Those that answered, if any were asked.
+    pub(crate) caches: Option<Arc<Caches>>,
+}
+
+/// Connects to the servers of every project, as the command line and the configuration want them. Warns of those that
+/// cannot be used.
 ///
 /// # Errors
-/// Declarations that cannot be read; servers that were asked for by name, as none can be used yet.
-pub(crate) fn servers(
+/// Declarations that cannot be read.
+pub(crate) fn connect(
     invocation: &Invocation<'_>,
-    world: &World,
+    world: &mut World,
     remotes: &Remotes,
     contact: Contact,
-) -> Result<Servers, Failure> {
-    let servers = invocation.reporter.timed("Initializing remote caches", || {
+) -> Result<Connected, Failure> {
+    let (servers, caches, refused) = invocation.reporter.timed("Initializing remote caches", || {
         let settings = invocation.settings;
-        Servers::resolve(settings, invocation.files, world.graph(), remotes, contact)
+        let servers = Servers::resolve(settings, invocation.files, world.graph(), remotes, contact)?;
+        if servers.artifacts.values().chain(servers.sources.values()).all(Vec::is_empty) {
+            return Ok((servers, None, Vec::new()));
+        }
+        let connect = || wire::caches(settings, &world.services, &servers, world.control.cancel());
+        let (caches, refused) = signals::steered(invocation, &world.control, connect)?;
+        Ok((servers, Some(Arc::new(caches)), refused))
     })?;
-    if !remotes.artifacts.is_empty() || !remotes.sources.is_empty() {
-        return Err(no_servers_yet());
+    for Refused { url, error } in refused {
+        let detail = error.hint.as_deref();
+        let text = format!("Failed to initialize remote {url}: {}", error.message);
+        invocation.reporter.message(MessageKind::Warn, &text, detail, None);
     }
-    if servers.has_artifacts(false) || servers.has_sources(false) {
-        invocation.reporter.warn("The configured artifact and source servers cannot be used by this version");
+    world.services.remotes = caches.clone().map(|caches| caches as Arc<dyn bourn_reapi::Remotes>);
+    Ok(Connected { servers, caches })
+}
+
+impl Connected {
+    /// Makes sure that artifacts can be pulled, or pushed.
+    ///
+    /// # Errors
+    /// No server can be used for that.
+    pub(crate) fn assert_artifacts(&self, push: bool) -> Result<(), Failure> {
+        let usable = self.caches.as_ref().is_some_and(|caches| caches.has_artifacts(push));
+        let doing = if push { "pushing" } else { "pulling" };
+        usable.then_some(()).ok_or_else(|| {
+            Failure::stream(format!("No artifact caches available for {doing} artifacts")).hint(hint(push))
+        })
     }
-    Ok(servers)
+
+    /// Makes sure that sources can be pushed.
+    ///
+    /// # Errors
+    /// No server can be used for that.
+    pub(crate) fn assert_source_pushes(&self) -> Result<(), Failure> {
+        let usable = self.caches.as_ref().is_some_and(|caches| caches.has_sources(true));
+        usable
+            .then_some(())
+            .ok_or_else(|| Failure::stream("No source caches available for pushing sources").hint(hint(true)))
+    }
+}
+
+fn hint(push: bool) -> &'static str {
+    match push {
+        true => {
+            "it takes a server that names are kept on and one for blobs (or one for both), with `push: true`"
+        }
+        false => "it takes a server that names are kept on and one for blobs (or one for both)",
+    }
+}
+
+/// Pulls the artifacts of elements that are not here, if there are servers to pull from. The cache was asked.
+///
+/// # Errors
+/// A pull failed.
+pub(crate) fn pull_missing(
+    invocation: &Invocation<'_>,
+    world: &World,
+    session: &Session<'_>,
+    elements: &[ElementId],
+) -> Result<(), Failure> {
+    let pending: Vec<ElementId> = {
+        let states = session.states();
+        elements.iter().copied().filter(|id| states.get(*id).pull_pending).collect()
+    };
+    match pending.is_empty() {
+        true => Ok(()),
+        false => conclude(&steered(invocation, world, || run::pull(session, &pending))?),
+    }
+}
+
+/// Pulls artifacts that are named and not here, if there are servers to pull from.
+///
+/// # Errors
+/// A pull failed.
+pub(crate) fn pull_named(
+    invocation: &Invocation<'_>,
+    world: &World,
+    session: &Session<'_>,
+    names: &[ArtifactName],
+) -> Result<(), Failure> {
+    match names.is_empty() || world.services.remotes.is_none() {
+        true => Ok(()),
+        false => conclude(&steered(invocation, world, || named::pull(session, names))?),
+    }
 }
 
 /// Checks that every source has a ref.
@@ -42,12 +133,6 @@ pub(crate) fn servers(
 /// `inconsistent-pipeline` with the sources that have none.
 pub(crate) fn assert_refs(session: &Session<'_>, elements: &[ElementId]) -> Result<(), Failure> {
     Ok(bourn_build::checkout::assert_consistent(session, elements)?)
-}
-
-/// What is said where a server would be needed.
-pub(crate) fn no_servers_yet() -> Failure {
-    Failure::new("remote", "Artifact and source servers cannot be used by this version")
-        .hint("build from source, or use a cache directory on a shared disk")
 }
 
 /// Asks the cache for the sources of elements.

@@ -1,7 +1,9 @@
 //! Which implementation stands behind every trait: decided here and nowhere else, from top to bottom.
 
 use crate::exit::Failure;
+use crate::settings::remote::{RemoteKind, RemoteSpec};
 use crate::settings::resolve::Settings;
+use crate::settings::servers::Servers;
 use bourn_cas::Store;
 use bourn_elements::table as elements;
 use bourn_plan::{ElementKind, KindTable, SourceKind, UrlTable};
@@ -9,12 +11,15 @@ use bourn_project::{KindOrigin, KindTraits, Kinds, Project};
 use bourn_pyhost::{Python, PythonKinds};
 use bourn_reapi::services::{Cancel, Executed, Execution, ServiceResult};
 use bourn_reapi::{Executor, ServiceError, Services};
+use bourn_remote::{Auth, Caches, Connection, Refused, Server, ServerKind};
 use bourn_sandbox::LocalExecutor;
 use bourn_sources::{LocalTrees, Netrc, UrlSettings};
 use bourn_yaml::{Diagnostics, Files};
+use indexmap::IndexMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Every kind: those built into the program, and the project's own Python plugins.
 pub(crate) struct AllKinds {
@@ -145,6 +150,58 @@ pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
         assets: store,
         executor: Arc::new(executor),
         remotes: None,
+    })
+}
+
+/// The artifact and source servers, connected to; with those that cannot be used.
+///
+/// # Errors
+/// There are no threads to be had; it was asked to stop.
+pub(crate) fn caches(
+    settings: &Settings,
+    services: &Services,
+    servers: &Servers,
+    cancel: &Cancel,
+) -> Result<(Caches, Vec<Refused>), Failure> {
+    let group = |servers: &IndexMap<String, Vec<RemoteSpec>>| {
+        let usable = |specs: &Vec<RemoteSpec>| specs.iter().filter_map(server).collect();
+        servers.iter().map(|(project, specs)| (project.clone(), usable(specs))).collect()
+    };
+    let (artifacts, sources) = (group(&servers.artifacts), group(&servers.sources));
+    let key_length = settings.user.logging.key_length;
+    Ok(Caches::connect(services.cas.clone(), &artifacts, &sources, key_length, cancel)?)
+}
+
+/// A declared server as it is spoken to; none for services of remote execution.
+fn server(spec: &RemoteSpec) -> Option<Server> {
+    let kind = match spec.kind {
+        RemoteKind::Index => ServerKind::Index,
+        RemoteKind::Storage => ServerKind::Storage,
+        RemoteKind::All => ServerKind::All,
+        RemoteKind::Endpoint => return None,
+    };
+    // Numbers below nought mean nothing to bst either.
+    let count = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
+    let seconds = |number, each| count(number).map(|number| Duration::from_secs(u64::from(number) * each));
+    let (auth, connection) = (&spec.auth, &spec.connection);
+    Some(Server {
+        url: spec.url.clone(),
+        instance: spec.instance_name.clone().unwrap_or_default(),
+        kind,
+        push: spec.push,
+        auth: Auth {
+            server_cert: auth.server_cert.clone(),
+            client_key: auth.client_key.clone(),
+            client_cert: auth.client_cert.clone(),
+            access_token: auth.access_token.clone(),
+            token_reload: seconds(auth.access_token_reload_interval, 60),
+        },
+        connection: Connection {
+            keepalive: seconds(connection.keepalive_time, 1),
+            retry_limit: count(connection.retry_limit),
+            retry_delay: count(connection.retry_delay).map(|delay| Duration::from_millis(delay.into())),
+            request_timeout: seconds(connection.request_timeout, 1),
+        },
     })
 }
 

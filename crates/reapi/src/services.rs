@@ -252,11 +252,17 @@ pub trait Remotes: Send + Sync {
     /// Whether there is a cache to push sources of a project to.
     fn pushes_sources(&self, project: &str) -> bool;
 
+    /// Which of these artifacts any remote knows, without bringing anything.
+    ///
+    /// # Errors
+    /// A remote failed, and no other knew an artifact.
+    fn available(&self, names: &[ArtifactName], cancel: &Cancel) -> ServiceResult<Vec<bool>>;
+
     /// Brings an artifact with its files, metadata and logs, with its build tree only if that is wanted; `None` when
     /// no remote has it. The caller publishes the names.
     ///
     /// # Errors
-    /// All remotes failed.
+    /// All remotes failed: `Unavailable`. Every other kind is about the local store.
     fn pull_artifact(
         &self,
         name: &ArtifactName,
@@ -280,7 +286,7 @@ pub trait Remotes: Send + Sync {
     /// Brings a source tree; `None` when no remote has it. The caller publishes the name.
     ///
     /// # Errors
-    /// All remotes failed.
+    /// All remotes failed: `Unavailable`. Every other kind is about the local store.
     fn pull_source(
         &self,
         project: &str,

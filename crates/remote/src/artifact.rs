@@ -37,7 +37,11 @@ impl References {
         let mut extra =
             vec![artifact.buildtree.as_ref(), artifact.sources.as_ref(), artifact.buildroot.as_ref()];
         extra.extend(artifact.buildsandbox.iter().flat_map(|state| &state.subsandbox_digests).map(Some));
-        Ok(References { files: read(vec![artifact.files.as_ref()])?, blobs: read(blobs)?, extra: read(extra)? })
+        Ok(References {
+            files: read(vec![artifact.files.as_ref()])?,
+            blobs: read(blobs)?,
+            extra: read(extra)?,
+        })
     }
 }
 
@@ -51,7 +55,7 @@ impl Exchange<'_> {
         name: &ArtifactName,
         build_tree: bool,
     ) -> ServiceResult<Option<Artifact>> {
-        let take = |digest| self.from_any(move |transfer| fetch(transfer, name, digest, build_tree));
+        let take = |digest| self.bring(move |transfer| fetch(transfer, name, digest, build_tree));
         self.resolve(Sort::Blob, &artifact_urn(name), take).await.map_err(|fault| self.failed("pull", fault))
     }
 
@@ -110,7 +114,9 @@ impl Exchange<'_> {
             self.report.status(&format!("Pushing data from {} -> {url}", self.what));
             match self.transfer(storage).send_trees(trees.clone(), blobs.clone()).await? {
                 true => self.report.info(&format!("Pushed data from {} -> {url}", self.what)),
-                false => self.report.info(&format!("Remote ({url}) already has all data of {} cached", self.what)),
+                false => {
+                    self.report.info(&format!("Remote ({url}) already has all data of {} cached", self.what))
+                }
             }
         }
         Ok(())
@@ -148,7 +154,12 @@ impl Exchange<'_> {
 }
 
 /// Brings an artifact from one storage.
-async fn fetch(transfer: Transfer, name: &ArtifactName, digest: Digest, build_tree: bool) -> Attempt<Artifact> {
+async fn fetch(
+    transfer: Transfer,
+    name: &ArtifactName,
+    digest: Digest,
+    build_tree: bool,
+) -> Attempt<Artifact> {
     transfer.fetch_blobs(vec![digest]).await?;
     let url = transfer.storage.link.url();
     let artifact: Artifact = decode(&*transfer.cas, &digest, url)?;

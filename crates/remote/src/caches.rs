@@ -3,7 +3,7 @@
 use crate::fault::{Attempt, Fault};
 use crate::index::Index;
 use crate::link::Link;
-use crate::pair::{Exchange, Offer, Offers};
+use crate::pair::{Exchange, Offer, Offers, Told};
 use crate::server::Server;
 use crate::storage::Storage;
 use bourn_reapi::services::{Cancel, ErrorKind, Report, ServiceResult, SourceName};
@@ -12,12 +12,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 /// How often a transfer looks whether it was asked to stop, and says how far it is.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Threads for the network. Hashing and writing happens elsewhere.
 const THREADS: usize = 2;
+
+/// Questions that are asked at a time of one server, where there are many.
+const QUESTIONS: usize = 128;
+
+/// The name of the servers for projects that have none of their own in a [`Group`].
+pub const ANY_PROJECT: &str = "";
 
 /// The servers of every project for artifacts, or for sources, in the order in which they are to be asked.
 pub type Group = HashMap<String, Vec<Server>>;
@@ -29,6 +37,7 @@ pub struct Caches {
     artifacts: HashMap<String, Offers>,
     sources: HashMap<String, Offers>,
     key_length: usize,
+    told: Told,
 }
 
 /// A server that cannot be used, and why.
@@ -94,7 +103,7 @@ impl Caches {
             group.iter().map(|(project, servers)| (project.clone(), of(servers))).collect()
         };
         let (artifacts, sources) = (group(artifacts), group(sources));
-        Ok((Caches { runtime, cas, artifacts, sources, key_length }, refused))
+        Ok((Caches { runtime, cas, artifacts, sources, key_length, told: Told::default() }, refused))
     }
 
     /// Whether artifacts of any project can be pulled, or pushed.
@@ -107,6 +116,11 @@ impl Caches {
         self.sources.values().any(|offers| offers.can(push))
     }
 
+    /// The servers of a project; those of no project in particular where it is not known.
+    fn offers<'a>(&self, offers: &'a HashMap<String, Offers>, project: &str) -> Option<&'a Offers> {
+        offers.get(project).or_else(|| offers.get(ANY_PROJECT))
+    }
+
     fn exchange<'a>(
         &'a self,
         offers: &'a HashMap<String, Offers>,
@@ -114,8 +128,9 @@ impl Caches {
         report: &'a dyn Report,
         what: String,
     ) -> Option<Exchange<'a>> {
-        let offers = offers.get(project)?;
-        Some(Exchange { offers, cas: &self.cas, report, meter: Arc::default(), what })
+        let offers = self.offers(offers, project)?;
+        let (cas, told) = (&self.cas, &self.told);
+        Some(Exchange { offers, cas, report, meter: Arc::default(), told, what })
     }
 
     /// Runs work to its end, or until it is asked to stop; says how far it is.
@@ -184,19 +199,44 @@ async fn offer(server: Server) -> Attempt<Offer> {
 
 impl Remotes for Caches {
     fn pulls_artifacts(&self, project: &str) -> bool {
-        self.artifacts.get(project).is_some_and(|offers| offers.can(false))
+        self.offers(&self.artifacts, project).is_some_and(|offers| offers.can(false))
     }
 
     fn pushes_artifacts(&self, project: &str) -> bool {
-        self.artifacts.get(project).is_some_and(|offers| offers.can(true))
+        self.offers(&self.artifacts, project).is_some_and(|offers| offers.can(true))
     }
 
     fn pulls_sources(&self, project: &str) -> bool {
-        self.sources.get(project).is_some_and(|offers| offers.can(false))
+        self.offers(&self.sources, project).is_some_and(|offers| offers.can(false))
     }
 
     fn pushes_sources(&self, project: &str) -> bool {
-        self.sources.get(project).is_some_and(|offers| offers.can(true))
+        self.offers(&self.sources, project).is_some_and(|offers| offers.can(true))
+    }
+
+    fn available(&self, names: &[ArtifactName], cancel: &Cancel) -> ServiceResult<Vec<bool>> {
+        let work = async {
+            let turns = Arc::new(Semaphore::new(QUESTIONS));
+            let mut jobs = JoinSet::new();
+            for (at, name) in names.iter().enumerate() {
+                let Some(offers) = self.offers(&self.artifacts, &name.project).cloned() else { continue };
+                let (turns, name) = (turns.clone(), name.clone());
+                jobs.spawn(async move {
+                    let _turn = turns.acquire().await;
+                    offers.is_available(&name).await.map(|found| (at, found))
+                });
+            }
+            let mut found = vec![false; names.len()];
+            while let Some(joined) = jobs.join_next().await {
+                let joined = joined.map_err(|error| {
+                    ServiceError::new(ErrorKind::Io, format!("a question was not answered: {error}"))
+                })?;
+                let (at, is_there) = joined.map_err(Fault::into_error)?;
+                found[at] = is_there;
+            }
+            Ok(found)
+        };
+        stoppable(&self.runtime, cancel, || (), work)
     }
 
     fn pull_artifact(
@@ -207,7 +247,9 @@ impl Remotes for Caches {
         cancel: &Cancel,
     ) -> ServiceResult<Option<Artifact>> {
         let what = format!("artifact {}", self.short(&name.key));
-        let Some(exchange) = self.exchange(&self.artifacts, &name.project, report, what) else { return Ok(None) };
+        let Some(exchange) = self.exchange(&self.artifacts, &name.project, report, what) else {
+            return Ok(None);
+        };
         self.run(&exchange, cancel, exchange.pull_artifact(name, build_tree))
     }
 

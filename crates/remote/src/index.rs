@@ -65,7 +65,8 @@ impl Index {
         let answer = self.link.unary_status::<_, FetchResponse>(Lane::Talk, FETCH_BLOB, question).await?;
         self.assert_served(FETCH_BLOB, answer.map(drop))?;
         if push {
-            let question = PushRequest { instance_name: self.link.instance().to_owned(), ..PushRequest::default() };
+            let question =
+                PushRequest { instance_name: self.link.instance().to_owned(), ..PushRequest::default() };
             let answer = self.link.unary_status::<_, Nothing>(Lane::Talk, PUSH_BLOB, question).await?;
             self.assert_served(PUSH_BLOB, answer.map(drop))?;
         }

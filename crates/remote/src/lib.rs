@@ -21,5 +21,5 @@ mod stream;
 mod token;
 mod transfer;
 
-pub use caches::{Caches, Group, Refused};
+pub use caches::{ANY_PROJECT, Caches, Group, Refused};
 pub use server::{Auth, Connection, Server, ServerKind};

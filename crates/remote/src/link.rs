@@ -219,7 +219,8 @@ impl Link {
                 return Ok(Err(status));
             }
             // Whatever took all of its time once will hardly be quicker the third time.
-            let limit = if status.code() == Code::DeadlineExceeded { self.retries.min(1) } else { self.retries };
+            let limit =
+                if status.code() == Code::DeadlineExceeded { self.retries.min(1) } else { self.retries };
             if repeated >= limit {
                 return Err(self.set_down(path, &status));
             }
@@ -232,21 +233,32 @@ impl Link {
     /// What a refusal is called.
     pub(crate) fn fault(&self, path: &str, status: &Status) -> Fault {
         let method = path.rsplit('/').next().unwrap_or(path);
-        let mut error =
-            ServiceError::new(kind_of(status.code()), format!("{}: {method} failed: {}", self.url, describe(status)));
+        let mut error = ServiceError::new(
+            kind_of(status.code()),
+            format!("{}: {method} failed: {}", self.url, describe(status)),
+        );
         error.hint = match status.code() {
-            Code::Unauthenticated => Some("check `access-token` or the client certificate in its `auth`".to_owned()),
-            Code::PermissionDenied => Some("check that these credentials may do this on the server".to_owned()),
+            Code::Unauthenticated => {
+                Some("check `access-token` or the client certificate in its `auth`".to_owned())
+            }
+            Code::PermissionDenied => {
+                Some("check that these credentials may do this on the server".to_owned())
+            }
             _ => None,
         };
         Fault::Remote(error)
     }
 
     /// Lets `work` take as long as a request may.
-    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    pub(crate) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, Status>>,
+    ) -> Result<T, Status> {
         match tokio::time::timeout(self.timeout, work).await {
             Ok(result) => result,
-            Err(_) => Err(Status::deadline_exceeded(format!("no answer within {} s", self.timeout.as_secs_f32()))),
+            Err(_) => {
+                Err(Status::deadline_exceeded(format!("no answer within {} s", self.timeout.as_secs_f32())))
+            }
         }
     }
 
@@ -365,7 +377,8 @@ fn endpoint(server: &Server) -> ServiceResult<Endpoint> {
     if encrypted {
         let config = tls(&server.auth)?;
         endpoint = endpoint.tls_config(config).map_err(|error| {
-            let why = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+            let why =
+                std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
             wrong(format!("TLS cannot be set up: {error}{why}"))
         })?;
     }

@@ -1,13 +1,14 @@
 //! The servers of one project, for one purpose.
 
 use crate::fault::{Attempt, Fault};
-use crate::index::{Index, Sort};
+use crate::index::{Index, Sort, artifact_urn};
 use crate::link::blocking;
 use crate::storage::Storage;
 use crate::transfer::{Meter, Transfer};
 use bourn_reapi::services::{ErrorKind, Report};
-use bourn_reapi::{Cas, Digest, ServiceError};
-use std::sync::Arc;
+use bourn_reapi::{ArtifactName, Cas, Digest, ServiceError};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What one server offers; a server may be of use for one half alone.
 #[derive(Clone, Default)]
@@ -30,6 +31,22 @@ impl Offers {
         self.indexes(push).next().is_some() && self.storages(push).next().is_some()
     }
 
+    /// Whether any index knows an artifact.
+    ///
+    /// # Errors
+    /// None did, and one failed.
+    pub(crate) async fn is_available(&self, name: &ArtifactName) -> Attempt<bool> {
+        let mut failed = None;
+        for index in self.indexes(false) {
+            match index.fetch(Sort::Blob, vec![artifact_urn(name)]).await {
+                Ok(Some(_)) => return Ok(true),
+                Ok(None) => {}
+                Err(fault) => failed = Some(fault),
+            }
+        }
+        failed.map_or(Ok(false), Err)
+    }
+
     /// Servers that know names.
     pub(crate) fn indexes(&self, push: bool) -> impl Iterator<Item = &Arc<Index>> {
         self.0.iter().filter(move |offer| offer.push || !push).filter_map(|offer| offer.index.as_ref())
@@ -41,12 +58,23 @@ impl Offers {
     }
 }
 
+/// What was warned of already: a server that is gone is told of once, not for each element.
+#[derive(Default)]
+pub(crate) struct Told(Mutex<HashSet<String>>);
+
+impl Told {
+    fn is_new(&self, text: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned())
+    }
+}
+
 /// One exchange: about what, with whom, and who is told.
 pub(crate) struct Exchange<'a> {
     pub(crate) offers: &'a Offers,
     pub(crate) cas: &'a Arc<dyn Cas>,
     pub(crate) report: &'a dyn Report,
     pub(crate) meter: Arc<Meter>,
+    pub(crate) told: &'a Told,
     /// `artifact KEY`, `source KEY`.
     pub(crate) what: String,
 }
@@ -111,7 +139,7 @@ impl Exchange<'_> {
     ///
     /// # Errors
     /// Nobody had it, and somebody could not be asked; the local store failed.
-    pub(crate) async fn from_any<T, F>(&self, mut work: impl FnMut(Transfer) -> F) -> Attempt<Option<T>>
+    pub(crate) async fn bring<T, F>(&self, mut work: impl FnMut(Transfer) -> F) -> Attempt<Option<T>>
     where
         F: Future<Output = Attempt<T>>,
     {
@@ -143,7 +171,11 @@ impl Exchange<'_> {
         match fault {
             Fault::Local(_) => Err(fault),
             Fault::Remote(error) => {
-                self.report.warn(&format!("Could not pull {} from {url}: {}", self.what, error.message));
+                let text = format!("Could not pull {} from {url}: {}", self.what, error.message);
+                match self.told.is_new(&error.message) {
+                    true => self.report.warn(&text),
+                    false => self.report.status(&text),
+                }
                 Ok(error)
             }
         }
@@ -152,16 +184,17 @@ impl Exchange<'_> {
     /// Which of these trees are whole in the local store.
     pub(crate) async fn held(&self, trees: Vec<Digest>) -> Attempt<Vec<(Digest, bool)>> {
         let cas = self.cas.clone();
-        blocking(move || {
-            trees.into_iter().map(|tree| Ok((tree, cas.contains_tree(&tree)?))).collect()
-        })
-        .await
+        blocking(move || trees.into_iter().map(|tree| Ok((tree, cas.contains_tree(&tree)?))).collect()).await
     }
 
     /// The error that a command ends with when no server did.
     pub(crate) fn failed(&self, doing: &str, fault: Fault) -> ServiceError {
-        let error = fault.into_error();
+        let error = match fault {
+            Fault::Local(error) => return error,
+            Fault::Remote(error) => error,
+        };
         ServiceError {
+            kind: ErrorKind::Unavailable,
             message: format!("Failed to {doing} {}", self.what),
             detail: Some(match error.detail {
                 Some(detail) => format!("{}\n{detail}", error.message),

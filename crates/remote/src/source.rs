@@ -15,7 +15,7 @@ impl Exchange<'_> {
     /// Nobody had it, and somebody could not be asked; the local store failed.
     pub(crate) async fn pull_source(&self, name: &SourceName) -> ServiceResult<Option<Source>> {
         let (urn, sort) = source_urn(name);
-        let take = |digest| self.from_any(move |transfer| fetch(transfer, sort, digest));
+        let take = |digest| self.bring(move |transfer| fetch(transfer, sort, digest));
         self.resolve(sort, &urn, take).await.map_err(|fault| self.failed("pull", fault))
     }
 

@@ -4,8 +4,8 @@ use crate::fault::{Attempt, Fault, describe, kind_of};
 use crate::link::{Lane, Link};
 use crate::message::{
     BatchReadBlobsRequest, BatchReadBlobsResponse, BatchUpdateBlobsRequest, BatchUpdateBlobsResponse,
-    FindMissingBlobsRequest, FindMissingBlobsResponse, GetCapabilitiesRequest, GetTreeRequest, GetTreeResponse,
-    IDENTITY, ReadBlob, SHA256, ServerCapabilities, UpdateBlob, ZSTD,
+    FindMissingBlobsRequest, FindMissingBlobsResponse, GetCapabilitiesRequest, GetTreeRequest,
+    GetTreeResponse, IDENTITY, ReadBlob, SHA256, ServerCapabilities, UpdateBlob, ZSTD,
 };
 use bourn_reapi::services::ErrorKind;
 use bourn_reapi::{Digest, Directory};
@@ -59,7 +59,8 @@ pub(crate) struct Abilities {
 
 impl Abilities {
     /// What can be relied upon when nothing was said.
-    const LEAST: Abilities = Abilities { batch: LARGEST_BATCH - PER_MESSAGE, zstd: false, zstd_update: false };
+    const LEAST: Abilities =
+        Abilities { batch: LARGEST_BATCH - PER_MESSAGE, zstd: false, zstd_update: false };
 
     fn of(capabilities: &ServerCapabilities) -> Abilities {
         let Some(cache) = &capabilities.cache_capabilities else { return Abilities::LEAST };
@@ -313,7 +314,11 @@ impl Storage {
     ///
     /// # Errors
     /// The root is not there; the server failed; those of `each`.
-    pub(crate) async fn tree<F>(&self, root: &Digest, mut each: impl FnMut(Vec<Directory>) -> F) -> Attempt<bool>
+    pub(crate) async fn tree<F>(
+        &self,
+        root: &Digest,
+        mut each: impl FnMut(Vec<Directory>) -> F,
+    ) -> Attempt<bool>
     where
         F: Future<Output = Attempt<()>>,
     {
@@ -362,7 +367,8 @@ impl Storage {
 
 /// A blob as it is sent.
 fn packed((digest, content): (Digest, Vec<u8>), zstd: bool) -> UpdateBlob {
-    if zstd && content.len() >= WORTH_COMPRESSING
+    if zstd
+        && content.len() >= WORTH_COMPRESSING
         && let Ok(small) = zstd::bulk::compress(&content, LEVEL)
         && small.len() < content.len()
     {

@@ -72,7 +72,9 @@ impl Storage {
             (Ok(()), Ok(found)) if found == *digest => Ok(()),
             (Ok(()) | Err(Ended::Unread), Ok(_)) => Err(self.corrupt(digest)),
             // What cannot be unpacked ends as an error of reading.
-            (_, Err(Fault::Local(error))) if packed && error.kind == ErrorKind::Io => Err(self.corrupt(digest)),
+            (_, Err(Fault::Local(error))) if packed && error.kind == ErrorKind::Io => {
+                Err(self.corrupt(digest))
+            }
             // A full disk ends the transfer too, and is what has to be told.
             (Ok(()) | Err(Ended::Unread), Err(fault)) => Err(fault),
             (Err(Ended::Fault(fault)), _) => Err(fault),
@@ -90,7 +92,8 @@ impl Storage {
             }
             let mut stream = self.open_read(&name, start).await?;
             while let Some(answer) = self.link.in_time(stream.message()).await? {
-                let now = done.fetch_add(answer.data.len() as u64, Ordering::Relaxed) + answer.data.len() as u64;
+                let now =
+                    done.fetch_add(answer.data.len() as u64, Ordering::Relaxed) + answer.data.len() as u64;
                 if now > digest.size {
                     return Err(Status::data_loss("more came than the digest says"));
                 }
@@ -131,7 +134,12 @@ impl Storage {
     }
 
     /// Repeats `work` as long as each time at least something came.
-    async fn persisting<F>(&self, digest: &Digest, done: &AtomicU64, work: impl Fn() -> F) -> Result<(), Ended>
+    async fn persisting<F>(
+        &self,
+        digest: &Digest,
+        done: &AtomicU64,
+        work: impl Fn() -> F,
+    ) -> Result<(), Ended>
     where
         F: Future<Output = Result<(), Status>>,
     {
@@ -192,10 +200,17 @@ impl Storage {
     }
 
     /// Sends a blob from `offset` on.
-    async fn write(&self, cas: &Arc<dyn Cas>, digest: &Digest, name: &str, offset: u64) -> Result<(), Status> {
+    async fn write(
+        &self,
+        cas: &Arc<dyn Cas>,
+        digest: &Digest,
+        name: &str,
+        offset: u64,
+    ) -> Result<(), Status> {
         let (pieces, receiver) = channel(WAITING);
         let (store, digest_, name_) = (cas.clone(), *digest, name.to_owned());
-        let reader = tokio::task::spawn_blocking(move || read_pieces(&*store, &digest_, name_, offset, &pieces));
+        let reader =
+            tokio::task::spawn_blocking(move || read_pieces(&*store, &digest_, name_, offset, &pieces));
         let moved = Arc::new(AtomicU64::new(0));
         let parts = Parts { receiver, moved: moved.clone() };
         let answer = self.link.upload::<WriteRequest, WriteResponse>(WRITE, parts);
@@ -346,9 +361,8 @@ fn read_pieces(
     pieces: &Sender<WriteRequest>,
 ) -> ServiceResult<()> {
     let file = cas.open(digest)?;
-    let failed = |error: io::Error| {
-        ServiceError::new(ErrorKind::Io, format!("cannot read blob {digest}: {error}"))
-    };
+    let failed =
+        |error: io::Error| ServiceError::new(ErrorKind::Io, format!("cannot read blob {digest}: {error}"));
     loop {
         let left = digest.size - offset;
         let mut data = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];

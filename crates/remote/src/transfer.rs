@@ -138,7 +138,8 @@ impl Transfer {
             level.retain(|digest| seen.insert(*digest));
             self.fetch_blobs(level.clone()).await?;
             let (cas, directories) = (self.cas.clone(), level);
-            level = blocking(move || children(&*cas, &directories)).await.map_err(|fault| self.blame(fault))?;
+            level =
+                blocking(move || children(&*cas, &directories)).await.map_err(|fault| self.blame(fault))?;
         }
         Ok(())
     }

@@ -104,8 +104,22 @@ fn passing_failures_are_tried_again() {
         let mut fresh = world(&remote, false, 2);
         fresh.options.network_retries = retries;
         fresh.options.fetchers = 1;
-        let built = fresh.build();
-        assert_eq!(built.outcome.is_success(), success, "{:?}", built.jobs());
+        let id = fresh.id("app.bst");
+        let outcome = fresh.session(|session| run::pull(session, &[id]).expect("asked"));
+        assert_eq!(outcome.is_success(), success);
+    }
+}
+
+#[test]
+fn what_no_remote_gives_is_built_instead() {
+    let remote = MemoryStore::new();
+    assert!(world(&remote, true, 0).build().outcome.is_success());
+    let mut fresh = world(&remote, false, u32::MAX);
+    fresh.options.network_retries = 0;
+    let built = fresh.build();
+    assert!(built.outcome.is_success(), "{:?}", built.jobs());
+    for name in ["app.bst", "lib.bst", "base.bst"] {
+        assert!(built.jobs().contains(&format!("build {name} done")), "{:?}", built.jobs());
     }
 }
 

@@ -1,17 +1,17 @@
 //! `bourn artifact …`: what was built.
 
 use crate::args::artifact::{Checkout, Delete, ListContents, Log, Pull, Push, Show};
-use crate::args::command::Remotes;
 use crate::args::value::Selection;
 use crate::commands::print;
 use crate::exit::{Failure, Outcome};
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, conclude};
 use crate::items::{self, Item};
 use crate::jobs;
 use crate::pager;
 use crate::report::reporter::write_stderr;
 use crate::report::style::{CONTENT, FORMAT, Painter, Style};
-use crate::settings::servers::{Contact, Servers};
+use crate::settings::servers::Contact;
+use crate::signals;
 use crate::tarball::{self, Location};
 use crate::tree;
 use crate::watch::Watch;
@@ -19,25 +19,30 @@ use crate::world::World;
 use bourn_build::checkout::{self, About};
 use bourn_build::session::Session;
 use bourn_build::stage::Piece;
+use bourn_build::{named, run};
 use bourn_project::ElementId;
 use bourn_reapi::ArtifactName;
 use bourn_reapi::services::ExportOptions;
 use bourn_reapi::tree::{Entry, Tree};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 /// `artifact show`.
 pub(crate) fn show(invocation: &Invocation<'_>, options: &Show) -> Outcome {
-    let (world, artifacts) = items::load(invocation, &options.artifacts)?;
-    jobs::servers(invocation, &world, &options.remotes(), Contact::Artifacts)?;
+    let (mut world, artifacts) = items::load(invocation, &options.artifacts)?;
+    jobs::connect(invocation, &mut world, &options.remotes(), Contact::Artifacts)?;
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
     let mut out = String::new();
     let painter = Painter { colors: invocation.settings.terminal.colors };
-    for item in items::select(invocation, &world, &session, &artifacts, options.deps)? {
-        let (state, style) = match item.piece(&session)? {
+    let items = items::select(invocation, &world, &session, &artifacts, options.deps)?;
+    let pieces = items.iter().map(|item| item.piece(&session)).collect::<Result<Vec<_>, _>>()?;
+    let available = available(invocation, &world, &session, &items, &pieces)?;
+    for (item, piece) in items.iter().zip(pieces) {
+        let (state, style) = match piece {
             Some(piece) if piece.cached.is_success() => ("cached", Style::color(35)),
             Some(_) => ("failed", Style::color(31)),
+            None if available.contains(item) => ("available", Style::color(94)),
             None => ("not cached", Style::color(91)),
         };
         painter.push(&mut out, &format!("{state: >12}"), style);
@@ -47,6 +52,23 @@ pub(crate) fn show(invocation: &Invocation<'_>, options: &Show) -> Outcome {
     }
     out.push('\n');
     invocation.reporter.aside(|| print::result(&out))
+}
+
+/// Which of the items that are not here could be pulled.
+fn available(
+    invocation: &Invocation<'_>,
+    world: &World,
+    session: &Session<'_>,
+    items: &[Item],
+    pieces: &[Option<Piece>],
+) -> Result<HashSet<Item>, Failure> {
+    let Some(remotes) = &world.services.remotes else { return Ok(HashSet::new()) };
+    let missing: Vec<&Item> =
+        items.iter().zip(pieces).filter(|(_, piece)| piece.is_none()).map(|(item, _)| item).collect();
+    let names: Vec<ArtifactName> = missing.iter().map(|item| item.artifact_name(session)).collect();
+    let ask = || remotes.available(&names, world.control.cancel());
+    let found = signals::steered(invocation, &world.control, ask)?;
+    Ok(missing.into_iter().zip(found).filter(|(_, found)| *found).map(|(item, _)| item.clone()).collect())
 }
 
 /// `artifact log`.
@@ -197,13 +219,19 @@ pub(crate) fn checkout(invocation: &Invocation<'_>, options: &Checkout) -> Outco
         (Some(target), _) | (None, Some(target)) => target.clone(),
         (None, None) => return Err(Failure::app("Missing argument \"ELEMENT\".")),
     };
-    let (world, artifacts) = items::load(invocation, std::slice::from_ref(&target))?;
+    let (mut world, artifacts) = items::load(invocation, std::slice::from_ref(&target))?;
+    items::assert_scope(&artifacts, options.deps)?;
     let destination = Destination::of(invocation, options, &target)?;
-    jobs::servers(invocation, &world, &options.remotes(), Contact::Artifacts)?;
-    destination.check(options.force)?;
+    jobs::connect(invocation, &mut world, &options.remotes(), Contact::Artifacts)?;
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
+    // What an artifact was built upon is written in it.
+    jobs::pull_named(invocation, &world, &session, &artifacts)?;
+    destination.check(options.force)?;
     let selected = items::select(invocation, &world, &session, &artifacts, options.deps)?;
+    let (elements, names) = divided(selected.clone());
+    jobs::pull_missing(invocation, &world, &session, &elements)?;
+    jobs::pull_named(invocation, &world, &session, &names)?;
     let about = match (world.graph().targets.first(), artifacts.first()) {
         (Some(id), _) => Item::Element(*id),
         (None, Some(name)) => Item::Artifact(name.clone()),
@@ -349,30 +377,61 @@ pub(crate) fn check_options(options: &Checkout) -> Option<u8> {
 
 /// `artifact pull`.
 pub(crate) fn pull(invocation: &Invocation<'_>, options: &Pull) -> Outcome {
-    let servers = named_servers(invocation, &options.artifacts, &options.remotes())?;
-    match servers.has_artifacts(false) {
-        false => Err(Failure::stream("No artifact caches available for pulling artifacts")),
-        true => Err(jobs::no_servers_yet()),
+    let (mut world, artifacts) = load(invocation, &options.artifacts)?;
+    let connected = jobs::connect(invocation, &mut world, &options.remotes(), Contact::Artifacts)?;
+    connected.assert_artifacts(false)?;
+    let watch = Watch::new(invocation);
+    let session = world.session(invocation, &watch);
+    items::assert_scope(&artifacts, options.deps)?;
+    // What an artifact was built upon is written in it.
+    jobs::pull_named(invocation, &world, &session, &artifacts)?;
+    let (elements, names) = divided(items::select(invocation, &world, &session, &artifacts, options.deps)?);
+    jobs::assert_refs(&session, &elements)?;
+    jobs::announce(invocation, &world, &session, &world.graph().targets, &connected.servers)?;
+    if !elements.is_empty() {
+        conclude(&jobs::steered(invocation, &world, || run::pull(&session, &elements))?)?;
     }
+    jobs::pull_named(invocation, &world, &session, &names)?;
+    Ok(0)
 }
 
 /// `artifact push`.
 pub(crate) fn push(invocation: &Invocation<'_>, options: &Push) -> Outcome {
-    let servers = named_servers(invocation, &options.artifacts, &options.remotes())?;
-    match servers.has_artifacts(true) {
-        false => Err(Failure::stream("No artifact caches available for pushing artifacts")),
-        true => Err(jobs::no_servers_yet()),
+    let (mut world, artifacts) = load(invocation, &options.artifacts)?;
+    let connected = jobs::connect(invocation, &mut world, &options.remotes(), Contact::Artifacts)?;
+    connected.assert_artifacts(true)?;
+    let watch = Watch::new(invocation);
+    let session = world.session(invocation, &watch);
+    let (elements, names) = divided(items::select(invocation, &world, &session, &artifacts, options.deps)?);
+    jobs::assert_refs(&session, &elements)?;
+    jobs::announce(invocation, &world, &session, &world.graph().targets, &connected.servers)?;
+    if !elements.is_empty() {
+        conclude(&jobs::steered(invocation, &world, || run::push(&session, &elements))?)?;
+    }
+    jobs::pull_named(invocation, &world, &session, &names)?;
+    conclude(&jobs::steered(invocation, &world, || named::push(&session, &names))?)?;
+    Ok(0)
+}
+
+/// What words name; the elements of the project where there are none.
+fn load(invocation: &Invocation<'_>, words: &[String]) -> Result<(World, Vec<ArtifactName>), Failure> {
+    match words.is_empty() {
+        true => {
+            let elements = invocation.elements(words)?.unwrap_or_default();
+            Ok((World::load(invocation, &elements, &[])?, Vec::new()))
+        }
+        false => items::load(invocation, words),
     }
 }
 
-fn named_servers(
-    invocation: &Invocation<'_>,
-    words: &[String],
-    remotes: &Remotes,
-) -> Result<Servers, Failure> {
-    let world = match words.is_empty() {
-        true => World::load(invocation, &invocation.elements(words)?.unwrap_or_default(), &[])?,
-        false => items::load(invocation, words)?.0,
-    };
-    jobs::servers(invocation, &world, remotes, Contact::Artifacts)
+/// Elements and artifacts apart.
+fn divided(items: Vec<Item>) -> (Vec<ElementId>, Vec<ArtifactName>) {
+    let (mut elements, mut names) = (Vec::new(), Vec::new());
+    for item in items {
+        match item {
+            Item::Element(id) => elements.push(id),
+            Item::Artifact(name) => names.push(name),
+        }
+    }
+    (elements, names)
 }

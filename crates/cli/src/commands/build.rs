@@ -21,7 +21,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Build) -> Outcome {
     let Some(named) = invocation.elements(&options.elements)? else { return Ok(0) };
     let mut world = World::load(invocation, &named, &[])?;
     world.options.retry_failed |= options.retry_failed;
-    let servers = jobs::servers(invocation, &world, &options.remotes(), Contact::Both)?;
+    let servers = jobs::connect(invocation, &mut world, &options.remotes(), Contact::Both)?.servers;
     let graph = world.graph();
     // Junctions cannot be built; as the project's own targets they are left out without a word.
     let by_default = options.elements.is_empty();

@@ -38,8 +38,8 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Shell) -> Outcome {
 }
 
 fn launch(invocation: &Invocation<'_>, options: &Shell, words: &[String], command: Vec<String>) -> Outcome {
-    let (world, artifacts) = items::load(invocation, words)?;
-    jobs::servers(invocation, &world, &options.remotes(), Contact::Both)?;
+    let (mut world, artifacts) = items::load(invocation, words)?;
+    jobs::connect(invocation, &mut world, &options.remotes(), Contact::Both)?;
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
     let prepared = Prepared { invocation, world: &world, session: &session };
@@ -95,6 +95,8 @@ impl Prepared<'_> {
     fn left(&self, artifacts: &[ArtifactName]) -> Result<(Sandbox, Item), Failure> {
         let targets = &self.world.graph().targets;
         self.invocation.query(self.session, targets, false, Query::Artifacts)?;
+        jobs::pull_missing(self.invocation, self.world, self.session, targets)?;
+        jobs::pull_named(self.invocation, self.world, self.session, artifacts)?;
         let about = self.only(artifacts)?;
         let piece = about.piece(self.session)?.ok_or_else(|| {
             Failure::stream("Artifact not cached locally or in available remotes")
@@ -116,6 +118,7 @@ impl Prepared<'_> {
         let scope = if build { Scope::Build } else { Scope::Run };
         let elements = selection::select(world.graph(), targets, scope);
         self.invocation.query(session, &elements, true, Query::Artifacts)?;
+        jobs::pull_missing(self.invocation, world, session, &elements)?;
         let about = self.only_of(targets)?;
         let assert = |ids: &[ElementId]| {
             let missing: Vec<String> = ids

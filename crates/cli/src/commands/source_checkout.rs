@@ -38,8 +38,8 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Checkout) -> Outcome {
         None => tree::assert_writable(&place, options.force)?,
     }
     let Some(named) = invocation.elements(&[target])? else { return Ok(0) };
-    let world = World::load(invocation, &named, &options.except)?;
-    jobs::servers(invocation, &world, &options.remotes(), Contact::Sources)?;
+    let mut world = World::load(invocation, &named, &options.except)?;
+    jobs::connect(invocation, &mut world, &options.remotes(), Contact::Sources)?;
     let elements = world.select(Scope::from(options.deps));
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);

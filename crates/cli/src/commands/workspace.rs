@@ -40,8 +40,8 @@ pub(crate) fn list(invocation: &Invocation<'_>) -> Outcome {
 pub(crate) fn open(invocation: &Invocation<'_>, options: &Open) -> Outcome {
     let Some(named) = invocation.elements(&options.elements)? else { return Ok(0) };
     let directory = options.directory.as_deref().map(|path| invocation.absolute(path)).transpose()?;
-    let (world, targets) = originals(invocation, &named)?;
-    jobs::servers(invocation, &world, &options.remotes(), Contact::Sources)?;
+    let (mut world, targets) = originals(invocation, &named)?;
+    jobs::connect(invocation, &mut world, &options.remotes(), Contact::Sources)?;
     let opening = Opening {
         invocation,
         world: &world,

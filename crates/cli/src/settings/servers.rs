@@ -10,6 +10,7 @@ use crate::settings::remote::{RemoteReader, RemoteSpec, Role};
 use crate::settings::resolve::Settings;
 use crate::settings::user::{CacheServers, project_servers};
 use bourn_project::{ElementGraph, Project, ProjectId};
+use bourn_remote::ANY_PROJECT;
 use bourn_yaml::{Files, Node};
 use indexmap::IndexMap;
 use std::path::Path;
@@ -48,8 +49,15 @@ impl Servers {
     ) -> Result<Servers, Failure> {
         let mut servers = Servers::default();
         let user = &settings.user;
-        for (at, project) in graph.projects.iter().enumerate() {
-            let id = ProjectId(at as u32);
+        let loaded = graph.projects.iter().enumerate();
+        let mut projects: Vec<(&str, Option<ProjectId>)> =
+            loaded.map(|(at, project)| (project.name.as_str(), Some(ProjectId(at as u32)))).collect();
+        if projects.is_empty() {
+            // Artifacts that are named belong to projects of which nothing is known but their names.
+            projects.extend(user.projects.keys().map(|name| (name.as_str(), None)));
+            projects.push((ANY_PROJECT, None));
+        }
+        for (name, id) in projects {
             if matches!(contact, Contact::Artifacts | Contact::Both) {
                 let asked = Asked {
                     key: "artifacts",
@@ -58,7 +66,7 @@ impl Servers {
                     general: &user.artifacts,
                     declared: |project| project.artifact_caches.as_ref(),
                 };
-                servers.artifacts.insert(project.name.clone(), asked.servers(settings, files, graph, id)?);
+                servers.artifacts.insert(name.to_owned(), asked.servers(settings, files, graph, name, id)?);
             }
             if matches!(contact, Contact::Sources | Contact::Both) {
                 let asked = Asked {
@@ -68,20 +76,10 @@ impl Servers {
                     general: &user.source_caches,
                     declared: |project| project.source_caches.as_ref(),
                 };
-                servers.sources.insert(project.name.clone(), asked.servers(settings, files, graph, id)?);
+                servers.sources.insert(name.to_owned(), asked.servers(settings, files, graph, name, id)?);
             }
         }
         Ok(servers)
-    }
-
-    /// Whether there are artifact servers, of whatever project, that answer (`push` false) or take uploads.
-    pub(crate) fn has_artifacts(&self, push: bool) -> bool {
-        self.artifacts.values().flatten().any(|server| !push || server.push)
-    }
-
-    /// The same of source servers.
-    pub(crate) fn has_sources(&self, push: bool) -> bool {
-        self.sources.values().flatten().any(|server| !push || server.push)
     }
 }
 
@@ -100,13 +98,14 @@ impl Asked<'_> {
         settings: &Settings,
         files: &Files,
         graph: &ElementGraph,
-        id: ProjectId,
+        name: &str,
+        id: Option<ProjectId>,
     ) -> Result<Vec<RemoteSpec>, Failure> {
         if self.ignore && !self.named.is_empty() {
             return Ok(self.named.to_vec());
         }
         let reader = RemoteReader { files, environment: &settings.environment, base: None };
-        let special = match settings.user.project(&graph.project(id).name) {
+        let special = match settings.user.project(name) {
             Some(node) => project_servers(&reader, node, self.key)?,
             None => CacheServers::default(),
         };
@@ -116,7 +115,7 @@ impl Asked<'_> {
             return Ok(servers);
         }
         let mut recommended = Vec::new();
-        let mut next = Some(id);
+        let mut next = id;
         while let Some(id) = next {
             let project = graph.project(id);
             let mut own = self.recommended(settings, files, project)?;
