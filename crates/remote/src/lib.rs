@@ -9,6 +9,10 @@
 
 mod artifact;
 mod caches;
+#[cfg(test)]
+mod engine;
+#[cfg(test)]
+mod exchanges;
 mod fault;
 mod index;
 mod link;

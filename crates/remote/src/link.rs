@@ -21,6 +21,9 @@ use tonic_prost::ProstCodec;
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How much longer a server may think that it has than it has.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// How long a request may take that is not told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -97,6 +100,11 @@ impl Link {
     /// The instance on the server.
     pub(crate) fn instance(&self) -> &str {
         &self.instance
+    }
+
+    /// The time before the first repetition.
+    pub(crate) fn delay(&self) -> Duration {
+        self.delay
     }
 
     /// How often a request is repeated.
@@ -291,7 +299,8 @@ impl Link {
 
     fn request<Q>(&self, question: Q) -> Result<Request<Q>, Status> {
         let mut request = self.authorized(Request::new(question))?;
-        request.set_timeout(self.timeout);
+        // The server may stop then. The client keeps to the same header, and should not be the one to notice.
+        request.set_timeout(self.timeout + GRACE);
         Ok(request)
     }
 

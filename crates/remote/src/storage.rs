@@ -309,16 +309,16 @@ impl Storage {
         self.trees.load(Ordering::Relaxed)
     }
 
-    /// The directories of a tree as the server has them, handed out as they come; what is missing among them is not
-    /// told. Whether the server knows how.
+    /// The directories of a tree as the server has them, handed out as they come. This is a short cut: what is missing
+    /// afterwards, for whatever reason, has to be asked for as blobs, and that tells what is wrong.
     ///
     /// # Errors
-    /// The root is not there; the server failed; those of `each`.
+    /// Those of `each`.
     pub(crate) async fn tree<F>(
         &self,
         root: &Digest,
         mut each: impl FnMut(Vec<Directory>) -> F,
-    ) -> Attempt<bool>
+    ) -> Attempt<()>
     where
         F: Future<Output = Attempt<()>>,
     {
@@ -331,37 +331,26 @@ impl Storage {
                 page_token,
                 digest_function: SHA256,
             };
-            let asked = || self.link.download::<_, GetTreeResponse>(Lane::Bulk, GET_TREE, question.clone());
-            let refused = |status: Status| match status.code() {
-                Code::Unimplemented => Ok(false),
-                Code::NotFound => Err(self.missing(root)),
-                _ => Err(self.link.fault(GET_TREE, &status)),
-            };
-            let mut pages = match self.link.persist(GET_TREE, asked).await? {
-                Ok(pages) => pages,
-                Err(status) => {
-                    self.trees.fetch_and(status.code() != Code::Unimplemented, Ordering::Relaxed);
-                    return refused(status);
-                }
-            };
+            let asked = self.link.download::<_, GetTreeResponse>(Lane::Bulk, GET_TREE, question).await;
+            let Some(mut pages) = self.unless_refused(asked) else { return Ok(()) };
             page_token = String::new();
-            loop {
-                match self.link.in_time(pages.message()).await {
-                    Ok(Some(page)) => {
-                        page_token = page.next_page_token;
-                        each(page.directories).await?;
-                    }
-                    Ok(None) => break,
-                    Err(status) => {
-                        self.trees.fetch_and(status.code() != Code::Unimplemented, Ordering::Relaxed);
-                        return refused(status);
-                    }
-                }
+            while let Some(Some(page)) = self.unless_refused(self.link.in_time(pages.message()).await) {
+                page_token = page.next_page_token;
+                each(page.directories).await?;
             }
             if page_token.is_empty() {
-                return Ok(true);
+                return Ok(());
             }
         }
+    }
+
+    /// What a server that knows whole trees says; remembers when it does not.
+    fn unless_refused<T>(&self, answer: Result<T, Status>) -> Option<T> {
+        answer
+            .inspect_err(|status| {
+                self.trees.fetch_and(status.code() != Code::Unimplemented, Ordering::Relaxed);
+            })
+            .ok()
     }
 }
 

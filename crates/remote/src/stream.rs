@@ -13,7 +13,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tonic::codegen::tokio_stream::Stream;
 use tonic::{Code, Status};
@@ -23,10 +22,10 @@ const WRITE: &str = "/google.bytestream.ByteStream/Write";
 const QUERY: &str = "/google.bytestream.ByteStream/QueryWriteStatus";
 
 /// Bytes that are sent at a time.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 128 << 10;
 
 /// Pieces that may wait for the disk or the network.
-const WAITING: usize = 4;
+const WAITING: usize = 16;
 
 impl Storage {
     fn resource(&self, middle: &str, digest: &Digest) -> String {
@@ -170,9 +169,10 @@ impl Storage {
     pub(crate) async fn upload_blob(&self, cas: &Arc<dyn Cas>, digest: &Digest) -> Attempt<()> {
         let _turn = self.turn().await;
         let name = self.resource(&format!("uploads/{}/blobs", identifier()), digest);
-        let mut delay = Duration::from_millis(200);
+        let mut delay = self.link.delay();
         let mut fruitless = 0;
         let mut offset = 0;
+        let mut furthest = 0;
         loop {
             let status = match self.write(cas, digest, &name, offset).await {
                 Ok(()) => {
@@ -190,12 +190,16 @@ impl Storage {
             tokio::time::sleep(delay).await;
             delay *= 2;
             fruitless += 1;
-            let committed = self.committed(&name).await?;
-            if committed > offset {
-                fruitless = 0;
-            }
             // A server that has more than there is, is told everything again.
-            offset = if committed <= digest.size { committed } else { 0 };
+            offset =
+                Some(self.committed(&name).await?).filter(|committed| *committed <= digest.size).unwrap_or(0);
+            if offset > furthest {
+                (furthest, fruitless, delay) = (offset, 0, self.link.delay());
+            }
+            // It may have ended well without being able to say so.
+            if offset == 0 && self.find_missing(&[*digest]).await?.is_empty() {
+                return Ok(());
+            }
         }
     }
 

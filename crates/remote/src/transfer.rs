@@ -169,7 +169,7 @@ impl Transfer {
                 Ok(())
             }
         };
-        self.storage.tree(root, keep).await.map(drop)
+        self.storage.tree(root, keep).await
     }
 
     /// Sends what the server does not have of these blobs. Whether there was anything.

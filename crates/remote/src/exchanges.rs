@@ -1,0 +1,414 @@
+//! Exchanges with a server, whatever it is like and whatever goes wrong.
+
+use crate::engine::{Engine, Mishap, Traits};
+use crate::{ANY_PROJECT, Caches, Group, Refused, Server, ServerKind};
+use bourn_reapi::services::{Cancel, ErrorKind, Report, ServiceResult, SourceName};
+use bourn_reapi::{Artifact, ArtifactName, Cas, Digest, Directory, DirectoryNode, FileNode, Remotes, Source};
+use bourn_testkit::memory::MemoryStore;
+use std::sync::{Arc, Mutex};
+use tonic::Code;
+
+/// Takes down what is said.
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Heard {
+    fn push(&self, kind: &str, text: &str) {
+        self.0.lock().unwrap().push(format!("{kind} {text}"));
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.0.lock().unwrap().iter().filter(|line| line.starts_with("warn")).cloned().collect()
+    }
+}
+
+impl Report for Heard {
+    fn status(&self, _: &str) {}
+
+    fn info(&self, text: &str) {
+        self.push("info", text);
+    }
+
+    fn warn(&self, text: &str) {
+        self.push("warn", text);
+    }
+
+    fn bytes(&self, _: u64, _: Option<u64>) {}
+}
+
+/// One end of an exchange.
+struct Place {
+    store: Arc<MemoryStore>,
+    caches: Caches,
+    refused: Vec<Refused>,
+    heard: Heard,
+}
+
+fn place(servers: Vec<Server>) -> Place {
+    let store = MemoryStore::new();
+    let group: Group = [(ANY_PROJECT.to_owned(), servers)].into();
+    let (caches, refused) = Caches::connect(store.clone(), &group, &group, 8, &Cancel::default()).unwrap();
+    Place { store, caches, refused, heard: Heard::default() }
+}
+
+impl Place {
+    fn push(&self, artifact: &Artifact) -> ServiceResult<bool> {
+        self.caches.push_artifact(&[name("s"), name("w")], artifact, &self.heard, &Cancel::default())
+    }
+
+    fn pull(&self, build_tree: bool) -> ServiceResult<Option<Artifact>> {
+        self.caches.pull_artifact(&name("s"), build_tree, &self.heard, &Cancel::default())
+    }
+
+    fn holds(&self, artifact: &Artifact) -> bool {
+        let files: Digest = artifact.files.as_ref().unwrap().try_into().unwrap();
+        let low: Digest = artifact.low_diversity_meta.as_ref().unwrap().try_into().unwrap();
+        self.store.contains_tree(&files).unwrap() && self.store.missing_blobs(&[low]).unwrap().is_empty()
+    }
+
+    fn holds_build_tree(&self, artifact: &Artifact) -> bool {
+        self.store.contains_tree(&artifact.buildtree.as_ref().unwrap().try_into().unwrap()).unwrap()
+    }
+}
+
+fn name(key: &str) -> ArtifactName {
+    ArtifactName::new("test", "app.bst", key)
+}
+
+/// A tree with files of every size, some of them large, below each other.
+fn tree(store: &MemoryStore, seed: u8) -> Digest {
+    let file = |name: String, content: Vec<u8>| FileNode {
+        name,
+        digest: Some(store.write(&content).unwrap().into()),
+        ..FileNode::default()
+    };
+    let noise = |size: usize| {
+        let mut state = u64::from(seed) + 1;
+        let next = |state: &mut u64| {
+            *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (*state >> 33) as u8
+        };
+        (0..size).map(|_| next(&mut state)).collect::<Vec<u8>>()
+    };
+    let mut below = Directory::default();
+    for level in 0..3 {
+        let mut directory = Directory::default();
+        directory.files.push(file("empty".into(), Vec::new()));
+        for at in 0..20 {
+            directory.files.push(file(format!("small-{at}"), vec![seed + level; 100 * at]));
+        }
+        if level == 2 {
+            directory.files.push(file("large".into(), noise(300 << 10)));
+        }
+        let inner = store.write_directory(&below).unwrap();
+        directory.directories.push(DirectoryNode { name: "below".into(), digest: Some(inner.into()) });
+        directory.sort();
+        below = directory;
+    }
+    store.write_directory(&below).unwrap()
+}
+
+fn artifact(store: &MemoryStore) -> Artifact {
+    Artifact {
+        version: 1,
+        build_success: true,
+        strong_key: "s".into(),
+        weak_key: "w".into(),
+        files: Some(tree(store, 1).into()),
+        buildtree: Some(tree(store, 2).into()),
+        low_diversity_meta: Some(store.write(b"low: 1\n").unwrap().into()),
+        high_diversity_meta: Some(store.write(b"high: 1\n").unwrap().into()),
+        ..Artifact::default()
+    }
+}
+
+/// Pushes and pulls by way of an engine that is like this.
+fn check_engine(traits: Traits) {
+    let engine = Engine::start(traits.clone());
+    let one = place(vec![engine.server(ServerKind::All)]);
+    assert!(one.refused.is_empty(), "{:?}", one.refused);
+    let artifact = artifact(&one.store);
+    assert!(one.push(&artifact).unwrap(), "{traits:?}");
+    assert!(!one.push(&artifact).unwrap(), "{traits:?}");
+    assert!(!engine.state().too_early);
+    let two = place(vec![engine.server(ServerKind::All)]);
+    assert_eq!(two.caches.available(&[name("s"), name("x")], &Cancel::default()).unwrap(), [true, false]);
+    assert_eq!(two.pull(false).unwrap().as_ref(), Some(&artifact), "{traits:?}: {:?}", two.heard.0);
+    assert!(two.holds(&artifact) && !two.holds_build_tree(&artifact));
+    assert_eq!(two.pull(true).unwrap(), Some(artifact.clone()));
+    assert!(two.holds_build_tree(&artifact));
+    assert_eq!(two.heard.warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn engines_of_all_kinds() {
+    check_engine(Traits::default());
+    check_engine(Traits { trees: false, ..Traits::default() });
+    check_engine(Traits { zstd: true, ..Traits::default() });
+    check_engine(Traits { capabilities: false, trees: false, ..Traits::default() });
+    check_engine(Traits { batch: 64 << 10, ..Traits::default() });
+    check_engine(Traits { batch: 1 << 40, ..Traits::default() });
+    check_engine(Traits { instance: "main/sub".into(), zstd: true, ..Traits::default() });
+}
+
+#[test]
+fn names_and_blobs_on_different_servers() {
+    let storage = Engine::start(Traits { fetch: false, push: false, ..Traits::default() });
+    let index = Engine::start(Traits { batch: 1, ..Traits::default() });
+    let servers = || vec![index.server(ServerKind::Index), storage.server(ServerKind::Storage)];
+    let one = place(servers());
+    assert!(one.refused.is_empty());
+    let artifact = artifact(&one.store);
+    assert!(one.push(&artifact).unwrap());
+    assert!(index.state().blobs.is_empty());
+    assert_eq!(place(servers()).pull(false).unwrap(), Some(artifact));
+    let alone = place(vec![storage.server(ServerKind::Storage)]);
+    assert!(!alone.caches.has_artifacts(false) && !alone.caches.pulls_artifacts("any"));
+}
+
+#[test]
+fn servers_that_cannot_be_used_are_told_of() {
+    let refusing = Engine::start(Traits { fetch: false, ..Traits::default() });
+    let mut gone = refusing.server(ServerKind::All);
+    gone.url = "http://127.0.0.1:1".into();
+    gone.connection.retry_limit = Some(0);
+    let mut odd = gone.clone();
+    odd.url = "ftp://x".into();
+    let good = Engine::start(Traits::default());
+    let place = place(vec![gone, odd, refusing.server(ServerKind::All), good.server(ServerKind::All)]);
+    let mut told: Vec<String> = place.refused.iter().map(|refused| refused.error.to_string()).collect();
+    told.sort();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].contains("begins with http://"), "{told:?}");
+    assert!(told[1].contains("Connection refused"), "{told:?}");
+    assert_eq!(told[2], "it has no Remote Asset Fetch service");
+    assert!(place.caches.has_artifacts(true));
+}
+
+#[test]
+fn tokens() {
+    let engine = Engine::start(Traits { token: Some("secret".into()), ..Traits::default() });
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("token");
+    std::fs::write(&path, "secret").unwrap();
+    let mut server = engine.server(ServerKind::All);
+    let nobody = place(vec![server.clone()]);
+    assert!(nobody.refused[0].error.message.contains("UNAUTHENTICATED"), "{:?}", nobody.refused);
+    server.auth.access_token = Some(path.clone());
+    let one = place(vec![server]);
+    let artifact = artifact(&one.store);
+    assert!(one.push(&artifact).unwrap());
+    // Somebody renews it, here and there.
+    engine.state().traits.token = Some("other".into());
+    std::fs::write(&path, "other").unwrap();
+    assert_eq!(one.pull(false).unwrap(), Some(artifact));
+}
+
+#[test]
+fn sources() {
+    let engine = Engine::start(Traits::default());
+    let one = place(vec![engine.server(ServerKind::All)]);
+    let source = Source { version: 0, files: Some(tree(&one.store, 3).into()) };
+    let names = [SourceName::Element("k".into()), SourceName::Single { kind: "git".into(), key: "k".into() }];
+    let two = place(vec![engine.server(ServerKind::All)]);
+    for name in names {
+        let cancel = Cancel::default();
+        assert_eq!(two.caches.pull_source("p", &name, &two.heard, &cancel).unwrap(), None);
+        assert!(one.caches.push_source("p", &name, &source, &one.heard, &cancel).unwrap());
+        assert!(!one.caches.push_source("p", &name, &source, &one.heard, &cancel).unwrap());
+        assert_eq!(two.caches.pull_source("p", &name, &two.heard, &cancel).unwrap(), Some(source.clone()));
+        let files: Digest = source.files.as_ref().unwrap().try_into().unwrap();
+        assert!(two.store.contains_tree(&files).unwrap());
+    }
+    assert!(!engine.state().too_early);
+}
+
+#[test]
+fn lost_blobs_are_no_failure() {
+    let (broken, whole) = (Engine::start(SMALL), Engine::start(SMALL));
+    let both = || vec![broken.server(ServerKind::All), whole.server(ServerKind::All)];
+    let one = place(both());
+    let artifact = artifact(&one.store);
+    assert!(one.push(&artifact).unwrap());
+    let files: Digest = artifact.files.as_ref().unwrap().try_into().unwrap();
+    broken.state().blobs.remove(&files);
+    assert_eq!(place(both()).pull(false).unwrap(), Some(artifact.clone()));
+    whole.state().blobs.remove(&files);
+    let two = place(both());
+    assert_eq!(two.pull(false).unwrap(), None);
+    assert_eq!(two.heard.warnings(), Vec::<String>::new());
+    // The one that still has everything repairs the others.
+    let again = place(both());
+    let repaired = self::artifact(&again.store);
+    again.push(&repaired).unwrap();
+    assert_eq!(two.pull(false).unwrap(), Some(artifact));
+}
+
+#[test]
+fn another_artifact_is_not_taken() {
+    let engine = Engine::start(Traits::default());
+    let one = place(vec![engine.server(ServerKind::All)]);
+    let artifact = artifact(&one.store);
+    let names = [name("s"), name("w"), name("lie")];
+    one.caches.push_artifact(&names, &artifact, &one.heard, &Cancel::default()).unwrap();
+    let pulled = one.caches.pull_artifact(&name("lie"), false, &one.heard, &Cancel::default());
+    assert_eq!(pulled.unwrap(), None);
+    assert!(one.heard.warnings()[0].contains("is another artifact"), "{:?}", one.heard.0);
+}
+
+/// An engine that wants what is large piece by piece.
+const SMALL: Traits = Traits {
+    batch: 64 << 10,
+    trees: true,
+    zstd: false,
+    capabilities: true,
+    fetch: true,
+    push: true,
+    token: None,
+    instance: String::new(),
+};
+
+/// What every method has to survive.
+const METHODS: [&str; 9] = [
+    "FetchBlob",
+    "PushBlob",
+    "FindMissingBlobs",
+    "BatchReadBlobs",
+    "BatchUpdateBlobs",
+    "GetTree",
+    "Read",
+    "Write",
+    "GetCapabilities",
+];
+
+#[test]
+fn what_passes_is_not_noticed() {
+    let passing = [
+        Mishap::Code(Code::Unavailable),
+        Mishap::Code(Code::Aborted),
+        Mishap::Delay,
+        Mishap::Cut,
+        Mishap::Drop,
+        Mishap::Gateway,
+    ];
+    for method in METHODS {
+        for mishap in passing {
+            let engine = Engine::start(SMALL);
+            let about = format!("{method} {mishap:?}");
+            engine.trouble(method, mishap, 1);
+            let one = place(vec![engine.server(ServerKind::All)]);
+            assert!(one.refused.is_empty(), "{about}: {:?}", one.refused);
+            let artifact = artifact(&one.store);
+            assert!(one.push(&artifact).unwrap_or_else(|error| panic!("{about}: {error:?}")), "{about}");
+            assert!(!engine.state().too_early, "{about}");
+            engine.trouble(method, mishap, 1);
+            let two = place(vec![engine.server(ServerKind::All)]);
+            let pulled = two.pull(false).unwrap_or_else(|error| panic!("{about}: {error:?}"));
+            assert_eq!(pulled.as_ref(), Some(&artifact), "{about}: {:?}", two.heard.0);
+            assert!(two.holds(&artifact), "{about}");
+        }
+    }
+}
+
+/// Nothing is worse than a wrong result: whatever happens, all the time, to whatever method, a pull brings everything
+/// or nothing, or says one sentence why not; a push publishes nothing that is not there.
+#[test]
+fn what_does_not_pass_ends_clearly() {
+    let codes = (1..=16).map(|code| Mishap::Code(Code::from_i32(code)));
+    let others = [Mishap::Cut, Mishap::Drop, Mishap::Corrupt, Mishap::Garbage, Mishap::Gateway];
+    for mishap in codes.chain(others) {
+        for method in METHODS {
+            let about = format!("{method} {mishap:?}");
+            let engine = Engine::start(SMALL);
+            let (one, two) =
+                (place(vec![engine.server(ServerKind::All)]), place(vec![engine.server(ServerKind::All)]));
+            let artifact = artifact(&one.store);
+            engine.trouble(method, mishap, u32::MAX);
+            let pushed = one.push(&artifact);
+            assert!(!engine.state().too_early, "{about}");
+            if let Err(error) = pushed {
+                assert!(error.message.starts_with("Failed to push artifact s"), "{about}: {error:?}");
+                assert!(error.detail.is_some_and(|detail| detail.contains("http://")), "{about}");
+            }
+            engine.mend();
+            let mended = place(vec![engine.server(ServerKind::All)]);
+            mended.push(&self::artifact(&mended.store)).unwrap();
+            engine.trouble(method, mishap, u32::MAX);
+            match two.pull(false) {
+                Ok(Some(pulled)) => assert!(pulled == artifact && two.holds(&artifact), "{about}"),
+                Ok(None) => {}
+                Err(error) => {
+                    assert_eq!(error.kind, ErrorKind::Unavailable, "{about}: {error:?}");
+                    assert!(error.message.starts_with("Failed to pull artifact s"), "{about}: {error:?}");
+                    assert_eq!(two.heard.warnings().len(), 1, "{about}: {:?}", two.heard.0);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn corrupt_blobs_lead_to_another_server_or_to_none() {
+    for method in ["BatchReadBlobs", "Read"] {
+        let (lying, honest) = (Engine::start(SMALL), Engine::start(SMALL));
+        let both = || vec![lying.server(ServerKind::All), honest.server(ServerKind::All)];
+        let one = place(both());
+        let artifact = artifact(&one.store);
+        one.push(&artifact).unwrap();
+        lying.trouble(method, Mishap::Corrupt, u32::MAX);
+        let two = place(both());
+        assert_eq!(two.pull(false).unwrap(), Some(artifact.clone()));
+        assert!(two.holds(&artifact));
+        assert!(two.heard.warnings()[0].contains("does not match its digest"), "{:?}", two.heard.0);
+        honest.trouble(method, Mishap::Corrupt, u32::MAX);
+        assert_eq!(place(both()).pull(false).unwrap(), None);
+    }
+}
+
+#[test]
+fn silence_is_not_waited_for_again_and_again() {
+    let engine = Engine::start(Traits::default());
+    let one = place(vec![engine.server(ServerKind::All)]);
+    let artifact = artifact(&one.store);
+    one.push(&artifact).unwrap();
+    let mut server = engine.server(ServerKind::All);
+    server.connection.request_timeout = Some(std::time::Duration::from_millis(1500));
+    let two = place(vec![server]);
+    engine.trouble("FetchBlob", Mishap::Silence, u32::MAX);
+    let before = engine.calls("FetchBlob");
+    for _ in 0..5 {
+        let error = two.pull(false).unwrap_err();
+        assert!(error.detail.unwrap().contains("no answer within 1.5 s"), "{:?}", two.heard.0);
+    }
+    // Asked twice, and not at all any more once it is known to be gone; told of once.
+    assert_eq!(engine.calls("FetchBlob") - before, 2);
+    assert_eq!(two.heard.warnings().len(), 1);
+}
+
+#[test]
+fn who_asks_to_stop_is_heard() {
+    let engine = Engine::start(Traits::default());
+    let one = place(vec![engine.server(ServerKind::All)]);
+    engine.trouble("FetchBlob", Mishap::Silence, u32::MAX);
+    let cancel = Cancel::default();
+    let pulled = std::thread::scope(|scope| {
+        let pull = scope.spawn(|| one.caches.pull_artifact(&name("s"), false, &one.heard, &cancel));
+        cancel.cancel();
+        pull.join().unwrap()
+    });
+    assert_eq!(pulled.unwrap_err().kind, ErrorKind::Cancelled);
+}
+
+#[test]
+fn uploads_and_downloads_go_on_where_they_broke_off() {
+    let engine = Engine::start(Traits { batch: 4096, ..SMALL });
+    let one = place(vec![engine.server(ServerKind::All)]);
+    let artifact = artifact(&one.store);
+    engine.trouble("Write", Mishap::Cut, 2);
+    assert!(one.push(&artifact).unwrap());
+    assert!(engine.calls("QueryWriteStatus") > 0);
+    engine.trouble("Read", Mishap::Cut, 2);
+    let two = place(vec![engine.server(ServerKind::All)]);
+    assert_eq!(two.pull(false).unwrap().as_ref(), Some(&artifact));
+    assert!(two.holds(&artifact));
+}
