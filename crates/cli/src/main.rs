@@ -12,6 +12,7 @@ mod jobs;
 mod junctions;
 mod location;
 mod pager;
+mod picture;
 mod refs;
 mod render;
 mod report;

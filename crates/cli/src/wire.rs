@@ -40,6 +40,13 @@ impl AllKinds {
     }
 }
 
+impl AllKinds {
+    /// Whether plugins were asked, which see the environment.
+    pub(crate) fn runs_python(&self) -> bool {
+        self.python.is_used()
+    }
+}
+
 /// The user's credentials for downloads, if there are any.
 fn netrc(path: &Path) -> Result<Netrc, Failure> {
     let text = match std::fs::read_to_string(path) {
@@ -119,8 +126,8 @@ fn python(settings: &Settings) -> Python {
 }
 
 /// Digests of local files, remembered between runs.
-pub(crate) fn local_trees(settings: &Settings) -> LocalTrees {
-    LocalTrees::new(Some(&settings.own_directory()))
+pub(crate) fn local_trees(settings: &Settings, files: &Files) -> LocalTrees {
+    LocalTrees::new(Some(&settings.own_directory()), files.clone())
 }
 
 /// The local cache.

@@ -85,7 +85,7 @@ impl World {
     ) -> Result<World, Failure> {
         let directory = invocation.project("Unable to load elements")?.to_path_buf();
         let kinds = AllKinds::new(invocation.settings, invocation.files)?;
-        let local = wire::local_trees(invocation.settings);
+        let local = wire::local_trees(invocation.settings, invocation.files);
         let services = wire::services(invocation.settings)?;
         let loader = Loader {
             invocation,
@@ -109,10 +109,13 @@ impl World {
             let count = invocation.worth_counting(begin);
             Ok((plan, count.then(|| format!("{all} of {all} subtasks processed"))))
         })?;
-        loader.warn(&plan);
         let options = loader.options(&plan.graph)?;
         let control = Control::new(services.executor.clone());
-        Ok(World { plan, workspaces, kinds, local, services, options, control })
+        let world = World { plan, workspaces, kinds, local, services, options, control };
+        for (text, detail) in world.warnings(invocation) {
+            invocation.reporter.message(MessageKind::Warn, &text, detail.as_deref(), None);
+        }
+        Ok(world)
     }
 
     /// A world with no project in it, for commands on artifacts alone.
@@ -121,7 +124,7 @@ impl World {
     /// The cache cannot be created.
     pub(crate) fn without_project(invocation: &Invocation<'_>) -> Result<World, Failure> {
         let kinds = AllKinds::new(invocation.settings, invocation.files)?;
-        let local = wire::local_trees(invocation.settings);
+        let local = wire::local_trees(invocation.settings, invocation.files);
         let services = wire::services(invocation.settings)?;
         let workspaces = Workspaces::none();
         let plan = bourn_plan::plan(Arc::new(ElementGraph::default()), &kinds, &local)?;
@@ -148,6 +151,25 @@ impl World {
         let name = |id| &self.graph().element(id).name;
         invocation.reporter.info(&format!("Element '{}' redirected to '{}'", name(id), name(source)));
         source
+    }
+
+    /// What loading warns of: text and detail.
+    pub(crate) fn warnings(&self, invocation: &Invocation<'_>) -> Vec<(String, Option<String>)> {
+        let place = |at: Option<Provenance>| match at.and_then(|at| invocation.files.position(at)) {
+            Some(place) => format!("{place}: "),
+            None => String::new(),
+        };
+        let of_graph = self
+            .plan
+            .graph
+            .warnings
+            .iter()
+            .map(|warning| (format!("{}{}", place(warning.at), warning.message), warning.detail.clone()));
+        let of_plan = self.plan.warnings.iter().map(|warning| {
+            let token = warning.token.map(|token| format!("[{token}]: ")).unwrap_or_default();
+            (format!("{token}{}{}", place(Some(warning.at)), warning.message), warning.detail.clone())
+        });
+        of_graph.chain(of_plan).collect()
     }
 
     /// A session to carry the plan out.
@@ -295,23 +317,6 @@ impl Loader<'_> {
             Some((element.to_owned(), LoadedWorkspace { directory, last_build }))
         });
         open.collect()
-    }
-
-    fn warn(&self, plan: &Plan) {
-        let (reporter, files) = (&self.invocation.reporter, self.invocation.files);
-        let place = |at: Option<Provenance>| match at.and_then(|at| files.position(at)) {
-            Some(place) => format!("{place}: "),
-            None => String::new(),
-        };
-        for warning in &plan.graph.warnings {
-            let text = format!("{}{}", place(warning.at), warning.message);
-            reporter.message(MessageKind::Warn, &text, warning.detail.as_deref(), None);
-        }
-        for warning in &plan.warnings {
-            let token = warning.token.map(|token| format!("[{token}]: ")).unwrap_or_default();
-            let text = format!("{token}{}{}", place(Some(warning.at)), warning.message);
-            reporter.message(MessageKind::Warn, &text, warning.detail.as_deref(), None);
-        }
     }
 
     /// How things are to be done in this project.

@@ -6,6 +6,8 @@ mod bad_input;
 mod basics;
 #[path = "program/examples.rs"]
 mod examples;
+#[path = "program/picture.rs"]
+mod picture;
 #[path = "program/torture.rs"]
 mod torture;
 

@@ -166,6 +166,7 @@ impl Desk<'_> {
             project: self.graph.project(element.project),
             element: &element.name,
             urls: &*self.urls[element.project.0 as usize],
+            local: self.local,
             warnings: self.warnings,
         };
         let mut sources = Vec::with_capacity(element.sources.len());

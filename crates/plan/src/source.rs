@@ -4,8 +4,10 @@ use crate::key::KeyValue;
 use bourn_project::{Project, SourceDeclaration};
 use bourn_reapi::services::{Cancel, ErrorKind, ExportOptions};
 use bourn_reapi::{Cas, Digest, ServiceError};
+use bourn_yaml::look::{Name, PlaceKind};
 use bourn_yaml::{Diagnostic, Diagnostics, Domain, Node, Provenance};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 /// What is known when a source is configured. No network, no cache, no tools of the host.
@@ -17,6 +19,8 @@ pub struct SourceContext<'a> {
     pub element: &'a str,
     /// Aliases and mirrors of that project.
     pub urls: &'a dyn UrlTable,
+    /// Where paths of the project lead.
+    pub local: &'a dyn LocalDigests,
     /// Takes what is odd but no error.
     pub warnings: &'a Warnings,
 }
@@ -77,6 +81,18 @@ pub trait LocalDigests: Sync {
     /// # Errors
     /// The file is not there or cannot be read.
     fn file(&self, path: &Path) -> Result<Digest, SourceError>;
+
+    /// The names in a directory, sorted.
+    ///
+    /// # Errors
+    /// The directory is not there or cannot be read.
+    fn names(&self, path: &Path) -> io::Result<Vec<Name>>;
+
+    /// Where a path leads when symbolic links are followed, and what is there.
+    ///
+    /// # Errors
+    /// It leads nowhere.
+    fn place(&self, path: &Path) -> io::Result<(PathBuf, PlaceKind)>;
 }
 
 /// Whether modification times of files are part of a tree.

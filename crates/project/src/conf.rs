@@ -236,7 +236,7 @@ impl Session<'_, '_> {
         let root = directory.canonicalize().unwrap_or_else(|_| directory.clone());
         let path = composed.get_scalar("element-path")?;
         let element_path = path.text().unwrap_or_default().to_owned();
-        check_path(&element_path, path.at, &root, Leads::Directory)?;
+        check_path(self.files, &element_path, path.at, &root, Leads::Directory)?;
         let defaults = composed.get_mapping("defaults")?;
         defaults.validate_keys(&["targets"])?;
         let default_targets = strings(defaults.get_str_list("targets")?);
@@ -304,7 +304,7 @@ impl Session<'_, '_> {
         self.process_includes(project, &mut conf, &Including { conf: true, local: true, options: false })?;
         let mut config = self.defaults.clone();
         compose(&mut config, &conf)?;
-        self.projects[project].origins = Origins::read(&config, &self.projects[project].root)?;
+        self.projects[project].origins = Origins::read(self.files, &config, &self.projects[project].root)?;
         let pass = self.pass(project, config, true)?;
         self.projects[project].first = Some(Arc::new(pass.0));
         let storage = composed.get_scalar("ref-storage")?;
@@ -491,6 +491,7 @@ impl Session<'_, '_> {
     fn set_options(&self, project: ProjectIndex, config: &Node, first: bool) -> Result<Options, Diagnostic> {
         let open = &self.projects[project];
         let around = Surroundings {
+            files: self.files,
             elements: &open.place.directory,
             host_arch: &self.options.host_arch,
             host_os: &self.options.host_os,

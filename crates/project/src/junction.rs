@@ -231,7 +231,7 @@ impl Session<'_, '_> {
             }
             if let Some(path) = kinds.local_path(&source.kind, &source.origin, &source.config) {
                 let place = source.config.get("path").map_or(source.at, |path| path.at);
-                check_path(&path, place, &self.projects[project].root, Leads::Anywhere)?;
+                check_path(self.files, &path, place, &self.projects[project].root, Leads::Anywhere)?;
                 return Ok((junction, self.projects[project].directory.join(path)));
             }
         }

@@ -184,7 +184,7 @@ impl Session<'_, '_> {
         }
         if targets.is_empty() {
             targets =
-                elements_below(&self.projects[0].place.directory).iter().map(ToString::to_string).collect();
+                elements_below(self.files, &self.projects[0].place.directory).iter().map(ToString::to_string).collect();
         }
         let options = self.options;
         Ok((self.load_named(&targets), self.load_named(&options.except)))

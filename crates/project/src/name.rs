@@ -1,6 +1,7 @@
 //! Rules for names: of elements, of symbols, of paths inside a project.
 
-use bourn_yaml::{Diagnostic, Provenance};
+use bourn_yaml::look::PlaceKind;
+use bourn_yaml::{Diagnostic, Files, Provenance};
 use std::path::{Component, Path, PathBuf};
 
 /// Checks the name of an element as it is referred to.
@@ -82,6 +83,7 @@ pub(crate) enum Leads {
 /// # Errors
 /// `proj-path-invalid`, `proj-path-invalid-kind`, `missing-file`.
 pub(crate) fn check_path(
+    files: &Files,
     text: &str,
     at: Provenance,
     root: &Path,
@@ -100,7 +102,7 @@ pub(crate) fn check_path(
             format!("Specified path '{text}' first component must not be '..'"),
         );
     }
-    let Ok(resolved) = full.canonicalize() else {
+    let Ok((resolved, kind)) = files.place(&full) else {
         let missing =
             Diagnostic::load("missing-file", format!("Specified path '{text}' does not exist")).at(at);
         return Err(missing.did_you_mean(neighbour(&full).as_deref()));
@@ -113,18 +115,15 @@ pub(crate) fn check_path(
         return wrong("proj-path-invalid", format!("Absolute path: '{text}' invalid."))
             .map_err(|d: Diagnostic| d.hint("write it relative to the directory of project.conf"));
     }
-    let kind = resolved.metadata().map(|metadata| metadata.file_type());
-    match kind {
-        Ok(kind) if kind.is_dir() => Ok(resolved),
-        Ok(kind) if kind.is_file() && leads == Leads::Anywhere => Ok(resolved),
-        Ok(_) if leads == Leads::Directory => {
+    match (kind, leads) {
+        (PlaceKind::Directory, _) | (PlaceKind::File, Leads::Anywhere) => Ok(resolved),
+        (_, Leads::Directory) => {
             wrong("proj-path-invalid-kind", format!("Specified path '{text}' is not a directory"))
         }
-        Ok(_) => wrong(
+        (PlaceKind::Other, Leads::Anywhere) => wrong(
             "proj-path-invalid-kind",
             format!("Specified path '{text}' points to an unsupported file kind"),
         ),
-        Err(error) => wrong("unreadable-file", format!("Could not look at '{text}': {error}")),
     }
 }
 

@@ -6,7 +6,7 @@ use crate::expression::parse::parse;
 use crate::expression::value::Value;
 use crate::machine;
 use crate::name::check_symbol;
-use bourn_yaml::{Diagnostic, Mapping, Node, Provenance, Text, nearest};
+use bourn_yaml::{Diagnostic, Files, Mapping, Node, Provenance, Text, nearest};
 use foldhash::HashMap;
 use indexmap::IndexMap;
 use std::path::Path;
@@ -14,6 +14,8 @@ use std::sync::{PoisonError, RwLock};
 
 /// Where options are declared and values come from that depend on the machine.
 pub(crate) struct Surroundings<'a> {
+    /// Where looks are noted.
+    pub(crate) files: &'a Files,
     /// Directory of the project's elements.
     pub(crate) elements: &'a Path,
     /// `uname -m`
@@ -210,7 +212,7 @@ impl Declared {
         node.validate_keys(&[&common, own].concat())?;
         let values = match kind {
             Kind::Bool => Vec::new(),
-            Kind::Mask => elements_below(around.elements),
+            Kind::Mask => elements_below(around.files, around.elements),
             _ => texts(node.opt_str_list("values")?.unwrap_or_default()),
         };
         let variable = variable.and_then(Node::text).map(Text::new);
@@ -346,15 +348,15 @@ impl Declared {
 }
 
 /// All element files below a directory, relative to it.
-pub(crate) fn elements_below(directory: &Path) -> Vec<Text> {
+pub(crate) fn elements_below(files: &Files, directory: &Path) -> Vec<Text> {
     let mut found = Vec::new();
     let mut queue = vec![directory.to_owned()];
     while let Some(current) = queue.pop() {
-        for entry in std::fs::read_dir(&current).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+        for (name, is_directory) in files.names(&current).unwrap_or_default() {
+            let path = current.join(&name);
+            if is_directory {
                 // Staged junctions lie there.
-                if entry.file_name() != ".bst" {
+                if name != ".bst" {
                     queue.push(path);
                 }
             } else if let Some(name) = path.strip_prefix(directory).ok().and_then(Path::to_str)

@@ -4,7 +4,8 @@ use crate::kinds::KindOrigin;
 use crate::name::{Leads, check_path};
 use crate::requirement::Requirement;
 use crate::session::{Attempt, ProjectIndex, Session, Stop};
-use bourn_yaml::{Diagnostic, Domain, Node, Provenance, Text};
+use bourn_yaml::look::PlaceKind;
+use bourn_yaml::{Diagnostic, Domain, Files, Node, Provenance, Text};
 use indexmap::IndexMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -77,10 +78,10 @@ impl Origins {
     ///
     /// # Errors
     /// `invalid-data`, those of paths, `duplicate-plugin`.
-    pub(crate) fn read(config: &Node, root: &Path) -> Result<Origins, Diagnostic> {
+    pub(crate) fn read(files: &Files, config: &Node, root: &Path) -> Result<Origins, Diagnostic> {
         let mut origins = Origins::default();
         for node in config.opt_sequence("plugins")?.unwrap_or_default() {
-            let place = place(node, root)?;
+            let place = place(files, node, root)?;
             let allow = node.opt_bool("allow-deprecated")?.unwrap_or(false);
             origins.list.push(Origin { place, at: node.at });
             for (key, plugin) in LISTS {
@@ -130,7 +131,7 @@ impl Origins {
     }
 }
 
-fn place(node: &Node, root: &Path) -> Result<OriginPlace, Diagnostic> {
+fn place(files: &Files, node: &Node, root: &Path) -> Result<OriginPlace, Diagnostic> {
     let common = ["origin", "sources", "elements", "source-mirrors", "allow-deprecated"];
     let keys = |own| {
         let mut keys = vec![own];
@@ -142,7 +143,7 @@ fn place(node: &Node, root: &Path) -> Result<OriginPlace, Diagnostic> {
             node.validate_keys(&keys("path"))?;
             let path = node.get_scalar("path")?;
             let text = path.text().unwrap_or_default();
-            check_path(text, path.at, root, Leads::Directory)?;
+            check_path(files, text, path.at, root, Leads::Directory)?;
             Ok(OriginPlace::Local(text.to_owned()))
         }
         OriginType::Pip => {
@@ -232,7 +233,8 @@ impl Session<'_, '_> {
         match &origin.place {
             OriginPlace::Local(path) => {
                 let directory = self.projects[project].directory.join(path);
-                if !directory.join(format!("{kind}.py")).is_file() {
+                let code = self.files.place(&directory.join(format!("{kind}.py")));
+                if !code.is_ok_and(|(_, kind)| kind == PlaceKind::File) {
                     let message =
                         format!("Failed to load {plugin} plugin '{kind}': there is no {kind}.py in {path}");
                     return Err(plugin_error("", message).at(origin.at).into());
@@ -254,7 +256,7 @@ impl Session<'_, '_> {
 
     /// The package and version of a plugin, told by its code. Files that cannot be read tell nothing.
     fn recognised(&self, plugin: PluginType, kind: &str, directory: &Path) -> Option<(String, String)> {
-        let code = std::fs::read(directory.join(format!("{kind}.py"))).ok()?;
+        let code = self.files.bytes(&directory.join(format!("{kind}.py"))).ok()?;
         match plugin {
             PluginType::Element => self.options.kinds.recognise_element(kind, &code),
             PluginType::Source => self.options.kinds.recognise_source(kind, &code),
@@ -339,16 +341,19 @@ impl Session<'_, '_> {
         }
         let root = &self.projects[project].directory;
         let above = directory.ancestors().take_while(|path| path.starts_with(root));
-        let found =
-            above.map(Path::to_owned).collect::<Vec<PathBuf>>().iter().find_map(|path| package_at(path));
+        let found = above
+            .map(Path::to_owned)
+            .collect::<Vec<PathBuf>>()
+            .iter()
+            .find_map(|path| package_at(self.files, path));
         self.packages.insert(directory.to_owned(), found.clone());
         found
     }
 }
 
 /// The package whose files lie in a directory.
-fn package_at(directory: &Path) -> Option<(String, String)> {
-    let read = |name: &str| std::fs::read_to_string(directory.join(name)).ok();
+fn package_at(files: &Files, directory: &Path) -> Option<(String, String)> {
+    let read = |name: &str| text_of(files, &directory.join(name));
     let value = |text: &str, key: &str, sign: char| {
         let line = text.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix(sign))?;
         let value = line.trim().trim_matches(['"', '\'']);
@@ -368,16 +373,20 @@ fn package_at(directory: &Path) -> Option<(String, String)> {
         (value(metadata, "name", '=')?, value(metadata, "version", '='))
     };
     let version = version.filter(|version| version.starts_with(|c: char| c.is_ascii_digit()));
-    let version = version.or_else(|| version_in_sources(directory)).unwrap_or_default();
+    let version = version.or_else(|| version_in_sources(files, directory)).unwrap_or_default();
     Some((crate::requirement::normalise(&name), version))
 }
 
+fn text_of(files: &Files, path: &Path) -> Option<String> {
+    String::from_utf8(files.bytes(path).ok()?).ok()
+}
+
 /// The version that the modules of a package state themselves.
-fn version_in_sources(directory: &Path) -> Option<String> {
+fn version_in_sources(files: &Files, directory: &Path) -> Option<String> {
     for parent in [directory.join("src"), directory.to_owned()] {
-        for entry in std::fs::read_dir(parent).ok()?.flatten() {
+        for (name, _) in files.names(&parent).ok()? {
             for file in ["_version.py", "__init__.py"] {
-                let Ok(text) = std::fs::read_to_string(entry.path().join(file)) else { continue };
+                let Some(text) = text_of(files, &parent.join(&name).join(file)) else { continue };
                 let found = text.lines().find_map(|line| {
                     let (key, value) = line.split_once(['=', ':'])?;
                     let key = key.trim().trim_matches('"');

@@ -8,7 +8,7 @@ import zlib
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from buildstream import _pipe, element as elements
+from buildstream import _pipe, _watch, element as elements
 from buildstream.buildelement import BuildElement
 from buildstream.element import DependencyConfiguration, Element
 from buildstream.exceptions import BstError, LoadErrorReason
@@ -81,7 +81,7 @@ def describe_element(call):
 
 
 CALLS = {
-    "hello": lambda call: {"version": _pipe.VERSION, "python": sys.version.split()[0]},
+    "hello": lambda call: {"version": _pipe.VERSION, "python": sys.version.split()[0], "executable": os.path.realpath(sys.executable)},
     "describe-element": describe_element,
 }
 
@@ -107,11 +107,12 @@ def failure(error):
 
 def serve():
     _pipe.take_over()
+    _watch.begin()
     while True:
         call = _pipe.receive()
         try:
             result = CALLS[call["call"]](call)
-            _pipe.send({"done": result})
+            _pipe.send({"done": result, "seen": _watch.seen()})
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:  # Whatever a plugin raises, SystemExit included, is its answer.

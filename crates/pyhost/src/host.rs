@@ -1,6 +1,7 @@
 //! One Python process and the talk with it.
 
 use crate::module;
+use bourn_yaml::Files;
 use serde_json::{Value as Json, json};
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -62,6 +63,7 @@ pub trait Listener {
 #[derive(Debug)]
 pub struct Host {
     python: Python,
+    files: Files,
     process: Mutex<Option<Process>>,
 }
 
@@ -70,12 +72,14 @@ struct Process {
     child: Child,
     input: BufWriter<ChildStdin>,
     output: BufReader<ChildStdout>,
+    files: Files,
 }
 
 impl Host {
     /// A host that is not running yet.
-    pub fn new(python: Python) -> Host {
-        Host { python, process: Mutex::new(None) }
+    /// What plugins look at is noted in `files`.
+    pub fn new(python: Python, files: Files) -> Host {
+        Host { python, files, process: Mutex::new(None) }
     }
 
     /// Calls an operation and returns its result.
@@ -85,7 +89,7 @@ impl Host {
     pub fn call(&self, call: &Json, listener: &mut dyn Listener) -> Result<Json, HostError> {
         let mut slot = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         if slot.is_none() {
-            *slot = Some(Process::start(&self.python)?);
+            *slot = Some(Process::start(&self.python, &self.files)?);
         }
         let Some(process) = slot.as_mut() else { return Err(HostError::new("no Python is running")) };
         let result = process.call(call, listener);
@@ -97,7 +101,7 @@ impl Host {
 }
 
 impl Process {
-    fn start(python: &Python) -> Result<Process, HostError> {
+    fn start(python: &Python, files: &Files) -> Result<Process, HostError> {
         let host = module::lay_out(&python.directory).map_err(|error| {
             HostError::new(format!("Writing the plugin host to {}: {error}", python.directory.display()))
         })?;
@@ -115,7 +119,8 @@ impl Process {
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(HostError::new("Python was started without its pipe"));
         };
-        let mut process = Process { child, input: BufWriter::new(input), output: BufReader::new(output) };
+        let (input, output) = (BufWriter::new(input), BufReader::new(output));
+        let mut process = Process { child, input, output, files: files.clone() };
         let hello = process.call(&json!({"call": "hello"}), &mut Deaf).map_err(|mut error| {
             let said = std::mem::take(&mut error.message);
             HostError { detail: Some(said), ..no_python(&python.program, "it did not start the plugin host") }
@@ -132,7 +137,26 @@ impl Process {
                 &format!("it is {python_version}, plugins need {needed} or later"),
             ));
         }
+        if let Some(executable) = hello["executable"].as_str() {
+            // What cannot be read cannot be compared either.
+            let _ = files.bytes(Path::new(executable));
+        }
         Ok(process)
+    }
+
+    /// Notes what plugins have looked at.
+    fn note(&self, seen: &Json) {
+        let each = |name: &str, look: &dyn Fn(&Path)| {
+            let paths = seen[name].as_array().into_iter().flatten().filter_map(Json::as_str);
+            paths.for_each(|path| look(Path::new(path)));
+        };
+        // Failures are noted like everything else.
+        each("files", &|path| drop(self.files.bytes(path)));
+        each("directories", &|path| drop(self.files.names(path)));
+        each("places", &|path| drop(self.files.place(path)));
+        if seen["outside"].as_bool() != Some(false) {
+            self.files.saw_more();
+        }
     }
 
     fn call(&mut self, call: &Json, listener: &mut dyn Listener) -> Result<Json, HostError> {
@@ -152,6 +176,7 @@ impl Process {
             } else if let Some(error) = message.get("failed") {
                 return Err(raised(error));
             } else {
+                self.note(&message["seen"]);
                 return Ok(message["done"].take());
             }
         }

@@ -16,6 +16,7 @@ const FILES: &[(&str, &str)] = files![
     "buildstream/__init__.py",
     "buildstream/_exceptions.py",
     "buildstream/_pipe.py",
+    "buildstream/_watch.py",
     "buildstream/buildelement.py",
     "buildstream/element.py",
     "buildstream/exceptions.py",

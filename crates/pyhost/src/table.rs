@@ -4,6 +4,7 @@ use crate::element::PythonElement;
 use crate::host::{Host, Python};
 use bourn_plan::ElementKind;
 use bourn_yaml::Files;
+use bourn_yaml::look::PlaceKind;
 use elsa::sync::FrozenMap;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -31,7 +32,8 @@ impl PythonKinds {
         if let Some(known) = self.elements.get(&name) {
             return Some(known);
         }
-        if !directory.join(format!("{kind}.py")).is_file() {
+        let code = self.files.place(&directory.join(format!("{kind}.py")));
+        if !code.is_ok_and(|(_, kind)| kind == PlaceKind::File) {
             return None;
         }
         let element = PythonElement {
@@ -43,8 +45,16 @@ impl PythonKinds {
         Some(self.elements.insert(name, Box::new(element)))
     }
 
+    /// Whether any kind was found.
+    pub fn is_used(&self) -> bool {
+        !self.hosts.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     fn host(&self, package: Option<PathBuf>) -> Arc<Host> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        hosts.entry(package).or_insert_with(|| Arc::new(Host::new(self.python.clone()))).clone()
+        hosts
+            .entry(package)
+            .or_insert_with(|| Arc::new(Host::new(self.python.clone(), self.files.clone())))
+            .clone()
     }
 }

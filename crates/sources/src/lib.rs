@@ -55,4 +55,4 @@ mod zip;
 
 pub use mirrors::{Netrc, UrlPolicy, UrlSettings, url_tables};
 pub use table::{Entry, Package, SOURCES, find, manual};
-pub use tree::LocalTrees;
+pub use tree::{Local, LocalTrees};

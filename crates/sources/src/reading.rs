@@ -3,6 +3,7 @@
 use crate::declared::Declared;
 use bourn_plan::{SourceContext, SourceError, UrlError, Warning};
 use bourn_project::SourceDeclaration;
+use bourn_yaml::look::PlaceKind;
 use bourn_yaml::{Diagnostic, Domain, Node};
 use std::path::{Component, Path, PathBuf};
 
@@ -104,9 +105,8 @@ impl<'a> Reading<'a> {
         if path.components().next() == Some(Component::ParentDir) {
             return Err(refuse("proj-path-invalid", "first component must not be '..'"));
         }
-        let resolved = match full.canonicalize() {
-            Ok(resolved) => resolved,
-            Err(_) => return Err(refuse("missing-file", "does not exist")),
+        let Ok((resolved, found)) = self.context.local.place(&full) else {
+            return Err(refuse("missing-file", "does not exist"));
         };
         let root = directory.canonicalize().unwrap_or_else(|_| directory.clone());
         if !resolved.starts_with(&root) {
@@ -116,17 +116,16 @@ impl<'a> Reading<'a> {
             let hint = "give the path relative to the directory of project.conf";
             return Err(refuse("proj-path-invalid", "is absolute").hint(hint));
         }
-        check_kind(&resolved, kind).map_err(|why| refuse("proj-path-invalid-kind", why))?;
+        check_kind(found, kind).map_err(|why| refuse("proj-path-invalid-kind", why))?;
         Ok((text.to_owned(), full))
     }
 }
 
-fn check_kind(resolved: &Path, kind: PathKind) -> Result<(), &'static str> {
-    let Ok(found) = resolved.metadata() else { return Err("cannot be read") };
-    match kind {
-        _ if !found.is_file() && !found.is_dir() => Err("points to an unsupported file kind"),
-        PathKind::File if !found.is_file() => Err("is not a regular file"),
-        PathKind::Directory if !found.is_dir() => Err("is not a directory"),
+fn check_kind(found: PlaceKind, kind: PathKind) -> Result<(), &'static str> {
+    match (kind, found) {
+        (_, PlaceKind::Other) => Err("points to an unsupported file kind"),
+        (PathKind::File, PlaceKind::Directory) => Err("is not a regular file"),
+        (PathKind::Directory, PlaceKind::File) => Err("is not a directory"),
         _ => Ok(()),
     }
 }

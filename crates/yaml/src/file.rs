@@ -2,11 +2,12 @@
 
 use crate::cursor::{bom_len, break_len};
 use crate::diagnostic::Diagnostic;
+use crate::look::{self, Look, Stamp, sum_of};
 use crate::span::{FileId, Provenance};
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// One file that was read.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub struct FileEntry {
     pub junction: Option<String>,
     /// Its text.
     pub text: Arc<str>,
+    /// What `stat` said before it was read; `None` for what is no file on disk.
+    stamp: Option<Stamp>,
 }
 
 impl FileEntry {
@@ -32,9 +35,11 @@ impl FileEntry {
 }
 
 /// Every file of a load. Clones are the same files; adding takes a lock.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Files {
     entries: Arc<RwLock<Vec<Arc<FileEntry>>>>,
+    /// `None` once something was seen that nobody can look at again.
+    looks: Arc<Mutex<Option<Vec<(PathBuf, Look)>>>>,
 }
 
 /// A place as people read it.
@@ -55,11 +60,28 @@ impl fmt::Display for Position {
     }
 }
 
+impl Default for Files {
+    fn default() -> Files {
+        Files { entries: Arc::default(), looks: Arc::new(Mutex::new(Some(Vec::new()))) }
+    }
+}
+
 impl Files {
     /// Registers a file and returns its id.
     pub fn add(&self, path: &Path, display: &str, junction: Option<&str>, text: Arc<str>) -> FileId {
+        self.insert(path, display, junction, text, None)
+    }
+
+    fn insert(
+        &self,
+        path: &Path,
+        display: &str,
+        junction: Option<&str>,
+        text: Arc<str>,
+        stamp: Option<Stamp>,
+    ) -> FileId {
         let junction = junction.map(str::to_owned);
-        let entry = Arc::new(FileEntry { path: path.into(), display: display.into(), junction, text });
+        let entry = Arc::new(FileEntry { path: path.into(), display: display.into(), junction, text, stamp });
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
         let id = FileId::from_index(entries.len());
         entries.push(entry);
@@ -79,7 +101,8 @@ impl Files {
     /// `missing-file`, `loading-directory`, `invalid-yaml` for text that is not UTF-8, `unreadable-file` for
     /// whatever else the system says.
     pub fn read(&self, path: &Path, display: &str, junction: Option<&str>) -> Result<FileId, Diagnostic> {
-        let bytes = std::fs::read(path).map_err(|error| {
+        let (bytes, stamp) = look::read(path).map_err(|error| {
+            self.note(path, Look::Nothing);
             let path = path.display();
             match error.kind() {
                 ErrorKind::NotFound => {
@@ -100,7 +123,7 @@ impl Files {
                 (String::from_utf8(bytes).unwrap_or_default(), Some(at))
             }
         };
-        let id = self.add(path, display, junction, text.into());
+        let id = self.insert(path, display, junction, text.into(), Some(stamp));
         match fault {
             None => Ok(id),
             Some(at) => {
@@ -113,6 +136,32 @@ impl Files {
                 }))
             }
         }
+    }
+
+    /// Notes what a look at a path showed.
+    pub(crate) fn note(&self, path: &Path, look: Look) {
+        if let Some(looks) = &mut *self.looks.lock().unwrap_or_else(PoisonError::into_inner) {
+            looks.push((path.to_owned(), look));
+        }
+    }
+
+    /// Says that something was seen that nobody can look at again, such as the answer of a server.
+    pub fn saw_more(&self) {
+        *self.looks.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Everything that was looked at so far, sorted by path, each look once; `None` after [`Files::saw_more`].
+    pub fn looks(&self) -> Option<Vec<(PathBuf, Look)>> {
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        looks.extend(entries.iter().filter_map(|entry| {
+            let stamp = entry.stamp?;
+            Some((entry.path.clone(), Look::File { stamp, sum: sum_of(entry.text.as_bytes()) }))
+        }));
+        drop(entries);
+        looks.sort_by(|(a, _), (b, _)| a.cmp(b));
+        looks.dedup();
+        Some(looks)
     }
 
     /// The file of that id.

@@ -172,6 +172,14 @@ impl LocalDigests for Kinds {
     fn file(&self, _: &Path) -> Result<Digest, SourceError> {
         Ok(Digest::empty())
     }
+
+    fn names(&self, path: &Path) -> std::io::Result<Vec<bourn_yaml::look::Name>> {
+        bourn_yaml::Files::default().names(path)
+    }
+
+    fn place(&self, path: &Path) -> std::io::Result<(std::path::PathBuf, bourn_yaml::look::PlaceKind)> {
+        bourn_yaml::Files::default().place(path)
+    }
 }
 
 /// A project, planned.

@@ -5,6 +5,7 @@ use crate::args::value::Order;
 use crate::commands::print;
 use crate::exit::{Failure, Outcome};
 use crate::invocation::Invocation;
+use crate::picture::{self, Request};
 use crate::report::element::{ElementFormat, SYMBOLS, Symbol};
 use crate::report::pipeline::Printer;
 use crate::watch::Watch;
@@ -13,6 +14,7 @@ use bourn_build::session::Query;
 use bourn_project::ElementId;
 use bourn_project::selection::Selection as Scope;
 use serde_json::{Map, Value};
+use std::time::SystemTime;
 
 /// Symbols that only the cache can tell.
 const STATE: [Symbol; 2] = [Symbol::State, Symbol::ArtifactCasDigest];
@@ -28,9 +30,16 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Show) -> Outcome {
     };
     let format = ElementFormat::parse(format).map_err(Failure::app)?;
     let Some(targets) = invocation.elements(&options.elements)? else { return print::result("\n") };
+    let scope = Scope::from(options.deps);
+    let sorted = options.order == Order::Alpha;
+    let request = Request { targets: &targets, except: &options.except, scope, sorted };
+    if !json && let Some(out) = picture::show(invocation, &request, &format)? {
+        return invocation.reporter.aside(|| print::result(&out));
+    }
+    let began = SystemTime::now();
     let world = World::load(invocation, &targets, &options.except)?;
     let mut elements = world.select(Scope::from(options.deps));
-    if options.order == Order::Alpha {
+    if sorted {
         elements.sort_by(|a, b| world.graph().element(*a).name.cmp(&world.graph().element(*b).name));
     }
     let watch = Watch::new(invocation);
@@ -46,7 +55,9 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Show) -> Outcome {
         false => printer.render(&elements, &format)?,
     };
     out.push('\n');
-    invocation.reporter.aside(|| print::result(&out))
+    let printed = invocation.reporter.aside(|| print::result(&out));
+    picture::keep(invocation, &request, &world, &elements, began)?;
+    printed
 }
 
 /// Every element with all that can be said of it, as a list of objects whose members are the symbols.

@@ -121,6 +121,12 @@ impl ElementFormat {
     }
 
     /// Whether any of the symbols is in it.
+    /// Whether it needs no other symbols than these.
+    pub(crate) fn only(&self, symbols: &[Symbol]) -> bool {
+        SYMBOLS.iter().all(|(_, symbol)| symbols.contains(symbol) || !self.uses(&[*symbol]))
+    }
+
+    /// Whether it needs one of these symbols.
     pub(crate) fn uses(&self, symbols: &[Symbol]) -> bool {
         self.pieces.iter().any(|piece| matches!(piece, Piece::Symbol(symbol, _) if symbols.contains(symbol)))
     }

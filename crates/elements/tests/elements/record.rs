@@ -294,4 +294,12 @@ impl LocalDigests for NoFiles {
     fn file(&self, path: &Path) -> Result<Digest, SourceError> {
         Err(SourceError::new(format!("{} was asked for", path.display())))
     }
+
+    fn names(&self, path: &Path) -> std::io::Result<Vec<bourn_yaml::look::Name>> {
+        bourn_yaml::Files::default().names(path)
+    }
+
+    fn place(&self, path: &Path) -> std::io::Result<(std::path::PathBuf, bourn_yaml::look::PlaceKind)> {
+        bourn_yaml::Files::default().place(path)
+    }
 }

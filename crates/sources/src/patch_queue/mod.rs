@@ -7,7 +7,9 @@ use crate::reading::{PathKind, Reading};
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
-use bourn_yaml::{Diagnostic, Diagnostics};
+use bourn_yaml::look::Name;
+use bourn_yaml::{Diagnostic, Diagnostics, Files};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The kind.
@@ -39,13 +41,9 @@ fn read(reading: &Reading<'_>) -> Result<PatchQueueSource, Diagnostic> {
 
 impl PatchQueueSource {
     /// The patches, in order.
-    fn patches(&self) -> Result<Vec<PathBuf>, SourceError> {
+    fn patches(&self, names: io::Result<Vec<Name>>) -> Result<Vec<PathBuf>, SourceError> {
         let unreadable = |error| crate::tree::unreadable(&self.full_path, &error);
-        let entries = self.full_path.read_dir().map_err(unreadable)?;
-        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-        let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(unreadable)?;
-        paths.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
-        Ok(paths)
+        Ok(names.map_err(unreadable)?.iter().map(|(name, _)| self.full_path.join(name)).collect())
     }
 
     fn apply(&self, patch: &Path, tree: &Path, context: &StageContext<'_>) -> Result<(), SourceError> {
@@ -57,7 +55,10 @@ impl PatchQueueSource {
 
 impl Source for PatchQueueSource {
     fn unique_key(&self, local: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
-        let sums = self.patches()?.into_iter().map(|path| Ok(KeyValue::Text(local.file(&path)?.hex())));
+        let sums = self
+            .patches(local.names(&self.full_path))?
+            .into_iter()
+            .map(|path| Ok(KeyValue::Text(local.file(&path)?.hex())));
         Ok(KeyValue::List(sums.collect::<Result<_, SourceError>>()?))
     }
 
@@ -92,7 +93,9 @@ impl Source for PatchQueueSource {
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
         activity(context.progress, &format!("Applying patch queue: {}", self.path), || {
             change_previous(context, &self.declared.kind, |tree| {
-                self.patches()?.iter().try_for_each(|patch| self.apply(patch, tree, context))
+                self.patches(Files::default().names(&self.full_path))?
+                    .iter()
+                    .try_for_each(|patch| self.apply(patch, tree, context))
             })
         })
     }
@@ -101,7 +104,7 @@ impl Source for PatchQueueSource {
         &self,
         context: &ProvenanceContext<'_>,
     ) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
-        let told = self.patches()?.into_iter().map(|path| {
+        let told = self.patches(context.local.names(&self.full_path))?.into_iter().map(|path| {
             let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
             let sha256 = context.local.file(&path)?.hex();
             let url = crate::url::join(&self.path, &name);

@@ -11,29 +11,77 @@ mod walk;
 
 use bourn_plan::{FileTimes, LocalDigests, SourceError};
 use bourn_reapi::Digest;
+use bourn_yaml::Files;
+use bourn_yaml::look::{Name, PlaceKind};
 use record::Stamp;
 use rustix::fs::{Access, AtFlags};
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use store::Store;
 
 /// Digests of local trees and files.
 pub struct LocalTrees {
     store: Store,
+    /// Where other looks are noted.
+    files: Files,
     /// Answers of this run: what is asked twice is looked at once.
     answers: Mutex<HashMap<Vec<u8>, Answer>>,
 }
+
+/// A digest that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// What was asked: [`TREE`], [`TIMED_TREE`] or [`FILE`].
+    pub kind: u8,
+    /// The path.
+    pub path: PathBuf,
+    /// The answer.
+    pub digest: Digest,
+}
+
+/// The digest of a tree, modification times left out.
+const TREE: u8 = b'T';
+/// The digest of a tree with modification times.
+const TIMED_TREE: u8 = b'W';
+/// The digest of a file.
+const FILE: u8 = b'F';
 
 type Answer = Arc<OnceLock<Result<Digest, SourceError>>>;
 
 impl LocalTrees {
     /// Digests remembered in `directory` (`CACHEDIR/bourn`), which need not be there; `None`: in this run only.
-    pub fn new(directory: Option<&Path>) -> LocalTrees {
-        LocalTrees { store: Store::open(directory), answers: Mutex::default() }
+    /// Other looks at the project are noted in `files`.
+    pub fn new(directory: Option<&Path>, files: Files) -> LocalTrees {
+        LocalTrees { store: Store::open(directory), files, answers: Mutex::default() }
+    }
+
+    /// What was asked in this run and found.
+    pub fn found(&self) -> Vec<Local> {
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = answers.iter().filter_map(|(key, answer)| {
+            let (kind, path) = key.split_first()?;
+            let digest = *answer.get()?.as_ref().ok()?;
+            Some(Local { kind: *kind, path: OsStr::from_bytes(path).into(), digest })
+        });
+        let mut found: Vec<Local> = found.collect();
+        found.sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
+        found
+    }
+
+    /// Whether asking again gives the same.
+    pub fn still(&self, local: &Local) -> bool {
+        let found = match local.kind {
+            TREE => self.tree(&local.path, FileTimes::Dropped),
+            TIMED_TREE => self.tree(&local.path, FileTimes::Kept),
+            FILE => self.file(&local.path),
+            _ => return false,
+        };
+        found.is_ok_and(|digest| digest == local.digest)
     }
 
     /// Writes down what was learnt. Done when dropped, too. Failing to write is no error: it costs the next run
@@ -90,12 +138,20 @@ impl LocalTrees {
 
 impl LocalDigests for LocalTrees {
     fn tree(&self, path: &Path, times: FileTimes) -> Result<Digest, SourceError> {
-        let kind = if times == FileTimes::Kept { b'W' } else { b'T' };
+        let kind = if times == FileTimes::Kept { TIMED_TREE } else { TREE };
         self.answer(kind, path, |key| self.find_tree(key, path, times))
     }
 
     fn file(&self, path: &Path) -> Result<Digest, SourceError> {
-        self.answer(b'F', path, |key| self.find_file(key, path))
+        self.answer(FILE, path, |key| self.find_file(key, path))
+    }
+
+    fn names(&self, path: &Path) -> io::Result<Vec<Name>> {
+        self.files.names(path)
+    }
+
+    fn place(&self, path: &Path) -> io::Result<(PathBuf, PlaceKind)> {
+        self.files.place(path)
     }
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use bourn_yaml::Files;
 use rustix::fs::{AtFlags, Timespec, Timestamps, utimensat};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use tempfile::TempDir;
@@ -29,14 +30,14 @@ impl Place {
 
     /// As a run of its own would answer, records kept.
     fn remembered(&self) -> Digest {
-        LocalTrees::new(Some(&self.path("cache")))
+        LocalTrees::new(Some(&self.path("cache")), Files::default())
             .tree(&self.path("t"), FileTimes::Dropped)
             .expect("a digest")
     }
 
     /// As a run without any records would answer.
     fn fresh(&self) -> Digest {
-        LocalTrees::new(None).tree(&self.path("t"), FileTimes::Dropped).expect("a digest")
+        LocalTrees::new(None, Files::default()).tree(&self.path("t"), FileTimes::Dropped).expect("a digest")
     }
 
     /// Checks that a change shows, and is remembered as it is.
@@ -163,7 +164,7 @@ fn times_of_workspaces() {
         let times = Timestamps { last_access: time, last_modification: time };
         utimensat(rustix::fs::CWD, place.path(name), &times, AtFlags::empty()).expect("times set");
     }
-    let trees = LocalTrees::new(None);
+    let trees = LocalTrees::new(None, Files::default());
     let digest = trees.tree(place.directory.path(), FileTimes::Kept).expect("a digest");
     assert_eq!(digest.to_string(), "ede79902b5a1937b0346df07bc60341efcd6be042ed77065a6c174e3f1629da9/178");
 }
@@ -171,10 +172,10 @@ fn times_of_workspaces() {
 #[test]
 fn what_is_missing_or_unreadable_is_named() {
     let place = Place::new();
-    let error = LocalTrees::new(None).tree(&place.path("nothing"), FileTimes::Dropped).expect_err("an error");
+    let error = LocalTrees::new(None, Files::default()).tree(&place.path("nothing"), FileTimes::Dropped).expect_err("an error");
     assert!(error.message.contains("nothing"), "{error}");
     let odd = std::ffi::OsStr::from_bytes(b"t/\xff");
     std::fs::write(place.directory.path().join(odd), "").expect("written");
-    let error = LocalTrees::new(None).tree(&place.path("t"), FileTimes::Dropped).expect_err("an error");
+    let error = LocalTrees::new(None, Files::default()).tree(&place.path("t"), FileTimes::Dropped).expect_err("an error");
     assert!(error.message.contains("UTF-8"), "{error}");
 }

@@ -40,7 +40,7 @@ impl Fixture {
             project,
             settings: UrlSettings::default(),
             warnings: Warnings::default(),
-            local: LocalTrees::new(None),
+            local: LocalTrees::new(None, Files::default()),
             progress: Silent::default(),
             cancel: Cancel::default(),
             releases: ("2.8.0".into(), "2.4.0".into()),
@@ -82,6 +82,7 @@ impl Fixture {
             project: &self.project,
             element: "element.bst",
             urls: &*urls[0],
+            local: &self.local,
             warnings: &self.warnings,
         };
         found.configure(&declaration, &context)

@@ -1,0 +1,88 @@
+"""What plugins look at: bourn remembers answers for as long as looking again would show the same."""
+
+import os
+import sys
+
+# The files of Python itself change with its executable, which bourn looks at.
+_LIBRARY = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
+_PACKAGES = ("site-packages", "dist-packages")
+
+# What leads out of the file system.
+_OUTSIDE = ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.posix_spawn", "socket.connect", "ctypes.dlopen")
+
+_files = set()
+_directories = set()
+_places = set()
+_told = set()
+_outside = False
+_watching = False
+
+
+def _note(where, path):
+    if isinstance(path, bytes):
+        path = os.fsdecode(path)
+    elif isinstance(path, os.PathLike):
+        path = os.fspath(path)
+    if isinstance(path, str) and path:
+        where.add(os.path.abspath(path))
+
+
+def _hook(event, arguments):
+    global _outside
+    if not _watching:
+        return
+    if event == "open":
+        _note(_files, arguments[0])
+    elif event in ("os.listdir", "os.scandir"):
+        _note(_directories, arguments[0] if arguments and arguments[0] is not None else ".")
+    elif event in _OUTSIDE:
+        _outside = True
+
+
+def _noting(function):
+    def noting(path, *rest, **more):
+        if _watching:
+            _note(_places, path)
+        return function(path, *rest, **more)
+
+    return noting
+
+
+def begin():
+    """Notes from now on what is looked at."""
+    global _watching
+    sys.addaudithook(_hook)
+    for name in ("stat", "lstat", "readlink", "access"):
+        setattr(os, name, _noting(getattr(os, name)))
+    _watching = True
+
+
+def _is_ours(path):
+    if path.startswith(_OWN) or path.startswith(_COMPILED):
+        return False
+    return not path.startswith(_LIBRARY) or any(name in path for name in _PACKAGES)
+
+
+_OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_COMPILED = os.path.abspath(sys.pycache_prefix or _OWN) + os.sep
+
+
+def seen():
+    """What was looked at since this was asked last."""
+    global _watching
+    _watching = False
+    try:
+        for module in list(sys.modules.values()):
+            # Only the compiled form may have been opened.
+            path = getattr(module, "__file__", None)
+            if isinstance(path, str):
+                _files.add(os.path.abspath(path))
+        new = {}
+        for name, paths in (("files", _files), ("directories", _directories), ("places", _places)):
+            new[name] = sorted(path for path in paths if (name, path) not in _told and _is_ours(path))
+            _told.update((name, path) for path in paths)
+            paths.clear()
+        new["outside"] = _outside
+        return new
+    finally:
+        _watching = True
