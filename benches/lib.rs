@@ -5,6 +5,7 @@
 
 mod builds;
 mod project;
+mod remote;
 mod show;
 mod store;
 mod timing;
@@ -40,6 +41,8 @@ pub const FIGURES: &[(&str, &str, fn(&Bench) -> Measured)] = &[
     ("null", "building again when all is cached", builds::null),
     ("large-base", "one trivial element on a base of 119,000 files", builds::large_base),
     ("large-source", "fetch, import and check out a tarball of 2.3 GB in 105,320 files", store::large_source),
+    ("remote", "remote state and small artifacts at a distance of 20 ms", remote::far),
+    ("remote-large", "push and pull of an artifact of 2.3 GB in 105,320 files", remote::large),
     ("workspace", "editing one of 500 C files in a workspace and building again", store::workspace),
     ("show", "show of 1,000 and 10,000 synthetic elements with their keys", show::synthetic),
     ("local-source", "show of an element with a local source of 105,320 files", show::local_source),

@@ -36,12 +36,21 @@ impl<'a> Project<'a> {
             &format!("name: bench\nmin-version: 2.4\nelement-path: elements\n{conf}"),
         )?;
         for side in [Side::Bourn, Side::Bst] {
-            let cache = project.cache(side);
-            let cache = cache.display();
-            let text = format!("cachedir: {cache}/cache\nsourcedir: {cache}/sources\nlogdir: {cache}/logs\n");
-            write(&project.configuration(side), &text)?;
+            project.configure(side, "")?;
         }
         Ok(project)
+    }
+
+    /// Writes the configuration of one side: where its directories are, and `more`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn configure(&self, side: Side, more: &str) -> Result<(), String> {
+        let cache = self.cache(side);
+        let cache = cache.display();
+        let text =
+            format!("cachedir: {cache}/cache\nsourcedir: {cache}/sources\nlogdir: {cache}/logs\n{more}");
+        write(&self.configuration(side), &text)
     }
 
     /// Writes a file of the project.

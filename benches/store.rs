@@ -162,8 +162,16 @@ fn write_c_project(project: &Project<'_>) -> Result<(), String> {
     project.write("files/Makefile", &makefile)
 }
 
-/// A tarball of files that no two are alike and that do not compress, most small and some large.
+/// A tarball of a large tree.
 fn large_tarball(tree: &Path, tarball: &Path) -> Result<(), String> {
+    large_tree(tree)?;
+    let mut tar = Command::new("tar");
+    timed(tar.arg("-cf").arg(tarball).arg("-C").arg(tree).arg("large"))?;
+    fs::remove_dir_all(tree).map_err(|error| format!("{}: {error}", tree.display()))
+}
+
+/// A tree of files that no two are alike and that do not compress, most small and some large.
+pub(crate) fn large_tree(tree: &Path) -> Result<(), String> {
     let mut random = 88_172_645_463_325_252_u64;
     let mut content = Vec::new();
     for index in 0..FILES {
@@ -184,9 +192,7 @@ fn large_tarball(tree: &Path, tarball: &Path) -> Result<(), String> {
         let written = fs::File::create(&path).and_then(|mut file| file.write_all(&content));
         written.map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    let mut tar = Command::new("tar");
-    timed(tar.arg("-cf").arg(tarball).arg("-C").arg(tree).arg("large"))?;
-    fs::remove_dir_all(tree).map_err(|error| format!("{}: {error}", tree.display()))
+    Ok(())
 }
 
 fn remove(directory: &Path) -> Result<(), String> {

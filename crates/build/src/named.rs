@@ -21,6 +21,9 @@ pub fn pull(session: &Session<'_>, names: &[ArtifactName]) -> BuildResult<Outcom
             missing.push(name.clone());
         }
     }
+    if let Some(remotes) = &session.services.remotes {
+        remotes.expect(&missing);
+    }
     let work = |job: &Job<'_>, name: &ArtifactName| {
         Ok(session.pull_name(job, name, session.options.pull_build_trees)?.is_some())
     };

@@ -106,6 +106,11 @@ impl Session<'_> {
         Ok(Some(Arc::new(Cached::new(message))))
     }
 
+    /// The name that an artifact is looked for by first.
+    pub(crate) fn strict_name(&self, id: ElementId) -> Option<ArtifactName> {
+        Some(self.artifact_name(id, self.keys(id)?.strict))
+    }
+
     fn can_pull(&self, id: ElementId) -> bool {
         let remotes = self.services.remotes.as_ref();
         self.workspace(id).is_none()

@@ -12,7 +12,7 @@ use crate::queue::{Queue, Resource, Work};
 use crate::session::{Query, Session};
 use crate::state::{ArtifactState, Note, SourceState};
 use bourn_project::ElementId;
-use bourn_reapi::Digest;
+use bourn_reapi::{ArtifactName, Digest};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
@@ -210,6 +210,8 @@ struct Scheduler<'s> {
     ranks: Vec<u32>,
     /// Whether elements enter the first queue only once they are required.
     on_demand: bool,
+    /// Artifacts that are about to be pulled.
+    expected: Vec<ArtifactName>,
     /// Elements that wait to become required.
     held: HashSet<ElementId>,
     /// Free places for jobs.
@@ -233,6 +235,7 @@ impl<'s> Scheduler<'s> {
             queues: work.iter().map(|&work| Queue::new(work)).collect(),
             ranks,
             on_demand,
+            expected: Vec::new(),
             held: HashSet::new(),
             downloads: session.options.fetchers.max(1),
             processes: session.options.builders.max(1),
@@ -288,6 +291,9 @@ impl<'s> Scheduler<'s> {
     fn enqueue(&mut self, queue: usize, id: ElementId) {
         let rank = self.ranks[id.0 as usize];
         let passed = self.queues[queue].enqueue(self.session, id, rank);
+        if !passed && matches!(self.queues[queue].work, Work::Pull { .. }) {
+            self.expected.extend(self.session.strict_name(id));
+        }
         if passed {
             let element = self.session.plan.graph.full_name(id).into();
             self.session.sink.event(Event::Passed { queue: self.queues[queue].work.action(), element });
@@ -307,6 +313,11 @@ impl<'s> Scheduler<'s> {
             }
             if let Some(last) = self.queues.last_mut() {
                 while last.take_done().is_some() {}
+            }
+            if let Some(remotes) =
+                self.session.services.remotes.as_ref().filter(|_| !self.expected.is_empty())
+            {
+                remotes.expect(&std::mem::take(&mut self.expected));
             }
             if !control.is_terminated() {
                 let first = if control.is_quitting() { self.after_imperative() } else { 0 };

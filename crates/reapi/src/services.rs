@@ -258,6 +258,12 @@ pub trait Remotes: Send + Sync {
     /// A remote failed, and no other knew an artifact.
     fn available(&self, names: &[ArtifactName], cancel: &Cancel) -> ServiceResult<Vec<bool>>;
 
+    /// Says that these artifacts are going to be pulled, in about this order: what can be done for all of them together
+    /// begins. Returns at once.
+    fn expect(&self, names: &[ArtifactName]) {
+        let _ = names;
+    }
+
     /// Brings an artifact with its files, metadata and logs, with its build tree only if that is wanted; `None` when
     /// no remote has it. The caller publishes the names.
     ///

@@ -1,5 +1,6 @@
 //! Artifacts: their message first, then all that it refers to; and the other way round.
 
+use crate::ahead::Known;
 use crate::fault::{Attempt, Fault};
 use crate::index::{Publication, Sort, artifact_urn};
 use crate::pair::Exchange;
@@ -11,17 +12,17 @@ use prost::Message;
 
 /// What an artifact refers to.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct References {
+pub(crate) struct References {
     /// Its files.
-    files: Vec<Digest>,
+    pub(crate) files: Vec<Digest>,
     /// Metadata and logs.
-    blobs: Vec<Digest>,
+    pub(crate) blobs: Vec<Digest>,
     /// Trees that only those get who ask for them.
     extra: Vec<Digest>,
 }
 
 impl References {
-    fn of(artifact: &Artifact, from: &str) -> Attempt<References> {
+    pub(crate) fn of(artifact: &Artifact, from: &str) -> Attempt<References> {
         let read = |messages: Vec<Option<&DigestMessage>>| {
             let digests = messages.into_iter().flatten().map(Digest::try_from);
             digests.collect::<Result<Vec<Digest>, _>>().map_err(|error| {
@@ -54,9 +55,12 @@ impl Exchange<'_> {
         &self,
         name: &ArtifactName,
         build_tree: bool,
+        known: Known,
     ) -> ServiceResult<Option<Artifact>> {
         let take = |digest| self.bring(move |transfer| fetch(transfer, name, digest, build_tree));
-        self.resolve(Sort::Blob, &artifact_urn(name), take).await.map_err(|fault| self.failed("pull", fault))
+        self.resolve(Sort::Blob, &artifact_urn(name), known, take)
+            .await
+            .map_err(|fault| self.failed("pull", fault))
     }
 
     /// Sends an artifact and then publishes it under its names. Whether an index did not have it.

@@ -1,11 +1,13 @@
 //! The door: remote caches as a build sees them.
 
+use crate::ahead::{self, Ahead, QUESTIONS, TOGETHER};
 use crate::fault::{Attempt, Fault};
 use crate::index::Index;
 use crate::link::Link;
 use crate::pair::{Exchange, Offer, Offers, Told};
 use crate::server::Server;
 use crate::storage::Storage;
+use crate::transfer::Transfer;
 use bourn_reapi::services::{Cancel, ErrorKind, Report, ServiceResult, SourceName};
 use bourn_reapi::{Artifact, ArtifactName, Cas, Remotes, ServiceError, Source};
 use std::collections::HashMap;
@@ -21,9 +23,6 @@ const TICK: Duration = Duration::from_millis(100);
 /// Threads for the network. Hashing and writing happens elsewhere.
 const THREADS: usize = 2;
 
-/// Questions that are asked at a time of one server, where there are many.
-const QUESTIONS: usize = 128;
-
 /// The name of the servers for projects that have none of their own in a [`Group`].
 pub const ANY_PROJECT: &str = "";
 
@@ -38,6 +37,7 @@ pub struct Caches {
     sources: HashMap<String, Offers>,
     key_length: usize,
     told: Told,
+    ahead: Ahead,
 }
 
 /// A server that cannot be used, and why.
@@ -103,7 +103,18 @@ impl Caches {
             group.iter().map(|(project, servers)| (project.clone(), of(servers))).collect()
         };
         let (artifacts, sources) = (group(artifacts), group(sources));
-        Ok((Caches { runtime, cas, artifacts, sources, key_length, told: Told::default() }, refused))
+        Ok((
+            Caches {
+                runtime,
+                cas,
+                artifacts,
+                sources,
+                key_length,
+                told: Told::default(),
+                ahead: Ahead::default(),
+            },
+            refused,
+        ))
     }
 
     /// Whether artifacts of any project can be pulled, or pushed.
@@ -183,18 +194,25 @@ fn stoppable<T>(
 
 /// Connects to a server and sees what it offers.
 async fn offer(server: Server) -> Attempt<Offer> {
-    let mut offer = Offer { push: server.push, ..Offer::default() };
-    if server.is_index() {
-        let index = Index { link: Link::new(&server).map_err(Fault::Remote)? };
-        index.check(server.push).await?;
-        offer.index = Some(Arc::new(index));
-    }
-    if server.is_storage() {
-        let storage = Storage::new(Link::new(&server).map_err(Fault::Remote)?);
-        storage.abilities().await?;
-        offer.storage = Some(Arc::new(storage));
-    }
-    Ok(offer)
+    let link = Arc::new(Link::new(&server).map_err(Fault::Remote)?);
+    let index = server.is_index().then(|| Arc::new(Index { link: link.clone() }));
+    let storage = server.is_storage().then(|| Arc::new(Storage::new(link)));
+    let check = async {
+        match &index {
+            Some(index) => index.check(server.push).await,
+            None => Ok(()),
+        }
+    };
+    let ask = async {
+        match &storage {
+            Some(storage) => storage.meet().await,
+            None => Ok(()),
+        }
+    };
+    let (checked, asked) = tokio::join!(check, ask);
+    checked?;
+    asked?;
+    Ok(Offer { index, storage, push: server.push })
 }
 
 impl Remotes for Caches {
@@ -239,6 +257,25 @@ impl Remotes for Caches {
         stoppable(&self.runtime, cancel, || (), work)
     }
 
+    fn expect(&self, names: &[ArtifactName]) {
+        let mut told = self.ahead.note(names);
+        while !told.is_empty() {
+            // Neighbours are mostly of the same project.
+            let project = told[0].0.project.clone();
+            let others = told.iter().position(|(name, _)| name.project != project).unwrap_or(told.len());
+            let rest = told.split_off(others.min(TOGETHER));
+            let together = std::mem::replace(&mut told, rest);
+            let Some(offers) = self.offers(&self.artifacts, &project).cloned() else { continue };
+            let cas = self.cas.clone();
+            let transfer = offers.storages(false).next().cloned().map(|storage| Transfer {
+                storage,
+                cas,
+                meter: Arc::default(),
+            });
+            self.runtime.spawn(async move { ahead::prepare(&offers, transfer, together).await });
+        }
+    }
+
     fn pull_artifact(
         &self,
         name: &ArtifactName,
@@ -250,7 +287,11 @@ impl Remotes for Caches {
         let Some(exchange) = self.exchange(&self.artifacts, &name.project, report, what) else {
             return Ok(None);
         };
-        self.run(&exchange, cancel, exchange.pull_artifact(name, build_tree))
+        let pull = async {
+            let known = self.ahead.take(name).await;
+            exchange.pull_artifact(name, build_tree, known).await
+        };
+        self.run(&exchange, cancel, pull)
     }
 
     fn push_artifact(

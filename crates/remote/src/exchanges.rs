@@ -245,6 +245,39 @@ fn lost_blobs_are_no_failure() {
 }
 
 #[test]
+fn pulls_that_are_expected_ask_their_questions_together() {
+    for mishap in [None, Some(Mishap::Code(Code::Internal)), Some(Mishap::Garbage), Some(Mishap::Corrupt)] {
+        let engine = Engine::start(Traits::default());
+        let one = place(vec![engine.server(ServerKind::All)]);
+        let mut artifact = artifact(&one.store);
+        let names: Vec<ArtifactName> = (0..30).map(|at| name(&format!("key{at}"))).collect();
+        for (at, name) in names.iter().enumerate() {
+            artifact.strong_key = name.key.clone();
+            artifact.files = Some(tree(&one.store, at as u8).into());
+            one.caches.push_artifact(&[name.clone()], &artifact, &one.heard, &Cancel::default()).unwrap();
+        }
+        let two = place(vec![engine.server(ServerKind::All)]);
+        engine.state().calls.clear();
+        if let Some(mishap) = mishap {
+            engine.trouble("BatchReadBlobs", mishap, 1);
+        }
+        two.caches.expect(&names);
+        two.caches.expect(&[name("nobody's")]);
+        for name in &names {
+            let pulled = two.caches.pull_artifact(name, false, &two.heard, &Cancel::default()).unwrap();
+            assert!(pulled.is_some_and(|pulled| two.holds(&pulled)), "{name} {mishap:?}: {:?}", two.heard.0);
+        }
+        let absent = two.caches.pull_artifact(&name("nobody's"), false, &two.heard, &Cancel::default());
+        assert_eq!(absent.unwrap(), None);
+        // Asked for each once, in however many blobs at a time.
+        assert_eq!(engine.calls("FetchBlob"), names.len() + 1, "{mishap:?}");
+        if mishap.is_none() {
+            assert!(engine.calls("BatchReadBlobs") < 20, "{:?}", engine.state().calls);
+        }
+    }
+}
+
+#[test]
 fn another_artifact_is_not_taken() {
     let engine = Engine::start(Traits::default());
     let one = place(vec![engine.server(ServerKind::All)]);

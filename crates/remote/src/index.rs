@@ -8,6 +8,7 @@ use crate::link::{Lane, Link};
 use crate::message::{FetchRequest, FetchResponse, Nothing, PushRequest, SHA256};
 use bourn_reapi::services::SourceName;
 use bourn_reapi::{ArtifactName, Digest};
+use std::sync::Arc;
 use tonic::{Code, Status};
 
 const FETCH_BLOB: &str = "/build.bazel.remote.asset.v1.Fetch/FetchBlob";
@@ -52,7 +53,7 @@ pub(crate) struct Publication {
 /// The names of one server.
 pub(crate) struct Index {
     /// The way there.
-    pub(crate) link: Link,
+    pub(crate) link: Arc<Link>,
 }
 
 impl Index {

@@ -7,6 +7,7 @@
 //!
 //! Inside, everything is asynchronous; at the door, calls block, and end when they are asked to.
 
+mod ahead;
 mod artifact;
 mod caches;
 #[cfg(test)]

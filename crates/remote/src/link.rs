@@ -30,6 +30,9 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a request is repeated that is not told otherwise.
 const RETRIES: u32 = 3;
 
+/// After what time nothing is repeated any more, unless told how often to.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The time before the first repetition, unless told otherwise.
 const DELAY: Duration = Duration::from_millis(200);
 
@@ -62,6 +65,7 @@ pub(crate) struct Link {
     token: Option<Token>,
     timeout: Duration,
     retries: u32,
+    patience: Duration,
     delay: Duration,
     talk: Channel,
     bulk: Vec<Channel>,
@@ -84,6 +88,7 @@ impl Link {
             token: server.auth.access_token.clone().map(|path| Token::new(path, server.auth.token_reload)),
             timeout: connection.request_timeout.unwrap_or(TIMEOUT),
             retries: connection.retry_limit.unwrap_or(RETRIES),
+            patience: if connection.retry_limit.is_some() { Duration::MAX } else { PATIENCE },
             delay: connection.retry_delay.unwrap_or(DELAY),
             talk: endpoint.connect_lazy(),
             bulk: (0..BULK).map(|_| endpoint.connect_lazy()).collect(),
@@ -208,6 +213,7 @@ impl Link {
         let mut delay = self.delay;
         let mut renewed = false;
         let mut repeated = 0;
+        let begin = Instant::now();
         loop {
             let status = match work().await {
                 Ok(done) => {
@@ -229,7 +235,7 @@ impl Link {
             // Whatever took all of its time once will hardly be quicker the third time.
             let limit =
                 if status.code() == Code::DeadlineExceeded { self.retries.min(1) } else { self.retries };
-            if repeated >= limit {
+            if repeated >= limit || begin.elapsed() >= self.patience {
                 return Err(self.set_down(path, &status));
             }
             repeated += 1;

@@ -1,5 +1,6 @@
 //! The servers of one project, for one purpose.
 
+use crate::ahead::Known;
 use crate::fault::{Attempt, Fault};
 use crate::index::{Index, Sort, artifact_urn};
 use crate::link::blocking;
@@ -86,7 +87,7 @@ impl Exchange<'_> {
     }
 
     /// What a name means to the indexes, one after the other, each meaning once; `taken` tells whether what it means
-    /// could be had, or else the next is asked.
+    /// could be had, or else the next is asked. What is known already is not asked for.
     ///
     /// # Errors
     /// Nobody had it, and somebody could not be asked; the local store failed.
@@ -94,6 +95,7 @@ impl Exchange<'_> {
         &self,
         sort: Sort,
         uri: &str,
+        known: Known,
         mut take: impl FnMut(Digest) -> F,
     ) -> Attempt<Option<T>>
     where
@@ -101,9 +103,22 @@ impl Exchange<'_> {
     {
         let mut failed = None;
         let mut tried = Vec::new();
+        if let Known::Means(digest) = known {
+            tried.push(digest);
+            match take(digest).await {
+                Ok(Some(taken)) => return Ok(Some(taken)),
+                Ok(None) => {}
+                Err(Fault::Remote(error)) => failed = Some(error),
+                Err(fault) => return Err(fault),
+            }
+        }
         for index in self.offers.indexes(false) {
             let url = index.link.url();
             self.report.status(&format!("Pulling {} <- {url}", self.what));
+            if matches!(known, Known::Absent(_)) {
+                self.absent(url, sort);
+                continue;
+            }
             let digest = match index.fetch(sort, vec![uri.to_owned()]).await {
                 Ok(Some(digest)) => digest,
                 Ok(None) => {

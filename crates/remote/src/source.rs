@@ -1,5 +1,6 @@
 //! Sources: those of a whole element as a message, one alone as the root of its tree.
 
+use crate::ahead::Known;
 use crate::fault::{Attempt, Fault, Here};
 use crate::index::{Publication, Sort, source_urn};
 use crate::pair::Exchange;
@@ -16,7 +17,7 @@ impl Exchange<'_> {
     pub(crate) async fn pull_source(&self, name: &SourceName) -> ServiceResult<Option<Source>> {
         let (urn, sort) = source_urn(name);
         let take = |digest| self.bring(move |transfer| fetch(transfer, sort, digest));
-        self.resolve(sort, &urn, take).await.map_err(|fault| self.failed("pull", fault))
+        self.resolve(sort, &urn, Known::Nothing, take).await.map_err(|fault| self.failed("pull", fault))
     }
 
     /// Sends a source tree and then publishes it. Whether an index did not have it.

@@ -12,7 +12,7 @@ use bourn_reapi::{Digest, Directory};
 use prost::bytes::Bytes;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OnceCell, Semaphore};
 use tonic::{Code, Status};
 
@@ -104,7 +104,7 @@ impl Abilities {
 /// The blobs of one server.
 pub(crate) struct Storage {
     /// The way there.
-    pub(crate) link: Link,
+    pub(crate) link: Arc<Link>,
     abilities: OnceCell<Abilities>,
     /// Requests with blobs wait here for their turn.
     turns: Semaphore,
@@ -117,7 +117,7 @@ pub(crate) struct Storage {
 }
 
 impl Storage {
-    pub(crate) fn new(link: Link) -> Storage {
+    pub(crate) fn new(link: Arc<Link>) -> Storage {
         Storage {
             link,
             abilities: OnceCell::new(),
@@ -126,6 +126,17 @@ impl Storage {
             known: Mutex::default(),
             trees: AtomicBool::new(true),
         }
+    }
+
+    /// Asks the server what it can do, and opens the connections for blobs meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`Storage::abilities`].
+    pub(crate) async fn meet(&self) -> Attempt<()> {
+        let question = || GetCapabilitiesRequest { instance_name: self.link.instance().to_owned() };
+        let open = || self.link.download::<_, ServerCapabilities>(Lane::Bulk, CAPABILITIES, question());
+        let (abilities, ..) = tokio::join!(self.abilities(), open(), open());
+        abilities.map(drop)
     }
 
     /// Asks the server what it can do, once.

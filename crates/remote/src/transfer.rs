@@ -132,8 +132,16 @@ impl Transfer {
             }
             all(jobs).await?;
         }
+        self.fetch_levels(roots.to_vec()).await
+    }
+
+    /// Brings the directories of trees, all trees together, one level after the other.
+    ///
+    /// # Errors
+    /// A blob is missing there or damaged; the server or the local store failed.
+    pub(crate) async fn fetch_levels(&self, roots: Vec<Digest>) -> Attempt<()> {
         let mut seen: HashSet<Digest> = HashSet::new();
-        let mut level = roots.to_vec();
+        let mut level = roots;
         while !level.is_empty() {
             level.retain(|digest| seen.insert(*digest));
             self.fetch_blobs(level.clone()).await?;
@@ -142,6 +150,27 @@ impl Transfer {
                 blocking(move || children(&*cas, &directories)).await.map_err(|fault| self.blame(fault))?;
         }
         Ok(())
+    }
+
+    /// Brings the files of those trees of which no more bytes than `limit` are missing. Their directories are here.
+    ///
+    /// # Errors
+    /// A blob is missing there or damaged; the server or the local store failed.
+    pub(crate) async fn fetch_small(&self, roots: Vec<Digest>, limit: u64) -> Attempt<()> {
+        let cas = self.cas.clone();
+        let small = blocking(move || {
+            let mut small = Vec::new();
+            let mut seen = HashSet::new();
+            for root in roots {
+                let missing = cas.missing_blobs(&Blobs::of(&*cas, &[root])?.files)?;
+                if missing.iter().map(|digest| digest.size).sum::<u64>() <= limit {
+                    small.extend(missing.into_iter().filter(|digest| seen.insert(*digest)));
+                }
+            }
+            Ok(small)
+        })
+        .await?;
+        self.download(small).await
     }
 
     /// That a blob which was just brought is no directory is nobody's fault here.

