@@ -11,6 +11,8 @@ mod keys;
 mod kinds;
 #[path = "differential/refusals.rs"]
 mod refusals;
+#[path = "differential/tables.rs"]
+mod tables;
 
 use bourn_testkit::{Ran, TestEnv};
 use std::path::PathBuf;
