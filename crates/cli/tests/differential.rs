@@ -13,6 +13,8 @@ mod kinds;
 mod refusals;
 #[path = "differential/tables.rs"]
 mod tables;
+#[path = "differential/remote.rs"]
+mod remote;
 
 use bourn_testkit::{Ran, TestEnv};
 use std::path::PathBuf;

