@@ -30,7 +30,7 @@ const FENCED: &[(&str, &[&str])] = &[
     ("tonic", &["remote"]),
     ("tokio", &["remote"]),
     ("clap", &["cli"]),
-    ("rustix", &["cas", "sandbox", "sources", "cli"]),
+    ("rustix", &["cas", "sandbox", "sources", "cli", "pyhost"]),
     ("libc", &["sandbox"]),
 ];
 

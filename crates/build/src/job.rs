@@ -311,6 +311,10 @@ impl Progress for Job<'_> {
         self.say(MessageKind::Status, text, None);
     }
 
+    fn info(&self, text: &str, detail: Option<&str>) {
+        self.say(MessageKind::Info, text, detail);
+    }
+
     fn warn(&self, token: Option<&'static str>, text: &str, detail: Option<&str>) -> Result<(), SourceError> {
         Job::warn(self, token, text, detail)
             .map_err(|error| SourceError::new(error.failure.message).reason(token.unwrap_or_default()))

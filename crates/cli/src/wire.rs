@@ -98,20 +98,18 @@ impl KindTable for AllKinds {
         if let Some(built_in) = elements::element(kind, origin) {
             return Some(built_in);
         }
-        match origin {
-            KindOrigin::File { directory, package } => {
-                self.python.element(kind, directory, package.is_some())
-            }
-            _ => None,
-        }
+        self.python.element(kind, origin)
     }
 
     fn source(&self, kind: &str, origin: &KindOrigin) -> Option<&dyn SourceKind> {
-        bourn_sources::find(kind, origin).map(|kind| kind as &dyn SourceKind)
+        if let Some(built_in) = bourn_sources::find(kind, origin) {
+            return Some(built_in);
+        }
+        self.python.source(kind, origin)
     }
 
     fn urls(&self, projects: &[Project]) -> Result<Vec<Arc<dyn UrlTable>>, Diagnostics> {
-        bourn_sources::url_tables(projects, &self.urls)
+        bourn_sources::url_tables(projects, &self.urls, &self.python)
     }
 }
 
@@ -122,6 +120,8 @@ fn python(settings: &Settings) -> Python {
         program: environment.find_program("python3").unwrap_or_else(|| PathBuf::from("python3")),
         environment: environment.all().map(|(name, value)| (name.into(), value.into())).collect(),
         directory: settings.own_directory().join("pyhost"),
+        source_directory: settings.user.sourcedir.clone(),
+        temporary_directory: settings.tmp_directory(),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod json;
 pub mod key;
 mod keyring;
 pub mod kind;
+pub mod mirror;
 mod object;
 pub mod plan;
 mod shared;

@@ -165,7 +165,7 @@ impl Desk<'_> {
         let context = SourceContext {
             project: self.graph.project(element.project),
             element: &element.name,
-            urls: &*self.urls[element.project.0 as usize],
+            urls: &self.urls[element.project.0 as usize],
             local: self.local,
             warnings: self.warnings,
         };

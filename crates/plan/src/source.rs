@@ -18,7 +18,7 @@ pub struct SourceContext<'a> {
     /// Name of its element below the project's element path, with suffix (`base/zlib.bst`).
     pub element: &'a str,
     /// Aliases and mirrors of that project.
-    pub urls: &'a dyn UrlTable,
+    pub urls: &'a Arc<dyn UrlTable>,
     /// Where paths of the project lead.
     pub local: &'a dyn LocalDigests,
     /// Takes what is odd but no error.
@@ -173,6 +173,9 @@ impl From<ServiceError> for SourceError {
 pub trait Progress: Send + Sync {
     /// A line for the log of the job (`Fetching URL`).
     fn status(&self, text: &str);
+
+    /// Something worth knowing, with longer text.
+    fn info(&self, text: &str, detail: Option<&str>);
 
     /// Something odd, with its token if it has one (`ref-not-in-track`, `git:unused-lfs`).
     ///

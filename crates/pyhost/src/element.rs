@@ -1,12 +1,13 @@
 //! Element kinds that are Python plugins.
 
-use crate::host::{Host, HostError, Listener};
+use crate::host::{Heading, Host, HostError, Listener, Within};
 use crate::wire;
 use bourn_plan::assembly::{Assembly, Step};
 use bourn_plan::closure::{Edges, Walk};
 use bourn_plan::{Description, ElementContext, ElementKind};
 use bourn_project::{Dependency, ElementGraph, ElementId};
 use bourn_reapi::artifact::normal_name;
+use bourn_yaml::code::intern;
 use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files};
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
@@ -28,7 +29,7 @@ pub struct PythonElement {
 impl ElementKind for PythonElement {
     fn describe(&self, element: ElementContext<'_>) -> Result<Description, Diagnostics> {
         let call = json!({
-            "call": "describe-element",
+            "call": "element-describe",
             "plugin": {"directory": self.directory, "kind": self.kind, "group": "elements"},
             "element": given(element, element.id, &self.files),
             "config": wire::node(&element.element().config, &self.files),
@@ -112,7 +113,7 @@ fn given(context: ElementContext<'_>, id: ElementId, files: &Files) -> Json {
         "project-name": project.name,
         "project-directory": project.directory,
         "fatal-warnings": project.fatal_warnings,
-        "provenance": files.position(element.at).map(|at| format!("{} [line {} column {}]", at.file, at.line, at.column)),
+        "provenance": wire::position(element.at, files),
     })
 }
 
@@ -122,8 +123,7 @@ fn refused(element: ElementContext<'_>, error: HostError) -> Diagnostics {
         Some("plugin") => Domain::Plugin,
         _ => Domain::Element,
     };
-    // Reasons are free text of the plugin; a process that ends in a diagnostic keeps the few there are.
-    let code: &'static str = error.reason.map_or("", |reason| Box::leak(reason.into_boxed_str()));
+    let code = error.reason.as_deref().map_or("", intern);
     let mut diagnostic = Diagnostic::new(domain, code, error.message).at(element.element().at);
     diagnostic.detail = error.detail;
     diagnostic.into()
@@ -163,6 +163,10 @@ impl Loading<'_> {
 
 impl Listener for Loading<'_> {
     fn note(&mut self, _: &str, _: &str, _: Option<&str>) {}
+
+    fn activity(&mut self, _: Heading<'_>, within: Within<'_>) -> Result<(), HostError> {
+        within(self)
+    }
 
     fn ask(&mut self, question: &str, arguments: &Json) -> Result<Json, HostError> {
         let id = self.element(arguments)?;

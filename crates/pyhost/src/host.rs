@@ -1,19 +1,27 @@
-//! One Python process and the talk with it.
+//! Python processes and the talk with them.
 
 use crate::module;
+use bourn_reapi::services::Cancel;
 use bourn_yaml::Files;
 use serde_json::{Value as Json, json};
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Version of the talk; the host's own must be equal.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// The oldest Python that the module runs on.
 const OLDEST: (u32, u32) = (3, 9);
+
+/// How often it is looked whether a call is to be stopped.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// What is needed to start hosts.
 #[derive(Clone, Debug)]
@@ -24,6 +32,10 @@ pub struct Python {
     pub environment: Vec<(OsString, OsString)>,
     /// Where the module is laid out; may be deleted at any time while no host runs.
     pub directory: PathBuf,
+    /// Where plugins keep what they download (`sourcedir`).
+    pub source_directory: PathBuf,
+    /// Where what a job needs for a while is kept.
+    pub temporary_directory: PathBuf,
 }
 
 /// What went wrong with a host or a plugin.
@@ -39,70 +51,181 @@ pub struct HostError {
     pub domain: Option<String>,
     /// Whether trying again may help.
     pub temporary: bool,
+    /// The directory of the sandbox that is kept although the build failed.
+    pub collect: Option<Box<str>>,
+    /// Whether it is a command of the element that failed.
+    pub of_element: bool,
 }
 
 impl HostError {
-    fn new(message: impl Into<String>) -> HostError {
+    pub(crate) fn new(message: impl Into<String>) -> HostError {
         HostError { message: message.into(), ..HostError::default() }
     }
 }
+
+/// A timed activity that a plugin begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Heading<'a> {
+    /// Its text.
+    pub text: &'a str,
+    /// Longer text.
+    pub detail: Option<&'a str>,
+    /// Whether messages within are not shown.
+    pub silent: bool,
+}
+
+/// What happens within an activity.
+pub type Within<'w> = &'w mut dyn FnMut(&mut dyn Listener) -> Result<(), HostError>;
 
 /// What a host says and asks during a call.
 pub trait Listener {
     /// A log message: its kind, text and detail.
     fn note(&mut self, kind: &str, text: &str, detail: Option<&str>);
 
+    /// What the plugin or a tool of it printed.
+    fn output(&mut self, text: &str) {
+        let _ = text;
+    }
+
     /// Answers a question.
     ///
     /// # Errors
     /// What the plugin is told instead of an answer.
     fn ask(&mut self, question: &str, arguments: &Json) -> Result<Json, HostError>;
+
+    /// An activity begins, and `within` ends with it; an error of it says no more than that it failed.
+    ///
+    /// # Errors
+    /// Those of `within`.
+    fn activity(&mut self, heading: Heading<'_>, within: Within<'_>) -> Result<(), HostError>;
 }
 
-/// One Python process, started at the first call. Calls follow one another.
+/// The Python processes for one set of plugin versions. Calls that are short, such as those while a project is
+/// loaded, follow one another in one of them; each job has one to itself, so that nothing a plugin does to its process
+/// is felt by another job.
 #[derive(Debug)]
 pub struct Host {
     python: Python,
     files: Files,
-    process: Mutex<Option<Process>>,
+    loading: Mutex<Option<Process>>,
+    idle: Mutex<Vec<Process>>,
+}
+
+/// A process that one job has to itself.
+#[derive(Debug)]
+pub struct Worker {
+    host: Arc<Host>,
+    process: Option<Process>,
 }
 
 #[derive(Debug)]
 struct Process {
     child: Child,
     input: BufWriter<ChildStdin>,
-    output: BufReader<ChildStdout>,
+    lines: Receiver<std::io::Result<String>>,
+    printed: File,
     files: Files,
 }
 
 impl Host {
-    /// A host that is not running yet.
-    /// What plugins look at is noted in `files`.
+    /// A host that is not running yet. What plugins look at while the project is loaded is noted in `files`.
     pub fn new(python: Python, files: Files) -> Host {
-        Host { python, files, process: Mutex::new(None) }
+        Host { python, files, loading: Mutex::new(None), idle: Mutex::default() }
     }
 
-    /// Calls an operation and returns its result.
+    /// What its processes are started with.
+    pub fn python(&self) -> &Python {
+        &self.python
+    }
+
+    /// Does a short operation while the project is loaded and returns its result.
     ///
     /// # Errors
     /// What the plugin raised, or that Python cannot be run or ended in the middle.
     pub fn call(&self, call: &Json, listener: &mut dyn Listener) -> Result<Json, HostError> {
-        let mut slot = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        if slot.is_none() {
-            *slot = Some(Process::start(&self.python, &self.files)?);
-        }
-        let Some(process) = slot.as_mut() else { return Err(HostError::new("no Python is running")) };
-        let result = process.call(call, listener);
-        if result.is_err() && process.ended() {
-            *slot = None;
-        }
+        let mut call = call.clone();
+        call["watch"] = true.into();
+        self.ask(&call, listener)
+    }
+
+    /// Asks for something short when the project is loaded already.
+    ///
+    /// # Errors
+    /// What the plugin raised, or that Python cannot be run or ended in the middle.
+    pub fn ask(&self, call: &Json, listener: &mut dyn Listener) -> Result<Json, HostError> {
+        let mut slot = locked(&self.loading);
+        let mut process = match slot.take() {
+            Some(process) => process,
+            None => Process::start(&self.python, &self.files)?,
+        };
+        let result = process.call(call, listener, None);
+        *slot = process.is_running().then_some(process);
         result
     }
+
+    /// A process for a job: one that is idle, or a new one.
+    ///
+    /// # Errors
+    /// Python cannot be run.
+    pub fn worker(self: &Arc<Host>) -> Result<Worker, HostError> {
+        let idle = locked(&self.idle).pop();
+        let process = match idle {
+            Some(process) => process,
+            None => Process::start(&self.python, &self.files)?,
+        };
+        Ok(Worker { host: self.clone(), process: Some(process) })
+    }
+}
+
+impl Worker {
+    /// Does an operation, however long it takes, and returns its result. What the plugin had started ends with the
+    /// process when `cancel` asks to stop.
+    ///
+    /// # Errors
+    /// What the plugin raised, that Python ended in the middle, or that stopping was asked for.
+    pub fn call(
+        &mut self,
+        call: &Json,
+        listener: &mut dyn Listener,
+        cancel: Option<&Cancel>,
+    ) -> Result<Json, HostError> {
+        match &mut self.process {
+            Some(process) => process.call(call, listener, cancel),
+            None => Err(HostError::new("The Python process of this job has ended")),
+        }
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take().filter(|_| !std::thread::panicking())
+            && process.is_running()
+        {
+            locked(&self.host.idle).push(process);
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What ended a stretch of the talk.
+enum End {
+    Call(Result<Json, HostError>),
+    /// Whether the activity was a success.
+    Activity(bool),
 }
 
 impl Process {
     fn start(python: &Python, files: &Files) -> Result<Process, HostError> {
-        let host = module::lay_out(&python.directory).map_err(|error| {
+        let laid_out = module::lay_out(&python.directory).and_then(|host| {
+            let printed = tempfile::NamedTempFile::new_in(&python.directory)?;
+            // Appends, so that what is read here does not move where it writes.
+            let error_stream = File::options().append(true).open(printed.path())?;
+            Ok((host, error_stream, printed.into_file()))
+        });
+        let (host, error_stream, printed) = laid_out.map_err(|error| {
             HostError::new(format!("Writing the plugin host to {}: {error}", python.directory.display()))
         })?;
         let mut child = Command::new(&python.program)
@@ -114,34 +237,48 @@ impl Process {
             .env("PYTHONPYCACHEPREFIX", python.directory.join("compiled"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::from(error_stream))
+            // With the tools that it runs, so that all can be ended at once.
+            .process_group(0)
             .spawn()
             .map_err(|error| no_python(&python.program, &error.to_string()))?;
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(HostError::new("Python was started without its pipe"));
         };
-        let (input, output) = (BufWriter::new(input), BufReader::new(output));
-        let mut process = Process { child, input, output, files: files.clone() };
-        let hello = process.call(&json!({"call": "hello"}), &mut Deaf).map_err(|mut error| {
-            let said = std::mem::take(&mut error.message);
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines() {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut process =
+            Process { child, input: BufWriter::new(input), lines, printed, files: files.clone() };
+        process.greet(python)?;
+        Ok(process)
+    }
+
+    fn greet(&mut self, python: &Python) -> Result<(), HostError> {
+        let hello = self.call(&json!({"call": "hello"}), &mut Deaf, None).map_err(|error| {
+            let said = error.detail.unwrap_or(error.message);
             HostError { detail: Some(said), ..no_python(&python.program, "it did not start the plugin host") }
         })?;
         let version = hello["version"].as_i64();
         if version != Some(VERSION) {
             return Err(HostError::new(format!("The plugin host speaks version {version:?}, not {VERSION}")));
         }
-        let python_version = hello["python"].as_str().unwrap_or_default();
-        if older_than(python_version, OLDEST) {
+        let found = hello["python"].as_str().unwrap_or_default();
+        if older_than(found, OLDEST) {
             let needed = format!("{}.{}", OLDEST.0, OLDEST.1);
-            return Err(no_python(
-                &python.program,
-                &format!("it is {python_version}, plugins need {needed} or later"),
-            ));
+            let why = format!("it is {found}, plugins need {needed} or later");
+            return Err(no_python(&python.program, &why));
         }
         if let Some(executable) = hello["executable"].as_str() {
             // What cannot be read cannot be compared either.
-            let _ = files.bytes(Path::new(executable));
+            let _ = self.files.bytes(Path::new(executable));
         }
-        Ok(process)
+        Ok(())
     }
 
     /// Notes what plugins have looked at.
@@ -159,27 +296,102 @@ impl Process {
         }
     }
 
-    fn call(&mut self, call: &Json, listener: &mut dyn Listener) -> Result<Json, HostError> {
+    fn call(
+        &mut self,
+        call: &Json,
+        listener: &mut dyn Listener,
+        cancel: Option<&Cancel>,
+    ) -> Result<Json, HostError> {
         self.send(call)?;
         loop {
-            let mut message = self.receive()?;
+            match self.talk(listener, cancel) {
+                End::Call(result) => return result,
+                // An activity that ended without having begun: nothing of ours to end.
+                End::Activity(_) => {}
+            }
+        }
+    }
+
+    /// Listens until the call or the activity that began last ends.
+    fn talk(&mut self, listener: &mut dyn Listener, cancel: Option<&Cancel>) -> End {
+        loop {
+            let mut message = match self.receive(cancel) {
+                Ok(message) => message,
+                Err(error) => {
+                    self.pass_output(listener);
+                    return End::Call(Err(error));
+                }
+            };
+            self.pass_output(listener);
             if let Some(kind) = message["note"].as_str() {
-                listener.note(kind, message["text"].as_str().unwrap_or_default(), message["detail"].as_str());
+                match kind {
+                    "success" => return End::Activity(true),
+                    "failure" => return End::Activity(false),
+                    "start" => {
+                        if let Some(result) = self.activity(&message, listener, cancel) {
+                            return End::Call(result);
+                        }
+                    }
+                    _ => listener.note(kind, text(&message), message["detail"].as_str()),
+                }
             } else if let Some(question) = message["ask"].as_str() {
                 let reply = match listener.ask(question, &message) {
                     Ok(answer) => json!({"answer": answer}),
-                    Err(error) => json!({"refused": {
-                        "message": error.message, "detail": error.detail, "reason": error.reason,
-                    }}),
+                    Err(error) => refusal(&error),
                 };
-                self.send(&reply)?;
+                if let Err(error) = self.send(&reply) {
+                    return End::Call(Err(error));
+                }
             } else if let Some(error) = message.get("failed") {
-                return Err(raised(error));
+                return End::Call(Err(raised(error)));
             } else {
-                self.note(&message["seen"]);
-                return Ok(message["done"].take());
+                if let Some(seen) = message.get("seen") {
+                    self.note(seen);
+                }
+                return End::Call(Ok(message["done"].take()));
             }
         }
+    }
+
+    /// Listens within an activity; the result of the call if that ended meanwhile.
+    fn activity(
+        &mut self,
+        start: &Json,
+        listener: &mut dyn Listener,
+        cancel: Option<&Cancel>,
+    ) -> Option<Result<Json, HostError>> {
+        let heading = Heading {
+            text: text(start),
+            detail: start["detail"].as_str(),
+            silent: start["silent"].as_bool().unwrap_or_default(),
+        };
+        let mut ended = None;
+        // Whether it failed is known to the plugin, which raises what it has to.
+        let _ = listener.activity(heading, &mut |listener| match self.talk(listener, cancel) {
+            End::Activity(true) => Ok(()),
+            End::Activity(false) => Err(HostError::new("failed")),
+            End::Call(result) => {
+                let failed = result.as_ref().err().cloned();
+                ended = Some(result);
+                failed.map_or(Ok(()), Err)
+            }
+        });
+        ended
+    }
+
+    /// Hands on what was printed since the last time.
+    fn pass_output(&mut self, listener: &mut dyn Listener) {
+        let printed = self.printed();
+        if !printed.is_empty() {
+            listener.output(&printed);
+        }
+    }
+
+    /// What was printed since the last time. Output that cannot be read is no reason to fail a job.
+    fn printed(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let _ = self.printed.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     fn send(&mut self, message: &Json) -> Result<(), HostError> {
@@ -188,35 +400,68 @@ impl Process {
         sent.map_err(|error| self.gone(&error.to_string()))
     }
 
-    fn receive(&mut self) -> Result<Json, HostError> {
-        let mut line = String::new();
-        match self.output.read_line(&mut line) {
-            Ok(0) => Err(self.gone("its pipe was closed")),
-            Ok(_) => serde_json::from_str(&line).map_err(|error| self.gone(&error.to_string())),
-            Err(error) => Err(self.gone(&error.to_string())),
+    fn receive(&mut self, cancel: Option<&Cancel>) -> Result<Json, HostError> {
+        loop {
+            match self.lines.recv_timeout(GLANCE) {
+                Ok(Ok(line)) => {
+                    return serde_json::from_str(&line).map_err(|error| self.gone(&error.to_string()));
+                }
+                Ok(Err(error)) => return Err(self.gone(&error.to_string())),
+                Err(RecvTimeoutError::Disconnected) => return Err(self.gone("its pipe was closed")),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if cancel.is_some_and(Cancel::is_cancelled) {
+                self.end();
+                return Err(HostError::new("The plugin was stopped"));
+            }
         }
     }
 
     fn gone(&mut self, why: &str) -> HostError {
-        let _ = self.child.kill();
-        let status = self.child.wait().map(|status| format!(" ({status})")).unwrap_or_default();
-        HostError::new(format!("The Python process that runs plugins ended{status}: {why}"))
+        // What ended by itself tells how; only then is the rest of its group ended.
+        let status = match self.child.try_wait() {
+            Ok(Some(status)) => Some(status),
+            _ => {
+                std::thread::sleep(GLANCE);
+                self.child.try_wait().ok().flatten()
+            }
+        };
+        self.end();
+        let status = status.map(|status| format!(" ({status})")).unwrap_or_default();
+        let printed = self.printed();
+        HostError {
+            detail: Some(printed).filter(|printed| !printed.trim().is_empty()),
+            ..HostError::new(format!("The Python process that runs plugins ended{status}: {why}"))
+        }
     }
 
-    fn ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
+    fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Ends the process and everything that it started in its group.
+    fn end(&mut self) {
+        if let Some(group) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
+        let _ = self.child.wait();
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if self.is_running() {
+            self.end();
+        }
     }
 }
 
+fn text(message: &Json) -> &str {
+    message["text"].as_str().unwrap_or_default()
+}
+
 /// Nobody is interested and nothing is answered: the first words of a host.
-struct Deaf;
+pub(crate) struct Deaf;
 
 impl Listener for Deaf {
     fn note(&mut self, _: &str, _: &str, _: Option<&str>) {}
@@ -224,6 +469,22 @@ impl Listener for Deaf {
     fn ask(&mut self, question: &str, _: &Json) -> Result<Json, HostError> {
         Err(HostError::new(format!("`{question}` cannot be asked now")))
     }
+
+    fn activity(&mut self, _: Heading<'_>, within: Within<'_>) -> Result<(), HostError> {
+        within(self)
+    }
+}
+
+fn refusal(error: &HostError) -> Json {
+    json!({"refused": {
+        "message": error.message,
+        "detail": error.detail,
+        "reason": error.reason,
+        "domain": error.domain,
+        "temporary": error.temporary,
+        "collect": error.collect,
+        "of-element": error.of_element,
+    }})
 }
 
 fn raised(error: &Json) -> HostError {
@@ -234,6 +495,8 @@ fn raised(error: &Json) -> HostError {
         reason: text("reason"),
         domain: text("domain"),
         temporary: error["temporary"].as_bool().unwrap_or_default(),
+        collect: text("collect").map(String::into_boxed_str),
+        of_element: error["of-element"].as_bool().unwrap_or_default(),
     }
 }
 

@@ -11,7 +11,9 @@
 
 pub mod element;
 pub mod host;
+pub mod mirror;
 pub mod module;
+pub mod source;
 pub mod table;
 pub mod wire;
 

@@ -2,13 +2,20 @@
 
 use crate::element::PythonElement;
 use crate::host::{Host, Python};
-use bourn_plan::ElementKind;
-use bourn_yaml::Files;
+use crate::mirror::PythonMirror;
+use crate::source::PythonSourceKind;
+use bourn_plan::mirror::{ForeignMirrors, Mirror};
+use bourn_plan::{ElementKind, SourceKind};
+use bourn_project::{KindOrigin, Project};
 use bourn_yaml::look::PlaceKind;
+use bourn_yaml::{Diagnostic, Files, Node};
 use elsa::sync::FrozenMap;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// A plugin: its directory and its kind.
+type Name = (PathBuf, String);
 
 /// Every plugin directory in use and the kinds asked for in it.
 pub struct PythonKinds {
@@ -16,28 +23,31 @@ pub struct PythonKinds {
     files: Files,
     /// A host per directory that is part of a package of its own version; the rest share one.
     hosts: Mutex<HashMap<Option<PathBuf>, Arc<Host>>>,
-    elements: FrozenMap<(PathBuf, String), Box<PythonElement>>,
+    elements: FrozenMap<Name, Box<PythonElement>>,
+    sources: FrozenMap<Name, Box<PythonSourceKind>>,
 }
 
 impl PythonKinds {
     /// No kinds yet, and no process.
     pub fn new(python: Python, files: Files) -> PythonKinds {
-        PythonKinds { python, files, hosts: Mutex::default(), elements: FrozenMap::new() }
+        PythonKinds {
+            python,
+            files,
+            hosts: Mutex::default(),
+            elements: FrozenMap::new(),
+            sources: FrozenMap::new(),
+        }
     }
 
-    /// The element kind that `DIRECTORY/KIND.py` defines; `None` when there is no such file. `packaged` says that
-    /// the directory belongs to a package, which then gets a process of its own.
-    pub fn element(&self, kind: &str, directory: &Path, packaged: bool) -> Option<&dyn ElementKind> {
+    /// The element kind that the plugin at an origin defines; `None` when there is no such file.
+    pub fn element(&self, kind: &str, origin: &KindOrigin) -> Option<&dyn ElementKind> {
+        let (directory, host) = self.find(kind, origin)?;
         let name = (directory.to_owned(), kind.to_owned());
         if let Some(known) = self.elements.get(&name) {
             return Some(known);
         }
-        let code = self.files.place(&directory.join(format!("{kind}.py")));
-        if !code.is_ok_and(|(_, kind)| kind == PlaceKind::File) {
-            return None;
-        }
         let element = PythonElement {
-            host: self.host(packaged.then(|| directory.to_owned())),
+            host,
             directory: directory.to_owned(),
             kind: kind.to_owned(),
             files: self.files.clone(),
@@ -45,16 +55,52 @@ impl PythonKinds {
         Some(self.elements.insert(name, Box::new(element)))
     }
 
+    /// The source kind that the plugin at an origin defines; `None` when there is no such file.
+    pub fn source(&self, kind: &str, origin: &KindOrigin) -> Option<&dyn SourceKind> {
+        let (directory, host) = self.find(kind, origin)?;
+        let name = (directory.to_owned(), kind.to_owned());
+        if let Some(known) = self.sources.get(&name) {
+            return Some(known);
+        }
+        let source = PythonSourceKind {
+            host,
+            directory: directory.to_owned(),
+            kind: kind.to_owned(),
+            files: self.files.clone(),
+        };
+        Some(self.sources.insert(name, Box::new(source)))
+    }
+
     /// Whether any kind was found.
     pub fn is_used(&self) -> bool {
         !self.hosts.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
-    fn host(&self, package: Option<PathBuf>) -> Arc<Host> {
+    /// The directory of a plugin, and the host for its version: packages get processes of their own.
+    fn find<'o>(&self, kind: &str, origin: &'o KindOrigin) -> Option<(&'o Path, Arc<Host>)> {
+        let KindOrigin::File { directory, package } = origin else { return None };
+        let code = self.files.place(&directory.join(format!("{kind}.py")));
+        if !code.is_ok_and(|(_, kind)| kind == PlaceKind::File) {
+            return None;
+        }
+        let packaged = package.is_some().then(|| directory.clone());
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-        hosts
-            .entry(package)
-            .or_insert_with(|| Arc::new(Host::new(self.python.clone(), self.files.clone())))
-            .clone()
+        let new = || Arc::new(Host::new(self.python.clone(), self.files.clone()));
+        let host = hosts.entry(packaged).or_insert_with(new);
+        Some((directory, host.clone()))
+    }
+}
+
+impl ForeignMirrors for PythonKinds {
+    fn mirror(
+        &self,
+        kind: &str,
+        origin: &KindOrigin,
+        node: &Node,
+        project: &Project,
+    ) -> Option<Result<Box<dyn Mirror>, Diagnostic>> {
+        let (directory, host) = self.find(kind, origin)?;
+        let read = PythonMirror::read(host, kind, directory, node, project, &self.files);
+        Some(read.map(|mirror| Box::new(mirror) as Box<dyn Mirror>))
     }
 }

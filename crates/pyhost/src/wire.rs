@@ -1,7 +1,7 @@
 //! Values as they go over the pipe.
 
 use bourn_plan::KeyValue;
-use bourn_yaml::{Files, Node, Provenance, Value};
+use bourn_yaml::{Files, Mapping, Node, Provenance, Value};
 use serde_json::{Value as Json, json};
 
 /// A node with the places of its parts, as `python/buildstream/node.py` reads it.
@@ -30,6 +30,13 @@ pub fn place(at: Provenance, files: &Files) -> Json {
     }
 }
 
+/// A place as plugins print it, or null.
+pub fn position(at: Provenance, files: &Files) -> Json {
+    let text =
+        |at: bourn_yaml::file::Position| format!("{} [line {} column {}]", at.file, at.line, at.column);
+    files.position(at).map_or(Json::Null, |at| text(at).into())
+}
+
 /// What a plugin says enters its key. Floating-point numbers have no place in keys and are kept as text.
 pub fn key(value: &Json) -> KeyValue {
     match value {
@@ -43,6 +50,24 @@ pub fn key(value: &Json) -> KeyValue {
         Json::Array(items) => KeyValue::List(items.iter().map(key).collect()),
         Json::Object(entries) => {
             KeyValue::object(entries.iter().map(|(name, value)| (name.as_str(), key(value))))
+        }
+    }
+}
+
+/// A node made of plain values, as Python's `strip_node_info()` gives them.
+pub fn plain(value: &Json) -> Node {
+    match value {
+        Json::Null => Node::null(),
+        Json::Bool(truth) => Node::from(*truth),
+        Json::Number(number) => Node::scalar(number.to_string()),
+        Json::String(text) => Node::scalar(text.as_str()),
+        Json::Array(items) => Node::sequence(items.iter().map(plain).collect()),
+        Json::Object(entries) => {
+            let mut mapping = Mapping::new();
+            for (name, value) in entries {
+                mapping.insert(name.as_str(), plain(value));
+            }
+            Node::mapping(mapping)
         }
     }
 }

@@ -21,6 +21,7 @@
 //! | what a node holds as text, keys in order | [`Node::text`], [`Node::items`], [`Node::entries`], [`Mapping`] |
 
 pub mod access;
+pub mod code;
 pub mod compose;
 mod cursor;
 pub mod diagnostic;

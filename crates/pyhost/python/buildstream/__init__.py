@@ -5,6 +5,9 @@ from .node import MappingNode, Node, ProvenanceInformation, ScalarNode, Sequence
 from .types import CoreWarnings, FastEnum, OverlapAction, SourceRef
 from .utils import ProgramNotFoundError, UtilError
 from .plugin import Plugin
+from .source import Source, SourceError, SourceFetcher, SourceInfo, SourceInfoMedium, SourceVersionType
+from .sourcemirror import SourceMirror, SourceMirrorError
+from .downloadablefilesource import DownloadableFileSource
 from .element import DependencyConfiguration, Element, ElementError
 from .buildelement import BuildElement
 from .scriptelement import ScriptElement

@@ -1,44 +1,78 @@
-"""The pipe to bourn: one JSON value a line, in both directions.
+"""The pipe to bourn, version 2: one JSON value a line, in both directions.
 
-bourn sends {"call": OPERATION, ...}; the answer is {"done": RESULT} or {"failed": ERROR}. In between the host may send
-{"note": KIND, ...}, which nobody answers, and {"ask": QUESTION, ...}, which bourn answers with {"answer": VALUE} or
-{"refused": ERROR}. There is one call at a time.
+bourn sends a call, the host answers it; there is one call at a time.
+
+    {"call": OPERATION, ...}                   bourn: do this
+    {"done": RESULT}                           host: it is done
+    {"failed": ERROR}                          host: it raised
+    {"note": KIND, "text": T, "detail": D}     host, during a call: a message for the log; nobody answers
+    {"note": "start", "text": HEADING, "silent": B}
+    {"note": "success"} {"note": "failure"}    host: begin and end of a timed activity; they nest
+    {"ask": QUESTION, ...}                     host, during a call
+    {"answer": VALUE} {"refused": ERROR}       bourn: the answer, or the error to be raised instead
+
+The kinds of other notes are debug, status, info, log, warn. An ERROR has message, detail, reason (a text or null),
+domain, temporary, collect (the directory to be kept although the build failed, or null) and traceback.
+
+Operations (see the functions of the same names in host.py): hello, element-describe, element-stage,
+element-assemble, element-script, source-describe, source-cached, source-validate, source-fetch, source-track,
+source-stage, source-workspace, source-info, mirror-describe, mirror-translate, pip. A `plugin` is {"directory",
+"kind", "group"}: the file DIRECTORY/KIND.py, group being elements, sources or source-mirrors.
+
+Questions while loading, about the element with the number `element`: variable, environment, public, dependencies,
+search, expand. Questions of sources: translate-url, check-url, substitutions, substitute. Questions while building,
+about the tree of the sandbox: those in sandbox.py and storage.py.
 """
 
 import json
 import os
+import queue
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 
-VERSION = 1
+VERSION = 2
 
-_input = None
 _output = None
+_lines = queue.SimpleQueue()
+_sending = threading.Lock()
+_silent = 0
 
 
 def take_over():
     """Keeps the pipe for ourselves: what plugins and their tools print goes to standard error."""
-    global _input, _output
-    _input = os.fdopen(os.dup(0), "r", encoding="utf-8", newline="\n")
+    global _output
+    source = os.fdopen(os.dup(0), "r", encoding="utf-8", newline="\n")
     _output = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    threading.Thread(target=_read, args=(source,), daemon=True).start()
+
+
+def _read(source):
+    for line in source:
+        _lines.put(line)
+    # bourn is gone, and there is nobody to tell: whatever we and our tools do is of no use any more.
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
 
 
 def send(message):
-    _output.write(json.dumps(message, separators=(",", ":")))
-    _output.write("\n")
-    _output.flush()
+    # Numbers that are no numbers would make a line that nobody can read.
+    text = json.dumps(message, separators=(",", ":"), allow_nan=False)
+    with _sending:
+        _output.write(text)
+        _output.write("\n")
+        _output.flush()
 
 
 def receive():
-    line = _input.readline()
-    if not line:
-        # bourn is gone; there is nobody to tell.
-        os._exit(0)
-    return json.loads(line)
+    return json.loads(_lines.get())
 
 
 def ask(question, **arguments):
@@ -46,12 +80,41 @@ def ask(question, **arguments):
     send({"ask": question, **arguments})
     reply = receive()
     if "refused" in reply:
-        from .exceptions import BstError
-
-        error = reply["refused"]
-        raise BstError(error["message"], detail=error.get("detail"), reason=error.get("reason"))
+        raise _raised(reply["refused"])
     return reply["answer"]
 
 
+def _raised(error):
+    from .exceptions import BstError, ErrorDomain
+
+    kind = BstError
+    if error.get("domain") == "sandbox":
+        from .sandbox import SandboxCommandError
+
+        if error.get("reason") == "command-failed":
+            kind = SandboxCommandError
+    elif error.get("domain") == "virtual-fs":
+        from .storage import DirectoryError
+
+        kind = DirectoryError
+    raised = kind(error["message"], detail=error.get("detail"), reason=error.get("reason"))
+    raised.domain = {domain.name.lower().replace("_", "-"): domain for domain in ErrorDomain}.get(error.get("domain"))
+    raised.collect = error.get("collect")
+    raised.of_element = error.get("of-element", False)
+    return raised
+
+
 def note(kind, text, detail=None, **more):
-    send({"note": kind, "text": str(text), "detail": None if detail is None else str(detail), **more})
+    if not _silent:
+        send({"note": kind, "text": str(text), "detail": None if detail is None else str(detail), **more})
+
+
+@contextmanager
+def silence():
+    """Drops the messages within."""
+    global _silent
+    _silent += 1
+    try:
+        yield
+    finally:
+        _silent -= 1

@@ -49,12 +49,16 @@ def _noting(function):
 
 
 def begin():
-    """Notes from now on what is looked at."""
-    global _watching
+    """Gets ready to note what is looked at."""
     sys.addaudithook(_hook)
     for name in ("stat", "lstat", "readlink", "access"):
         setattr(os, name, _noting(getattr(os, name)))
-    _watching = True
+
+
+def watch(on):
+    """Notes from now on what is looked at, or stops it."""
+    global _watching
+    _watching = on
 
 
 def _is_ours(path):
@@ -68,21 +72,18 @@ _COMPILED = os.path.abspath(sys.pycache_prefix or _OWN) + os.sep
 
 
 def seen():
-    """What was looked at since this was asked last."""
+    """What was looked at since this was asked last; nothing more is noted."""
     global _watching
     _watching = False
-    try:
-        for module in list(sys.modules.values()):
-            # Only the compiled form may have been opened.
-            path = getattr(module, "__file__", None)
-            if isinstance(path, str):
-                _files.add(os.path.abspath(path))
-        new = {}
-        for name, paths in (("files", _files), ("directories", _directories), ("places", _places)):
-            new[name] = sorted(path for path in paths if (name, path) not in _told and _is_ours(path))
-            _told.update((name, path) for path in paths)
-            paths.clear()
-        new["outside"] = _outside
-        return new
-    finally:
-        _watching = True
+    for module in list(sys.modules.values()):
+        # Only the compiled form may have been opened.
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str):
+            _files.add(os.path.abspath(path))
+    new = {}
+    for name, paths in (("files", _files), ("directories", _directories), ("places", _places)):
+        new[name] = sorted(path for path in paths if (name, path) not in _told and _is_ours(path))
+        _told.update((name, path) for path in paths)
+        paths.clear()
+    new["outside"] = _outside
+    return new

@@ -121,5 +121,10 @@ def _known(given):
     return element
 
 
+def _remember(element):
+    """Makes an element that a plugin stands behind the one that its dependencies' lists name."""
+    _elements[element._given["id"]] = element
+
+
 def _forget_elements():
     _elements.clear()

@@ -1,6 +1,7 @@
 """What element and source plugins have in common."""
 
 import os
+import sys
 from contextlib import contextmanager
 
 from . import _pipe, utils
@@ -108,6 +109,11 @@ class Plugin:
             raise
         _pipe.note("success", activity_name)
 
+    @contextmanager
+    def _output_file(self):
+        """What is written here ends in the log of the job."""
+        yield sys.stderr
+
     def blocking_activity(self, target, args, activity_name, *, detail=None, silent_nested=False):
         # The host serves one job at a time, so there is no scheduler that blocking could starve.
         with self.timed_activity(activity_name, detail=detail, silent_nested=silent_nested):
@@ -125,12 +131,18 @@ class Plugin:
     def _get_provenance(self):
         return self.__provenance or ""
 
+    def _get_project(self):
+        return _Project(self._given)
+
     def __run(self, popenargs, fail, fail_temporarily, collect, kwargs):
         import subprocess
 
         command = popenargs[0] if popenargs else kwargs.get("args")
         words = [command] if isinstance(command, (str, bytes)) else [str(word) for word in command]
-        self.status("Running host command", detail=" ".join(str(word) for word in words))
+        text = " ".join(str(word) for word in words)
+        sys.stderr.write("Running host command {}: {}\n".format(kwargs.get("cwd") or os.getcwd(), text))
+        sys.stderr.flush()
+        self.status("Running host command", detail=text)
         kwargs.setdefault("stdin", subprocess.DEVNULL)
         if collect:
             kwargs["stdout"] = subprocess.PIPE
@@ -138,12 +150,16 @@ class Plugin:
         with subprocess.Popen(*popenargs, **kwargs) as process:
             output, _ = process.communicate()
         if process.returncode and fail:
-            from .source import Source, SourceError
-            from .element import ElementError
-
-            error = SourceError if isinstance(self, Source) else ElementError
-            raise error("{}: {}".format(self, fail), reason="host-command-failed", temporary=fail_temporarily)
+            raise PluginError("{}: {}".format(self, fail), temporary=fail_temporarily)
         return process.returncode, output
+
+
+class _Project:
+    """What plugins look up of their project although no interface offers it."""
+
+    def __init__(self, given):
+        self.name = given["project-name"]
+        self.directory = given["project-directory"]
 
 
 __all__ = ["CoreWarnings", "Plugin", "utils"]

@@ -96,3 +96,207 @@ def save_file_atomic(
         if os.path.exists(temporary):
             os.unlink(temporary)
         raise
+
+
+_URI_SCHEMES = ["http", "https", "ftp", "file", "git", "sftp", "ssh"]
+
+
+class FileListResult:
+    """What happened to the files of a list."""
+
+    def __init__(self):
+        self.overwritten = []
+        self.ignored = []
+        self.failed_attributes = []
+        self.files_written = []
+
+
+def list_relative_paths(directory):
+    """The paths of what a directory holds: its files and links sorted, then each directory followed by its own."""
+    for place, directories, files in os.walk(directory):
+        files.extend(name for name in directories if os.path.islink(os.path.join(place, name)))
+        directories.sort()
+        relative = os.path.relpath(place, directory)
+        base = "" if relative == "." else relative
+        if base:
+            yield base
+        for name in sorted(files):
+            yield os.path.join(base, name)
+
+
+def glob(paths, pattern):
+    """Those paths that match: `*` and `?` stay within a name, `**` does not."""
+    import re
+
+    expression = re.compile(_regular_expression("/" + pattern.lstrip("/")), re.DOTALL)
+    for path in paths:
+        if expression.match("/" + path.lstrip("/")):
+            yield path
+
+
+def _regular_expression(pattern):
+    import re
+
+    out, at = [], 0
+    while at < len(pattern):
+        character = pattern[at]
+        at += 1
+        if character == "*" and pattern[at : at + 1] == "*":
+            at += 1
+            out.append(".*")
+        elif character == "*":
+            out.append("[^/]*")
+        elif character == "?":
+            out.append("[^/]")
+        elif character == "[":
+            start = at + 1 if pattern[at : at + 1] == "!" else at
+            end = pattern.find("]", start + 1)
+            if end < 0:
+                out.append(re.escape(character))
+                continue
+            inside = pattern[start:end].replace("\\", "\\\\")
+            if start > at:
+                inside = "^" + inside
+            elif inside.startswith("^"):
+                inside = "\\" + inside
+            out.append("[" + inside + "]")
+            at = end + 1
+        else:
+            out.append(re.escape(character))
+    return "".join(out) + r"\Z"
+
+
+def safe_copy(src, dest, *, copystat=True, result=None):
+    """Copies a file over whatever was there, without touching other names of it."""
+    import shutil
+
+    try:
+        if os.path.lexists(dest):
+            os.unlink(dest)
+        shutil.copyfile(src, dest)
+    except OSError as error:
+        raise UtilError("Failed to copy '{} -> {}': {}".format(src, dest, error)) from error
+    if copystat:
+        try:
+            shutil.copystat(src, dest)
+        except PermissionError:
+            if result is not None:
+                result.failed_attributes.append(dest)
+
+
+def safe_link(src, dest, *, result=None):
+    """Links a file over whatever was there; copies it to another file system."""
+    try:
+        if os.path.lexists(dest):
+            os.unlink(dest)
+        os.link(src, dest)
+    except OSError as error:
+        import errno
+
+        if error.errno not in (errno.EXDEV, errno.EPERM):
+            raise UtilError("Failed to link '{} -> {}': {}".format(src, dest, error)) from error
+        safe_copy(src, dest, result=result)
+
+
+def safe_remove(path):
+    """Removes a file or an empty directory; False when the directory is not empty."""
+    try:
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.rmdir(path)
+        else:
+            os.unlink(path)
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        import errno
+
+        if error.errno == errno.ENOTEMPTY:
+            return False
+        raise UtilError("Failed to remove '{}': {}".format(path, error)) from error
+    return True
+
+
+def copy_files(src, dest, *, filter_callback=None, ignore_missing=False, report_written=False):
+    """Copies what one directory holds into another."""
+    return _transfer(src, dest, safe_copy, filter_callback, ignore_missing, report_written)
+
+
+def link_files(src, dest, *, filter_callback=None, ignore_missing=False, report_written=False):
+    """Links what one directory holds into another."""
+    return _transfer(src, dest, safe_link, filter_callback, ignore_missing, report_written)
+
+
+def _transfer(src, dest, one, wanted, ignore_missing, report):
+    import stat
+
+    result = FileListResult()
+    for path in list(list_relative_paths(src)):
+        if wanted is not None and not wanted(path):
+            continue
+        source, target = os.path.join(src, path), os.path.join(dest, path)
+        try:
+            mode = os.lstat(source).st_mode
+        except FileNotFoundError:
+            if ignore_missing:
+                continue
+            raise UtilError("Source file is missing: {}".format(source)) from None
+        if stat.S_ISSOCK(mode):
+            continue
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if stat.S_ISDIR(mode):
+            if not os.path.isdir(target):
+                if os.path.lexists(target):
+                    raise UtilError("Destination is not a directory: {}".format(target))
+                os.mkdir(target)
+                os.chmod(target, stat.S_IMODE(mode))
+            continue
+        if not _make_room(target, path, result):
+            continue
+        if stat.S_ISLNK(mode):
+            os.symlink(os.readlink(source), target)
+        elif stat.S_ISREG(mode):
+            one(source, target, result=result)
+        else:
+            raise UtilError("Cannot extract {} into staging-area. Unsupported type.".format(source))
+        if report:
+            result.files_written.append(path)
+    return result
+
+
+def _make_room(target, path, result):
+    """Makes room for a file and notes what was there; False when a directory that is not empty stays."""
+    if not os.path.lexists(target):
+        return True
+    if not safe_remove(target):
+        result.ignored.append(path)
+        return False
+    result.overwritten.append(path)
+    return True
+
+
+def move_atomic(source, destination, *, ensure_parents=True):
+    """Moves a file or directory to a place on the same file system, whole or not at all."""
+    if ensure_parents:
+        os.makedirs(os.path.dirname(str(destination)), exist_ok=True)
+    try:
+        os.rename(source, destination)
+    except OSError as error:
+        import errno
+
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR):
+            raise DirectoryExistsError(*error.args) from error
+        raise
+
+
+def guess_version(string, *, pattern=None):
+    """The version that a text holds: the groups of the match with the most of them, joined by dots."""
+    import re
+
+    if pattern is None:
+        pattern = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
+    best = []
+    for match in pattern.finditer(string):
+        groups = [group for group in match.groups() if group is not None] if pattern.groups else [match.group(0)]
+        if len(groups) > len(best):
+            best = groups
+    return ".".join(best) if best else None

@@ -2,6 +2,7 @@
 
 use super::{Mirror, Request, UrlPolicy, UrlSettings, read};
 use crate::url;
+use bourn_plan::mirror::ForeignMirrors;
 use bourn_plan::{Auth, Candidate, Credentials, SourceError, UrlError, UrlTable};
 use bourn_project::Project;
 use bourn_yaml::Diagnostic;
@@ -74,6 +75,7 @@ impl Aliases {
         parent: Option<Arc<Aliases>>,
         settings: Arc<UrlSettings>,
         answers: Arc<Answers>,
+        foreign: &dyn ForeignMirrors,
     ) -> (Aliases, Vec<Diagnostic>) {
         let mut wrong = Vec::new();
         let mut own = IndexMap::new();
@@ -85,7 +87,7 @@ impl Aliases {
         }
         let mut mirrors = IndexMap::new();
         for node in &project.mirrors {
-            match read(node, project) {
+            match read(node, project, foreign) {
                 Ok((name, mirror)) => drop(mirrors.insert(name, mirror)),
                 Err(error) => wrong.push(error),
             }

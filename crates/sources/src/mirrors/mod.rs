@@ -11,7 +11,8 @@ mod netrc;
 mod simple_mirror;
 
 use crate::table::{Package, package};
-use bourn_plan::{Candidate, UrlTable};
+use bourn_plan::UrlTable;
+use bourn_plan::mirror::{ForeignMirrors, Mirror, Request};
 use bourn_project::{KindOrigin, Project};
 use bourn_yaml::{Diagnostic, Diagnostics, Domain, Node};
 use std::sync::Arc;
@@ -44,25 +45,6 @@ pub const MIRRORS: &[MirrorEntry] = &[
     },
 ];
 
-/// A mirror of a project.
-trait Mirror: Send + Sync {
-    /// What stands for an aliased URL on this mirror, best first; nothing when it does not serve the alias.
-    fn candidates(&self, request: &Request<'_>) -> Vec<Candidate>;
-
-    /// Whether it serves the alias.
-    fn serves(&self, alias: &str) -> bool;
-}
-
-/// An aliased URL that a mirror may serve.
-struct Request<'a> {
-    /// The alias, in the project that has the mirror.
-    alias: &'a str,
-    /// What the alias stands for in the project that wrote the URL.
-    alias_url: &'a str,
-    /// The URL after its alias.
-    body: &'a str,
-}
-
 /// Which URLs the user wants to be asked (`fetch.source`, `track.source`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum UrlPolicy {
@@ -88,13 +70,15 @@ pub struct UrlSettings {
     pub netrc: Netrc,
 }
 
-/// Makes the tables of all projects. A parent stands before its subprojects.
+/// Makes the tables of all projects. A parent stands before its subprojects. `foreign` knows mirrors that are not
+/// built in.
 ///
 /// # Errors
 /// What is wrong with `aliases:` and `mirrors:`.
 pub fn url_tables(
     projects: &[Project],
     settings: &UrlSettings,
+    foreign: &dyn ForeignMirrors,
 ) -> Result<Vec<Arc<dyn UrlTable>>, Diagnostics> {
     let settings = Arc::new(settings.clone());
     let answers = Arc::<aliases::Answers>::default();
@@ -102,7 +86,8 @@ pub fn url_tables(
     let mut wrong = Vec::new();
     for project in projects {
         let parent = project.parent.and_then(|id| tables.get(id.0 as usize).cloned());
-        let (table, errors) = aliases::Aliases::of(project, parent, settings.clone(), answers.clone());
+        let (table, errors) =
+            aliases::Aliases::of(project, parent, settings.clone(), answers.clone(), foreign);
         tables.push(Arc::new(table));
         wrong.extend(errors);
     }
@@ -123,10 +108,17 @@ fn find(kind: &str, origin: &KindOrigin) -> Option<&'static MirrorEntry> {
 }
 
 /// Reads one entry of `mirrors:`: its name and itself.
-fn read(node: &Node, project: &Project) -> Result<(String, Box<dyn Mirror>), Diagnostic> {
+fn read(
+    node: &Node,
+    project: &Project,
+    foreign: &dyn ForeignMirrors,
+) -> Result<(String, Box<dyn Mirror>), Diagnostic> {
     let kind = node.opt_str("kind")?.unwrap_or("default");
     let origin = project.mirror_origins.get(kind).unwrap_or(&KindOrigin::Core);
     let Some(entry) = find(kind, origin) else {
+        if let Some(read) = foreign.mirror(kind, origin, node, project) {
+            return Ok((node.get_str("name")?.to_owned(), read?));
+        }
         let message = format!("No source mirror of kind '{kind}' is known");
         return Err(Diagnostic::new(Domain::Plugin, "plugin-not-found", message).at(node.at));
     };

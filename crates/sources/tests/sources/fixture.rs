@@ -1,5 +1,6 @@
 //! A project in a directory of its own, and sources declared in it.
 
+use bourn_plan::mirror::NoForeignMirrors;
 use bourn_plan::source::Progress;
 use bourn_plan::{FetchContext, Source, SourceContext, SourceError, Warnings};
 use bourn_project::{KindOrigin, Project, RefStorage, SourceDeclaration};
@@ -77,11 +78,11 @@ impl Fixture {
             at: config.at,
             config,
         };
-        let urls = url_tables(std::slice::from_ref(&self.project), &self.settings)?;
+        let urls = url_tables(std::slice::from_ref(&self.project), &self.settings, &NoForeignMirrors)?;
         let context = SourceContext {
             project: &self.project,
             element: "element.bst",
-            urls: &*urls[0],
+            urls: &urls[0],
             local: &self.local,
             warnings: &self.warnings,
         };
@@ -163,6 +164,10 @@ impl Progress for Silent {
         self.keep(format!("STATUS {text}"));
     }
 
+    fn info(&self, text: &str, _: Option<&str>) {
+        self.keep(format!("INFO {text}"));
+    }
+
     fn warn(&self, token: Option<&'static str>, text: &str, _: Option<&str>) -> Result<(), SourceError> {
         self.keep(format!("WARN {token:?} {text}"));
         Ok(())
@@ -192,7 +197,8 @@ impl Fixture {
         previous: Option<Digest>,
         work: impl FnOnce(&FetchContext<'_>) -> T,
     ) -> T {
-        let urls = url_tables(std::slice::from_ref(&self.project), &self.settings).expect("tables");
+        let urls = url_tables(std::slice::from_ref(&self.project), &self.settings, &NoForeignMirrors)
+            .expect("tables");
         work(&FetchContext {
             source_directory: &self.path("sources"),
             cas,

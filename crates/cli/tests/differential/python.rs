@@ -1,0 +1,78 @@
+//! A project's own Python source and mirror plugins, run by both.
+
+use crate::Both;
+use std::path::Path;
+
+const PROJECT: &str = include_str!("python.txt");
+const KEYS: &str = "%{name} %{full-key} %{state} %{source-info}";
+
+/// The project of one of the two, its mirror pointing into itself.
+fn project() -> Option<Both> {
+    let both = Both::new(PROJECT)?;
+    both.bourn.configure("track:\n  source: mirrors\n");
+    let conf = both.bourn.project().join("project.conf");
+    let text = std::fs::read_to_string(&conf).expect("project.conf");
+    let shelf = both.bourn.project().join("shelf");
+    std::fs::write(&conf, text.replace("SHELF", &shelf.display().to_string())).expect("project.conf");
+    Some(both)
+}
+
+fn elements(project: &Path) -> Vec<(String, String)> {
+    let names = ["copied", "parts", "stamp", "blob"];
+    let read = |name: &str| std::fs::read_to_string(project.join(format!("elements/{name}.bst")));
+    names.iter().map(|name| ((*name).to_owned(), read(name).expect("an element"))).collect()
+}
+
+/// Forgets what was downloaded and built.
+fn forget(both: &Both) {
+    let cache = both.bourn.cache();
+    for name in ["sources", "cas", "artifacts", "source_protos", "elementsources", "bourn"] {
+        let path = cache.join(name);
+        if path.exists() {
+            std::fs::remove_dir_all(path).expect("the cache is removed");
+        }
+    }
+}
+
+#[test]
+fn sources_are_tracked_fetched_and_staged_alike() {
+    let Some(both) = project() else { return };
+    let before = elements(&both.bourn.project());
+    let track = ["source", "track", "--deps", "all", "all.bst"];
+    both.bst(&track).success();
+    let theirs = elements(&both.bourn.project());
+    assert_ne!(before, theirs, "the reference found refs");
+    for (name, text) in &before {
+        std::fs::write(both.bourn.project().join(format!("elements/{name}.bst")), text).expect("an element");
+    }
+    let said = both.bourn(&track).success().stderr;
+    assert_eq!(elements(&both.bourn.project()), theirs, "refs found by bourn (left) and bst (right)");
+    assert!(said.contains("This is said"), "what plugins say is shown: {said}");
+    both.same(&["show", "--deps", "all", "--format", KEYS, "all.bst"]);
+
+    forget(&both);
+    both.bst(&["source", "fetch", "--deps", "all", "all.bst"]).success();
+    both.same(&["show", "--deps", "all", "--format", KEYS, "all.bst"]);
+    both.bst(&["build", "all.bst"]).success();
+    let listed = ["artifact", "list-contents", "--long", "copied.bst", "parts.bst", "stamp.bst", "blob.bst"];
+    let theirs = both.bst(&listed).success().stdout;
+    let digests = ["artifact", "show", "--deps", "all", "all.bst"];
+    let shown = both.bst(&digests).success().stdout;
+
+    forget(&both);
+    both.bourn(&["source", "fetch", "--deps", "all", "all.bst"]).success();
+    both.same(&["show", "--deps", "all", "--format", KEYS, "all.bst"]);
+    both.bourn(&["build", "all.bst"]).success();
+    assert_eq!(both.bourn(&listed).success().stdout, theirs, "bourn (left) and bst (right)");
+    assert_eq!(both.bourn(&digests).success().stdout, shown, "bourn (left) and bst (right)");
+    for name in ["copied", "parts", "stamp", "blob"] {
+        let directory = both.bourn.path().join(format!("out-{name}"));
+        let arguments =
+            ["artifact", "checkout", "--directory", &directory.display().to_string(), &format!("{name}.bst")];
+        both.bst(&arguments).success();
+    }
+    let read = |name: &str| std::fs::read_to_string(both.bourn.path().join(name)).expect("a file");
+    assert_eq!(read("out-copied/here:one.txt"), "one\n");
+    assert_eq!(read("out-blob/renamed"), "two\n");
+    assert!(read("out-stamp/STAMP").ends_with(" here:two.txt\n"), "{}", read("out-stamp/STAMP"));
+}
