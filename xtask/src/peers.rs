@@ -10,6 +10,7 @@ const REQUIREMENTS: &[&str] = &[
     "BuildStream==2.8.1",
     "buildstream-plugins==2.8.0",
     "buildstream-plugins-community==2.4.0",
+    "arpy",
     "dulwich",
     "requests",
     "tomlkit",

@@ -17,6 +17,11 @@ mod refusals;
 mod tables;
 #[path = "differential/remote.rs"]
 mod remote;
+#[expect(dead_code, reason = "shared with the tests of the sources, which use more of it")]
+#[path = "../../sources/tests/sources/server.rs"]
+mod server;
+#[path = "differential/sources.rs"]
+mod sources;
 
 use bourn_testkit::{Ran, TestEnv};
 use std::path::PathBuf;

@@ -1,7 +1,6 @@
 //! What an archive is compressed with is told by its first bytes, never by its name.
 
 use super::{ArchiveError, ArchiveResult};
-use std::fs::File;
 use std::io::{self, BufReader, Chain, Cursor, Read};
 
 /// A bomb unpacks to more than this …
@@ -9,10 +8,13 @@ pub(super) const BOMB_SIZE: u64 = 8 << 30;
 /// … and to more than this many times what it is packed to.
 pub(super) const BOMB_RATIO: u64 = 2000;
 
-type Input = Chain<Cursor<Vec<u8>>, Counted<BufReader<File>>>;
+type Input<R> = Chain<Cursor<Vec<u8>>, Counted<BufReader<R>>>;
 
-/// Opens a possibly compressed file for reading.
-pub(crate) fn open(file: File) -> ArchiveResult<Box<dyn Read + Send>> {
+/// Opens what is possibly compressed for reading.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn open(file: impl Read + Send + 'static) -> ArchiveResult<Box<dyn Read + Send>> {
     let mut counted = Counted::new(BufReader::with_capacity(1 << 16, file));
     let packed = counted.count.clone();
     let mut head = Vec::with_capacity(6);
@@ -52,7 +54,7 @@ impl Format {
     }
 }
 
-fn decoder(format: Format, input: Input) -> io::Result<Box<dyn Read + Send>> {
+fn decoder<R: Read + Send + 'static>(format: Format, input: Input<R>) -> io::Result<Box<dyn Read + Send>> {
     let buffered = BufReader::with_capacity(1 << 16, input);
     Ok(match format {
         Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered)),

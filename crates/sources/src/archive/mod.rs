@@ -18,11 +18,13 @@
 //! | cut short | refused |
 //! | more than 8 GiB out of less than a two-thousandth of that | refused as a bomb |
 
+pub(crate) mod ar;
 pub(crate) mod blobs;
 pub(crate) mod compression;
 pub(crate) mod extract;
 pub(crate) mod members;
 pub(crate) mod scene;
+pub(crate) mod source;
 pub(crate) mod zipfile;
 
 use bourn_plan::SourceError;

@@ -1,22 +1,13 @@
 //! `deb`: the files of a Debian package.
 
-use crate::download::Download;
-use crate::reading::Reading;
-use bourn_plan::*;
+use crate::archive::source::ArchiveSource;
+use crate::archive::{self, ArchiveError, Rules, ar, compression};
+use bourn_plan::{Source, SourceContext, SourceKind};
 use bourn_project::SourceDeclaration;
-use bourn_reapi::Digest;
-use bourn_yaml::{Diagnostic, Diagnostics};
-use std::path::Path;
+use bourn_yaml::Diagnostics;
 
 /// The kind.
 pub(crate) struct Deb;
-
-#[derive(Clone)]
-struct DebSource {
-    download: Download,
-    /// Which directory of the archive is staged: a glob, or empty for all of it.
-    base_dir: String,
-}
 
 impl SourceKind for Deb {
     fn configure(
@@ -24,52 +15,14 @@ impl SourceKind for Deb {
         declaration: &SourceDeclaration,
         context: &SourceContext<'_>,
     ) -> Result<Box<dyn Source>, Diagnostics> {
-        Ok(Box::new(read(&Reading::new(declaration, context))?))
-    }
-}
-
-fn read(reading: &Reading<'_>) -> Result<DebSource, Diagnostic> {
-    let download = Download::read(reading, &["base-dir"])?;
-    let base_dir = reading.node.opt_str("base-dir")?.unwrap_or("*").to_owned();
-    Ok(DebSource { download, base_dir })
-}
-
-impl Source for DebSource {
-    fn unique_key(&self, _: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
-        Ok(self.download.key([(*self.base_dir).into()]))
-    }
-
-    fn is_resolved(&self) -> bool {
-        self.download.reference.is_some()
-    }
-
-    fn reference(&self) -> Option<SourceRef> {
-        self.download.reference()
-    }
-
-    fn with_reference(&self, reference: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
-        let download = self.download.with_reference(reference)?;
-        Ok(Box::new(DebSource { download, ..self.clone() }))
-    }
-
-    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
-        Ok(self.download.file().is_kept(source_directory))
-    }
-
-    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        self.download.track(context).map(Some)
-    }
-
-    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
-        self.download.fetch(context)
-    }
-
-    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
-        let _ = context;
-        Err(self.download.declared.later("staged"))
-    }
-
-    fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
-        Ok(Some(self.download.provenance()))
+        ArchiveSource::configure(declaration, context, |file, base_dir, cas| {
+            let member = ar::find(file, |name| name.windows(8).any(|part| part == b"data.tar"))?;
+            let data = member.ok_or_else(|| {
+                ArchiveError::malformed("the package has no member `data.tar`, which would hold its files")
+            })?;
+            archive::unpack_stream(compression::open(data)?, cas, |members| {
+                Ok(Rules::trusting(archive::base(members, base_dir)?))
+            })
+        })
     }
 }

@@ -67,3 +67,54 @@ fn crates() {
     let digest = fixture.with_context(&*store, None, |context| source.stage(context)).expect("staged");
     assert_eq!(digest.hex(), "a9a56033aee52ee354878427386fb3acdd7382c74c69044d7e784f463e41779b");
 }
+
+/// A Debian package with a file and a link to it.
+fn deb(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut bytes = b"!<arch>\n".to_vec();
+    for (name, content) in members {
+        bytes.extend(format!("{name:<16}0           0     0     100644  {:<10}`\n", content.len()).bytes());
+        bytes.extend_from_slice(content);
+        bytes.resize(bytes.len().next_multiple_of(2), b'\n');
+    }
+    bytes
+}
+
+/// What came of staging a package, by its base directory.
+fn deb_staged(package: Vec<u8>, base_dir: &str) -> Result<Digest, String> {
+    let sum = Digest::of(&package).hex();
+    let server = Server::with_file(package);
+    let fixture = Fixture::new(&format!("aliases:\n  up: {}\n", server.url("")));
+    let text = format!("kind: deb\nurl: up:foo.deb\nref: {sum}\nbase-dir: '{base_dir}'\n");
+    let source = fixture.source(&text).expect("a source");
+    let store = MemoryStore::new();
+    let staged = fixture.with_context(&*store, None, |context| {
+        source.fetch(context).and_then(|()| source.stage(context))
+    });
+    staged.map_err(|error| error.to_string())
+}
+
+#[test]
+fn debian_packages() {
+    let package = deb(&[("debian-binary", b"2.0\n"), ("control.tar.gz/", b"no matter"), ("data.tar.gz/", TAR)]);
+    let whole = deb_staged(package.clone(), "").expect("staged");
+    let inner = deb_staged(package, "foo*").expect("staged");
+    // The same archive as a package of Python's, which is staged without its top.
+    assert_eq!(inner.hex(), "966ec87bc5bb6e05f6bae059f4957bb1503929500a6b110a66f0c61bf8f6c600");
+    assert_ne!(whole, inner);
+}
+
+#[test]
+fn broken_debian_packages_are_refused() {
+    let good = deb(&[("debian-binary", b"2.0\n"), ("data.tar.gz/", TAR)]);
+    let cut = good[..good.len() - 40].to_vec();
+    for (package, base_dir, expect) in [
+        (TAR.to_vec(), "", "this is no package"),
+        (deb(&[("debian-binary", b"2.0\n")]), "", "no member `data.tar`"),
+        (deb(&[("data.tar", &[b'x'; 2000])]), "", "no tar archive"),
+        (cut, "", "cut short"),
+        (good, "nowhere", "Could not find base directory"),
+    ] {
+        let error = deb_staged(package, base_dir).expect_err("an error");
+        assert!(error.contains(expect), "{error}");
+    }
+}

@@ -1,0 +1,82 @@
+//! The source of kinds that download one archive and stage a directory of it: `tar`, `zip`, `deb`.
+
+use super::{ArchiveResult, Scene};
+use crate::download::Download;
+use crate::reading::Reading;
+use bourn_plan::*;
+use bourn_project::SourceDeclaration;
+use bourn_reapi::{Cas, Digest};
+use bourn_yaml::Diagnostics;
+use std::fs::File;
+use std::path::Path;
+
+/// How a kind takes its archive apart; the text is the `base-dir`, empty for all of the archive.
+pub(crate) type Unpack = fn(File, &str, &dyn Cas) -> ArchiveResult<Scene>;
+
+/// A downloaded archive.
+#[derive(Clone)]
+pub(crate) struct ArchiveSource {
+    download: Download,
+    /// Which directory of the archive is staged: a glob, or empty for all of it.
+    base_dir: String,
+    unpack: Unpack,
+}
+
+impl ArchiveSource {
+    /// Reads the configuration: that of a download, and `base-dir`.
+    ///
+    /// # Errors
+    /// Keys that are missing, wrong or unknown.
+    pub(crate) fn configure(
+        declaration: &SourceDeclaration,
+        context: &SourceContext<'_>,
+        unpack: Unpack,
+    ) -> Result<Box<dyn Source>, Diagnostics> {
+        let reading = Reading::new(declaration, context);
+        let download = Download::read(&reading, &["base-dir"])?;
+        let base_dir = reading.node.opt_str("base-dir")?.unwrap_or("*").to_owned();
+        Ok(Box::new(ArchiveSource { download, base_dir, unpack }))
+    }
+}
+
+impl Source for ArchiveSource {
+    fn unique_key(&self, _: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
+        Ok(self.download.key([(*self.base_dir).into()]))
+    }
+
+    fn is_resolved(&self) -> bool {
+        self.download.reference.is_some()
+    }
+
+    fn reference(&self) -> Option<SourceRef> {
+        self.download.reference()
+    }
+
+    fn with_reference(&self, reference: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
+        let download = self.download.with_reference(reference)?;
+        Ok(Box::new(ArchiveSource { download, ..self.clone() }))
+    }
+
+    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        Ok(self.download.file().is_kept(source_directory))
+    }
+
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        self.download.track(context).map(Some)
+    }
+
+    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        self.download.fetch(context)
+    }
+
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        let file = self.download.file().open(context)?;
+        let scene = (self.unpack)(file, &self.base_dir, context.cas);
+        let tree = scene.and_then(|scene| scene.store(context.cas));
+        tree.map_err(|error| error.staging(&self.download.url))
+    }
+
+    fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
+        Ok(Some(self.download.provenance()))
+    }
+}
