@@ -123,7 +123,8 @@ struct Process {
     child: Child,
     input: BufWriter<ChildStdin>,
     lines: Receiver<std::io::Result<String>>,
-    printed: File,
+    /// What it prints, where that is kept for a log.
+    printed: Option<File>,
     files: Files,
 }
 
@@ -156,7 +157,7 @@ impl Host {
         let mut slot = locked(&self.loading);
         let mut process = match slot.take() {
             Some(process) => process,
-            None => Process::start(&self.python, &self.files)?,
+            None => Process::start(&self.python, &self.files, Printed::Shown)?,
         };
         let result = process.call(call, listener, None);
         *slot = process.is_running().then_some(process);
@@ -171,7 +172,7 @@ impl Host {
         let idle = locked(&self.idle).pop();
         let process = match idle {
             Some(process) => process,
-            None => Process::start(&self.python, &self.files)?,
+            None => Process::start(&self.python, &self.files, Printed::Kept)?,
         };
         Ok(Worker { host: self.clone(), process: Some(process) })
     }
@@ -210,6 +211,30 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What becomes of what plugins and their tools print.
+#[derive(Clone, Copy)]
+enum Printed {
+    /// The user sees it: there is no log while the project is loaded.
+    Shown,
+    /// It is kept for the log of the job.
+    Kept,
+}
+
+impl Printed {
+    /// Where it is written, and where it can be read.
+    fn stream(self, directory: &Path) -> std::io::Result<(Stdio, Option<File>)> {
+        match self {
+            Printed::Shown => Ok((Stdio::inherit(), None)),
+            Printed::Kept => {
+                let file = tempfile::NamedTempFile::new_in(directory)?;
+                // Appends, so that what is read here does not move where it writes.
+                let writing = File::options().append(true).open(file.path())?;
+                Ok((writing.into(), Some(file.into_file())))
+            }
+        }
+    }
+}
+
 /// What ended a stretch of the talk.
 enum End {
     Call(Result<Json, HostError>),
@@ -218,12 +243,10 @@ enum End {
 }
 
 impl Process {
-    fn start(python: &Python, files: &Files) -> Result<Process, HostError> {
+    fn start(python: &Python, files: &Files, prints: Printed) -> Result<Process, HostError> {
         let laid_out = module::lay_out(&python.directory).and_then(|host| {
-            let printed = tempfile::NamedTempFile::new_in(&python.directory)?;
-            // Appends, so that what is read here does not move where it writes.
-            let error_stream = File::options().append(true).open(printed.path())?;
-            Ok((host, error_stream, printed.into_file()))
+            let (error_stream, printed) = prints.stream(&python.directory)?;
+            Ok((host, error_stream, printed))
         });
         let (host, error_stream, printed) = laid_out.map_err(|error| {
             HostError::new(format!("Writing the plugin host to {}: {error}", python.directory.display()))
@@ -237,7 +260,7 @@ impl Process {
             .env("PYTHONPYCACHEPREFIX", python.directory.join("compiled"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::from(error_stream))
+            .stderr(error_stream)
             // With the tools that it runs, so that all can be ended at once.
             .process_group(0)
             .spawn()
@@ -390,7 +413,9 @@ impl Process {
     /// What was printed since the last time. Output that cannot be read is no reason to fail a job.
     fn printed(&mut self) -> String {
         let mut bytes = Vec::new();
-        let _ = self.printed.read_to_end(&mut bytes);
+        if let Some(printed) = &mut self.printed {
+            let _ = printed.read_to_end(&mut bytes);
+        }
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
