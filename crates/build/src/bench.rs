@@ -118,9 +118,9 @@ impl<'s> Bench<'s> {
         if step.apart {
             return pieces
                 .chunks(1)
-                .try_for_each(|one| integrate(self.session, self.job, &mut self.sandbox, one));
+                .try_for_each(|one| integrate(self.session, self.job, &mut self.sandbox, one, step.building));
         }
-        integrate(self.session, self.job, &mut self.sandbox, &pieces)
+        integrate(self.session, self.job, &mut self.sandbox, &pieces, step.building)
     }
 
     /// Stages the element's sources; in a workspace that was built before, over what that build left.
@@ -228,7 +228,7 @@ impl<'s> Bench<'s> {
             })?;
         }
         if compose.integrate {
-            let from = Integrate { from: compose.from.clone(), apart: false };
+            let from = Integrate { from: compose.from.clone(), apart: false, building: false };
             job.activity(&Activity::new("Integrating sandbox"), || match selective {
                 true => self.integrate_and_compare(&from, &mut manifest),
                 false => self.integrate(&from),

@@ -46,7 +46,7 @@ pub fn stage_artifacts(
     })?;
     if integrated {
         job.activity(&Activity::new("Integrating sandbox"), || {
-            integrate(session, job, &mut sandbox, pieces)
+            integrate(session, job, &mut sandbox, pieces, false)
         })?;
     }
     Ok(sandbox)

@@ -11,6 +11,8 @@ use crate::stage::Piece;
 
 /// Runs the integration commands of pieces in the order given, as one script over a root that may be written to. Each
 /// piece's commands have the environment of its own element. The result is shared by all that integrate the same.
+/// When the root is only for `building`, commands are left out that their element lists once more as
+/// `public.bourn.run-time-integration-commands`.
 ///
 /// # Errors
 /// A command fails; the sandbox cannot be set up.
@@ -19,18 +21,23 @@ pub fn integrate(
     job: &Job<'_>,
     sandbox: &mut Sandbox,
     pieces: &[Piece],
+    building: bool,
 ) -> BuildResult<()> {
     let mut items = Vec::new();
     for piece in pieces {
-        commands(session, piece, &mut items)?;
+        commands(session, piece, building, &mut items)?;
     }
     sandbox.run(session, job, &items, Writable::Shared)
 }
 
 /// The integration commands in the public data of an artifact, with the environment of its element.
-fn commands(session: &Session<'_>, piece: &Piece, items: &mut Vec<Item>) -> BuildResult<()> {
+fn commands(session: &Session<'_>, piece: &Piece, building: bool, items: &mut Vec<Item>) -> BuildResult<()> {
     let public = session.public(&piece.cached)?;
-    let commands = public.integration_commands()?;
+    let mut commands = public.integration_commands()?;
+    if building {
+        let left_out = public.run_time_integration_commands()?;
+        commands.retain(|command| !left_out.contains(command));
+    }
     if commands.is_empty() {
         return Ok(());
     }

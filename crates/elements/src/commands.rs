@@ -118,7 +118,7 @@ impl Build {
         let digest = |(variable, elements): (&Text, &Vec<(ElementId, Text)>)| {
             (variable.to_string(), elements.iter().map(|(element, _)| *element).collect())
         };
-        let mut stage = self.layout.stage();
+        let mut stage = self.layout.stage(true);
         stage.push(Step::StageSources { into: build_root.to_owned() });
         Ok(Assembly {
             digest_environment: self.digests.iter().map(digest).collect(),

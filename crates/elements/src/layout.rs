@@ -37,13 +37,13 @@ impl Layout {
         }))
     }
 
-    /// Stages everything, then integrates what was staged at the root.
-    pub fn stage(&self) -> Vec<Step> {
+    /// Stages everything, then integrates what was staged at the root. `building` says that the root is only built in.
+    pub fn stage(&self, building: bool) -> Vec<Step> {
         let mut steps: Vec<Step> =
             self.places.iter().map(|(place, elements)| stage_at(place, elements)).collect();
         if let Some(elements) = self.places.get("/") {
             let from = elements.iter().map(|(element, _)| *element).collect();
-            let integrate = Step::Integrate(Integrate { from, apart: false });
+            let integrate = Step::Integrate(Integrate { from, apart: false, building });
             steps.push(Step::silent("Integrating sandbox", vec![integrate]));
         }
         steps
@@ -175,7 +175,7 @@ impl Script {
         let mut stage = match self.layout.is_empty() {
             // Only when there is no dependency at all.
             true => vec![Step::silent("Staging dependencies", vec![Step::Stage(root(Vec::new()))])],
-            false => self.layout.stage(),
+            false => self.layout.stage(false),
         };
         stage.push(Step::CreateDirectory { path: self.install_root.clone() });
         Ok(Assembly {

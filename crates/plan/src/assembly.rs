@@ -134,6 +134,8 @@ pub struct Integrate {
     pub from: Vec<ElementId>,
     /// Whether every element's commands are a run of their own (`ostree`) instead of one for all.
     pub apart: bool,
+    /// Whether it is for building only, so that commands are left out which are said to matter only to what runs.
+    pub building: bool,
 }
 
 /// One command in the sandbox.

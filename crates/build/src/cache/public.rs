@@ -51,6 +51,16 @@ impl Public {
         Ok(bst.opt_str_list("integration-commands").map_err(malformed)?.unwrap_or_default())
     }
 
+    /// Those of the integration commands that do not matter to builds: `public.bourn.run-time-integration-commands`,
+    /// which bst does not know of.
+    ///
+    /// # Errors
+    /// They are no list of texts.
+    pub fn run_time_integration_commands(&self) -> BuildResult<Vec<&str>> {
+        let Some(own) = self.domain("bourn") else { return Ok(Vec::new()) };
+        Ok(own.opt_str_list("run-time-integration-commands").map_err(malformed)?.unwrap_or_default())
+    }
+
     /// The split rules.
     ///
     /// # Errors

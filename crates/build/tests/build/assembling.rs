@@ -106,6 +106,24 @@ fn integration_is_done_once_for_many() {
 }
 
 #[test]
+fn commands_for_running_are_left_out_of_builds() {
+    let base = base().public(
+        "bst:\n  integration-commands:\n  - put /etc/cache integrated\n  - put /etc/icons integrated\n\
+         bourn:\n  run-time-integration-commands:\n  - put /etc/icons integrated\n",
+    );
+    let compose = Spec { name: "composed.bst", kind: "compose", ..Spec::default() }.depends(&["build:base.bst"]);
+    let world = World::new(&[base, hello(), compose]);
+    let built = world.build_all(&[world.id("hello.bst"), world.id("composed.bst")], BuildScope::Run);
+    assert!(built.outcome.is_success(), "{:?}", built.jobs());
+    let composed = world.files("composed.bst");
+    assert!(composed.iter().any(|file| file == "etc/icons=integrated"), "{composed:?}");
+    let runs = world.take_runs();
+    let icons = |script: &&String| script.contains("/etc/icons");
+    assert_eq!(runs.iter().filter(|script| script.contains("/etc/cache")).count(), 2, "{runs:?}");
+    assert_eq!(runs.iter().filter(icons).count(), 1, "{runs:?}");
+}
+
+#[test]
 fn compositions() {
     let compose = |config: &str| {
         Spec { name: "composed.bst", kind: "compose", ..Spec::default() }

@@ -174,11 +174,11 @@ impl LocalDigests for Kinds {
     }
 
     fn names(&self, path: &Path) -> std::io::Result<Vec<bourn_yaml::look::Name>> {
-        bourn_yaml::Files::default().names(path)
+        Files::default().names(path)
     }
 
     fn place(&self, path: &Path) -> std::io::Result<(std::path::PathBuf, bourn_yaml::look::PlaceKind)> {
-        bourn_yaml::Files::default().place(path)
+        Files::default().place(path)
     }
 }
 

@@ -62,7 +62,7 @@ fn assembly(
             Step::silent("Staging environment", vec![Step::Stage(layout::root(tools.clone()))]),
             Step::silent(
                 "Integrating sandbox",
-                vec![Step::Integrate(Integrate { from: tools, apart: true })],
+                vec![Step::Integrate(Integrate { from: tools, apart: true, building: false })],
             ),
             // bst stages all of them once for each of them, so that with several of them all overlap themselves.
             Step::silent("Staging sysroot", vec![stage_system; system.len()]),
