@@ -97,12 +97,15 @@ impl<'a> Project<'a> {
         side: Side,
         act: impl FnOnce() -> Result<(), String>,
     ) -> Result<(), String> {
-        let (state, kept) = (self.directory.join(".bst"), self.cache(side).join("state"));
-        if kept.exists() {
-            fs::rename(&kept, &state).map_err(|error| format!("{}: {error}", kept.display()))?;
-        }
+        let (state, kept) = (self.directory.join(".bst2"), self.cache(side).join("state"));
+        let moved = |from: &Path, to: &Path| match fs::rename(from, to) {
+            // Nothing was opened yet.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            result => result.map_err(|error| format!("{}: {error}", from.display())),
+        };
+        moved(&kept, &state)?;
         act()?;
-        fs::rename(&state, &kept).map_err(|error| format!("{}: {error}", state.display()))
+        moved(&state, &kept)
     }
 
     fn cache(&self, side: Side) -> PathBuf {
