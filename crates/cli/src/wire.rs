@@ -11,7 +11,7 @@ use bourn_project::{KindOrigin, KindTraits, Kinds, Project};
 use bourn_pyhost::{Python, PythonKinds};
 use bourn_reapi::services::{Cancel, Executed, Execution, ServiceResult};
 use bourn_reapi::{Executor, ServiceError, Services};
-use bourn_remote::{Auth, Caches, Connection, Refused, Server, ServerKind};
+use bourn_remote::{Auth, Backed, Caches, Connection, Refused, Server, ServerKind};
 use bourn_sandbox::LocalExecutor;
 use bourn_sources::{LocalTrees, Netrc, UrlSettings};
 use bourn_yaml::{Diagnostics, Files};
@@ -158,6 +158,16 @@ pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
         executor: Arc::new(executor),
         remotes: None,
     })
+}
+
+/// The services with the storage service behind them that the configuration names; `None` where it names none.
+///
+/// # Errors
+/// It cannot be used.
+pub(crate) fn backed(settings: &Settings, services: &Services) -> ServiceResult<Option<Arc<Backed>>> {
+    let Some(server) = settings.user.storage_service.as_ref().and_then(server) else { return Ok(None) };
+    let Services { cas, assets, executor, .. } = services.clone();
+    Ok(Some(Arc::new(Backed::connect(&server, cas, assets, executor)?)))
 }
 
 /// The artifact and source servers, connected to; with those that cannot be used.

@@ -21,6 +21,7 @@ use bourn_project::load::Workspace as LoadedWorkspace;
 use bourn_project::selection::{self, Selection as Scope};
 use bourn_project::{ElementGraph, ElementId, LoadOptions, Loaded};
 use bourn_reapi::Services;
+use bourn_remote::Backed;
 use bourn_sources::LocalTrees;
 use bourn_yaml::Provenance;
 use indexmap::IndexMap;
@@ -43,6 +44,8 @@ pub(crate) struct World {
     pub(crate) local: LocalTrees,
     /// Who stores and runs.
     pub(crate) services: Services,
+    /// What the store is a cache of, if the configuration says so.
+    pub(crate) storage: Option<Arc<Backed>>,
     /// How things are to be done.
     pub(crate) options: Options,
     /// Stops and suspends what runs.
@@ -86,7 +89,7 @@ impl World {
         let directory = invocation.project("Unable to load elements")?.to_path_buf();
         let kinds = AllKinds::new(invocation.settings, invocation.files)?;
         let local = wire::local_trees(invocation.settings, invocation.files);
-        let services = wire::services(invocation.settings)?;
+        let (services, storage) = services(invocation)?;
         let loader = Loader {
             invocation,
             directory: &directory,
@@ -111,7 +114,7 @@ impl World {
         })?;
         let options = loader.options(&plan.graph)?;
         let control = Control::new(services.executor.clone());
-        let world = World { plan, workspaces, kinds, local, services, options, control };
+        let world = World { plan, workspaces, kinds, local, services, storage, options, control };
         for (text, detail) in world.warnings(invocation) {
             invocation.reporter.message(MessageKind::Warn, &text, detail.as_deref(), None);
         }
@@ -125,7 +128,7 @@ impl World {
     pub(crate) fn without_project(invocation: &Invocation<'_>) -> Result<World, Failure> {
         let kinds = AllKinds::new(invocation.settings, invocation.files)?;
         let local = wire::local_trees(invocation.settings, invocation.files);
-        let services = wire::services(invocation.settings)?;
+        let (services, storage) = services(invocation)?;
         let workspaces = Workspaces::none();
         let plan = bourn_plan::plan(Arc::new(ElementGraph::default()), &kinds, &local)?;
         let loader = Loader {
@@ -138,7 +141,7 @@ impl World {
         };
         let options = loader.options(&plan.graph)?;
         let control = Control::new(services.executor.clone());
-        Ok(World { plan, workspaces, kinds, local, services, options, control })
+        Ok(World { plan, workspaces, kinds, local, services, storage, options, control })
     }
 
     /// The element whose sources stand for this one; says so when it is another.
@@ -204,6 +207,25 @@ impl World {
         let selected = selection::select(graph, &graph.targets, scope);
         selection::except(graph, &graph.targets, selected, &graph.excepted)
     }
+}
+
+/// The services, with a storage behind them where the configuration names one that can be used.
+fn services(invocation: &Invocation<'_>) -> Result<(Services, Option<Arc<Backed>>), Failure> {
+    let mut services = wire::services(invocation.settings)?;
+    let storage = match wire::backed(invocation.settings, &services) {
+        Ok(storage) => storage,
+        Err(error) => {
+            let text = format!("The storage service cannot be used, the local cache alone is: {error}");
+            invocation.reporter.message(MessageKind::Warn, &text, error.hint.as_deref(), None);
+            None
+        }
+    };
+    if let Some(backed) = &storage {
+        services.cas = backed.clone();
+        services.assets = backed.clone();
+        services.executor = backed.clone();
+    }
+    Ok((services, storage))
 }
 
 /// Loads the project in a directory without any of its elements.

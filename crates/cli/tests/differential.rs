@@ -13,8 +13,6 @@ mod kinds;
 mod python;
 #[path = "differential/refusals.rs"]
 mod refusals;
-#[path = "differential/tables.rs"]
-mod tables;
 #[path = "differential/remote.rs"]
 mod remote;
 #[expect(dead_code, reason = "shared with the tests of the sources, which use more of it")]
@@ -22,6 +20,8 @@ mod remote;
 mod server;
 #[path = "differential/sources.rs"]
 mod sources;
+#[path = "differential/tables.rs"]
+mod tables;
 
 use bourn_testkit::{Ran, TestEnv};
 use std::path::PathBuf;

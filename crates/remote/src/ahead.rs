@@ -8,7 +8,7 @@
 use crate::fault::Attempt;
 use crate::index::{Sort, artifact_urn};
 use crate::pair::Offers;
-use crate::transfer::{Transfer, decode};
+use crate::transfer::Transfer;
 use bourn_reapi::{Artifact, ArtifactName, Digest};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -123,7 +123,7 @@ async fn bring(transfer: &Transfer, artifacts: Vec<Digest>) -> Attempt<()> {
     transfer.fetch_blobs(artifacts.clone()).await?;
     let (mut blobs, mut roots) = (Vec::new(), Vec::new());
     for digest in artifacts {
-        let artifact: Artifact = decode(&*transfer.cas, &digest, transfer.storage.link.url())?;
+        let artifact: Artifact = transfer.decode(digest).await?;
         let references = crate::artifact::References::of(&artifact, transfer.storage.link.url())?;
         blobs.extend(references.blobs);
         roots.extend(references.files);

@@ -4,7 +4,7 @@ use crate::ahead::Known;
 use crate::fault::{Attempt, Fault};
 use crate::index::{Publication, Sort, artifact_urn};
 use crate::pair::Exchange;
-use crate::transfer::{Transfer, decode};
+use crate::transfer::Transfer;
 use bourn_reapi::digest::DigestMessage;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use bourn_reapi::{Artifact, ArtifactName, Digest};
@@ -18,7 +18,7 @@ pub(crate) struct References {
     /// Metadata and logs.
     pub(crate) blobs: Vec<Digest>,
     /// Trees that only those get who ask for them.
-    extra: Vec<Digest>,
+    pub(crate) extra: Vec<Digest>,
 }
 
 impl References {
@@ -166,7 +166,7 @@ async fn fetch(
 ) -> Attempt<Artifact> {
     transfer.fetch_blobs(vec![digest]).await?;
     let url = transfer.storage.link.url();
-    let artifact: Artifact = decode(&*transfer.cas, &digest, url)?;
+    let artifact: Artifact = transfer.decode(digest).await?;
     let keys = [&artifact.strong_key, &artifact.weak_key, &artifact.strict_key];
     if !keys.contains(&&name.key) {
         let text = format!("{url}: what is kept as artifact {name} is another artifact");

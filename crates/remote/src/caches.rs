@@ -62,14 +62,7 @@ impl Caches {
         key_length: usize,
         cancel: &Cancel,
     ) -> ServiceResult<(Caches, Vec<Refused>)> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("remote")
-            .enable_all()
-            .build()
-            .map_err(|error| {
-                ServiceError::new(ErrorKind::Io, format!("cannot start threads for the network: {error}"))
-            })?;
+        let runtime = threads()?;
         let mut servers: Vec<Server> = Vec::new();
         for server in artifacts.values().chain(sources.values()).flatten() {
             if !servers.contains(server) {
@@ -171,8 +164,20 @@ impl Caches {
     }
 }
 
+/// Threads for the network.
+///
+/// # Errors
+/// There are none to be had.
+pub(crate) fn threads() -> ServiceResult<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(THREADS).thread_name("remote").enable_all();
+    builder.build().map_err(|error| {
+        ServiceError::new(ErrorKind::Io, format!("cannot start threads for the network: {error}"))
+    })
+}
+
 /// Runs work to its end, or until it is asked to stop.
-fn stoppable<T>(
+pub(crate) fn stoppable<T>(
     runtime: &Runtime,
     cancel: &Cancel,
     tell: impl Fn(),

@@ -28,6 +28,8 @@ use tonic::codegen::http;
 pub(crate) struct Traits {
     /// `max_batch_total_size_bytes`.
     pub(crate) batch: i64,
+    /// How many bytes it takes, whatever it says.
+    pub(crate) hidden: Option<i64>,
     /// Whether it knows GetTree.
     pub(crate) trees: bool,
     /// Whether it compresses, and whether in batches too.
@@ -48,6 +50,7 @@ impl Default for Traits {
     fn default() -> Traits {
         Traits {
             batch: 0,
+            hidden: None,
             trees: true,
             zstd: false,
             capabilities: true,
@@ -380,6 +383,7 @@ impl State {
         }
         let bytes: usize = responses.iter().map(|response| response.data.len()).sum();
         let limit = if self.traits.batch == 0 { 4 << 20 } else { self.traits.batch };
+        let limit = self.traits.hidden.unwrap_or(limit);
         if bytes as i64 > limit {
             Err(Code::InvalidArgument)
         } else {
@@ -389,7 +393,8 @@ impl State {
 
     fn update(&mut self, question: BatchUpdateBlobsRequest) -> Answer {
         self.check(&question.instance_name)?;
-        if self.traits.batch > 0 && question.encoded_len() as i64 > self.traits.batch {
+        let limit = self.traits.hidden.unwrap_or(self.traits.batch);
+        if limit > 0 && question.encoded_len() as i64 > limit {
             return Err(Code::InvalidArgument);
         }
         let mut responses = Vec::new();

@@ -1,9 +1,11 @@
 //! Exchanges with a server, whatever it is like and whatever goes wrong.
 
 use crate::engine::{Engine, Mishap, Traits};
-use crate::{ANY_PROJECT, Caches, Group, Refused, Server, ServerKind};
-use bourn_reapi::services::{Cancel, ErrorKind, Report, ServiceResult, SourceName};
-use bourn_reapi::{Artifact, ArtifactName, Cas, Digest, Directory, DirectoryNode, FileNode, Remotes, Source};
+use crate::{ANY_PROJECT, Backed, Caches, Group, Refused, Server, ServerKind};
+use bourn_reapi::services::{Cancel, ErrorKind, ExportOptions, Report, ServiceResult, SourceName};
+use bourn_reapi::{
+    Artifact, ArtifactName, Assets, Cas, Digest, Directory, DirectoryNode, FileNode, Remotes, Source,
+};
 use bourn_testkit::memory::MemoryStore;
 use std::sync::{Arc, Mutex};
 use tonic::Code;
@@ -148,6 +150,7 @@ fn engines_of_all_kinds() {
     check_engine(Traits { capabilities: false, trees: false, ..Traits::default() });
     check_engine(Traits { batch: 64 << 10, ..Traits::default() });
     check_engine(Traits { batch: 1 << 40, ..Traits::default() });
+    check_engine(Traits { hidden: Some(10_000), ..Traits::default() });
     check_engine(Traits { instance: "main/sub".into(), zstd: true, ..Traits::default() });
 }
 
@@ -254,7 +257,9 @@ fn pulls_that_are_expected_ask_their_questions_together() {
         for (at, name) in names.iter().enumerate() {
             artifact.strong_key = name.key.clone();
             artifact.files = Some(tree(&one.store, at as u8).into());
-            one.caches.push_artifact(&[name.clone()], &artifact, &one.heard, &Cancel::default()).unwrap();
+            one.caches
+                .push_artifact(std::slice::from_ref(name), &artifact, &one.heard, &Cancel::default())
+                .unwrap();
         }
         let two = place(vec![engine.server(ServerKind::All)]);
         engine.state().calls.clear();
@@ -292,6 +297,7 @@ fn another_artifact_is_not_taken() {
 /// An engine that wants what is large piece by piece.
 const SMALL: Traits = Traits {
     batch: 64 << 10,
+    hidden: None,
     trees: true,
     zstd: false,
     capabilities: true,
@@ -300,6 +306,55 @@ const SMALL: Traits = Traits {
     token: None,
     instance: String::new(),
 };
+
+/// A store with the engine behind it, and the store itself.
+fn backed(server: &Server) -> (Arc<MemoryStore>, Backed) {
+    let (store, services) = bourn_testkit::memory::services(|_| 0);
+    let backed = Backed::connect(server, services.cas, services.assets, services.executor).unwrap();
+    (store, backed)
+}
+
+#[test]
+fn a_store_may_lose_what_is_in_the_storage_behind_it() {
+    let engine = Engine::start(Traits::default());
+    let server = engine.server(ServerKind::Storage);
+    let (store, ours) = backed(&server);
+    let artifact = artifact(&store);
+    ours.publish_artifact(&[name("s")], &artifact).unwrap();
+    assert_eq!(ours.troubles(), Vec::<String>::new());
+    // Another machine knows the name, but holds nothing.
+    let (empty, theirs) = backed(&server);
+    let files: Digest = artifact.files.as_ref().unwrap().try_into().unwrap();
+    let low: Digest = artifact.low_diversity_meta.as_ref().unwrap().try_into().unwrap();
+    assert!(theirs.missing_blobs(&[low]).unwrap().is_empty());
+    assert!(theirs.contains_tree(&files).unwrap());
+    assert!(!empty.contains_tree(&files).unwrap());
+    assert_eq!(theirs.read(&low).unwrap(), b"low: 1\n");
+    let directory = tempfile::tempdir().unwrap();
+    theirs.export_tree(&files, &directory.path().join("out"), &ExportOptions::default()).unwrap();
+    assert!(directory.path().join("out/below/small-3").exists());
+    assert!(empty.contains_tree(&files).unwrap());
+    // What neither holds is missing.
+    let nobodys = Digest::of(b"nobody's");
+    assert_eq!(theirs.missing_blobs(&[nobodys]).unwrap(), [nobodys]);
+    assert!(!theirs.contains_tree(&nobodys).unwrap());
+    assert_eq!(theirs.read(&nobodys).unwrap_err().kind, ErrorKind::Missing);
+}
+
+#[test]
+fn a_storage_that_goes_away_is_done_without() {
+    let engine = Engine::start(Traits::default());
+    let (store, ours) = backed(&engine.server(ServerKind::Storage));
+    let artifact = artifact(&store);
+    engine.trouble("*", Mishap::Drop, u32::MAX);
+    ours.publish_artifact(&[name("s")], &artifact).unwrap();
+    assert_eq!(ours.artifact(&name("s")).unwrap().as_ref(), Some(&artifact));
+    let troubles = ours.troubles();
+    assert!(troubles[0].starts_with("Artifact test/app/s is in the local cache alone"), "{troubles:?}");
+    assert!(!ours.contains_tree(&Digest::of(b"nobody's")).unwrap());
+    let gone = ours.read(&Digest::of(b"nobody's")).unwrap_err();
+    assert_eq!(gone.kind, ErrorKind::Unavailable);
+}
 
 /// What every method has to survive.
 const METHODS: [&str; 9] = [

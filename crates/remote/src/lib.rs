@@ -9,6 +9,7 @@
 
 mod ahead;
 mod artifact;
+mod backed;
 mod caches;
 #[cfg(test)]
 mod engine;
@@ -26,5 +27,6 @@ mod stream;
 mod token;
 mod transfer;
 
+pub use backed::Backed;
 pub use caches::{ANY_PROJECT, Caches, Group, Refused};
 pub use server::{Auth, Connection, Server, ServerKind};

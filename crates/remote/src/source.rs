@@ -4,7 +4,7 @@ use crate::ahead::Known;
 use crate::fault::{Attempt, Fault, Here};
 use crate::index::{Publication, Sort, source_urn};
 use crate::pair::Exchange;
-use crate::transfer::{Transfer, decode};
+use crate::transfer::Transfer;
 use bourn_reapi::services::{ErrorKind, ServiceResult, SourceName};
 use bourn_reapi::{Digest, Source};
 use prost::Message;
@@ -53,7 +53,7 @@ async fn fetch(transfer: Transfer, sort: Sort, digest: Digest) -> Attempt<Source
         Sort::Directory => Source { version: 0, files: Some(digest.into()) },
         Sort::Blob => {
             transfer.fetch_blobs(vec![digest]).await?;
-            decode(&*transfer.cas, &digest, transfer.storage.link.url())?
+            transfer.decode(digest).await?
         }
     };
     let root = files(&source, transfer.storage.link.url())?;

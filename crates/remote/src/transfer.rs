@@ -1,6 +1,6 @@
 //! Blobs and trees from a server into the local store, and back.
 
-use crate::fault::{Attempt, Fault, Here};
+use crate::fault::{Attempt, Fault};
 use crate::link::blocking;
 use crate::storage::{DIGESTS, Storage};
 use bourn_reapi::services::{ErrorKind, ServiceResult};
@@ -73,12 +73,29 @@ impl Transfer {
         }
         for batch in abilities.batches(small) {
             let own = self.clone();
-            jobs.spawn(async move { own.download_batch(&batch).await });
+            jobs.spawn(async move { own.download_batch(batch).await });
         }
         all(jobs).await
     }
 
-    async fn download_batch(&self, batch: &[Digest]) -> Attempt<()> {
+    /// Brings the blobs of a batch, in smaller batches where the server finds it too large, and one by one if that
+    /// does not help.
+    async fn download_batch(&self, batch: Vec<Digest>) -> Attempt<()> {
+        match self.try_batch(&batch).await {
+            Err(fault) if fault.remote_kind() == Some(ErrorKind::Invalid) => {}
+            result => return result,
+        }
+        if let [digest] = batch.as_slice() {
+            self.storage.download_blob(&self.cas, digest).await?;
+            self.meter.count(digest.size);
+            return Ok(());
+        }
+        let (half, other) = batch.split_at(batch.len() / 2);
+        Box::pin(self.download_batch(half.to_vec())).await?;
+        Box::pin(self.download_batch(other.to_vec())).await
+    }
+
+    async fn try_batch(&self, batch: &[Digest]) -> Attempt<()> {
         let (blobs, missing) = self.storage.read(batch).await?;
         let (digests, contents): (Vec<Digest>, Vec<Vec<u8>>) = blobs.into_iter().unzip();
         let cas = self.cas.clone();
@@ -173,6 +190,30 @@ impl Transfer {
         self.download(small).await
     }
 
+    /// Whether all files of a tree are here or there. Its directories are here.
+    ///
+    /// # Errors
+    /// The server or the local store failed.
+    pub(crate) async fn holds_files(&self, root: Digest) -> Attempt<bool> {
+        let cas = self.cas.clone();
+        let missing = blocking(move || cas.missing_blobs(&Blobs::of(&*cas, &[root])?.files)).await?;
+        Ok(self.missing_there(&missing).await?.is_empty())
+    }
+
+    /// Decodes a message that was brought.
+    ///
+    /// # Errors
+    /// It is no such message; the local store failed.
+    pub(crate) async fn decode<M: Message + Default>(&self, digest: Digest) -> Attempt<M> {
+        let cas = self.cas.clone();
+        let bytes = blocking(move || cas.read(&digest)).await?;
+        M::decode(bytes.as_slice()).map_err(|error| {
+            let from = self.storage.link.url();
+            let text = format!("{from}: blob {digest} cannot be understood: {error}");
+            Fault::remote(ErrorKind::Corrupt, text)
+        })
+    }
+
     /// That a blob which was just brought is no directory is nobody's fault here.
     fn blame(&self, fault: Fault) -> Fault {
         match fault {
@@ -231,7 +272,24 @@ impl Transfer {
         Ok(true)
     }
 
+    /// Sends the blobs of a batch, in smaller batches where the server finds it too large, and one by one if that does
+    /// not help.
     async fn upload_batch(&self, batch: Vec<Digest>) -> Attempt<()> {
+        match self.try_upload(batch.clone()).await {
+            Err(fault) if fault.remote_kind() == Some(ErrorKind::Invalid) => {}
+            result => return result,
+        }
+        if let [digest] = batch.as_slice() {
+            self.storage.upload_blob(&self.cas, digest).await?;
+            self.meter.count(digest.size);
+            return Ok(());
+        }
+        let (half, other) = batch.split_at(batch.len() / 2);
+        Box::pin(self.upload_batch(half.to_vec())).await?;
+        Box::pin(self.upload_batch(other.to_vec())).await
+    }
+
+    async fn try_upload(&self, batch: Vec<Digest>) -> Attempt<()> {
         // Not all at once: what is read here stays in memory until it is sent.
         let turn = self.storage.reading().await;
         let cas = self.cas.clone();
@@ -248,7 +306,10 @@ impl Transfer {
     }
 
     /// Which of these blobs the server does not have, each once.
-    async fn missing_there(&self, digests: &[Digest]) -> Attempt<Vec<Digest>> {
+    ///
+    /// # Errors
+    /// The server failed.
+    pub(crate) async fn missing_there(&self, digests: &[Digest]) -> Attempt<Vec<Digest>> {
         let mut seen = HashSet::new();
         let mut unknown = self.storage.unknown(digests);
         unknown.retain(|digest| seen.insert(*digest));
@@ -340,12 +401,4 @@ async fn all(mut jobs: JoinSet<Attempt<()>>) -> Attempt<()> {
 
 fn ended(error: &tokio::task::JoinError) -> Fault {
     Fault::remote(ErrorKind::Io, format!("a transfer was ended: {error}"))
-}
-
-/// Decodes a message out of the local store.
-pub(crate) fn decode<M: Message + Default>(cas: &dyn Cas, digest: &Digest, from: &str) -> Attempt<M> {
-    let bytes = cas.read(digest).here()?;
-    M::decode(bytes.as_slice()).map_err(|error| {
-        Fault::remote(ErrorKind::Corrupt, format!("{from}: blob {digest} cannot be understood: {error}"))
-    })
 }

@@ -284,7 +284,9 @@ fn encrypted_and_with_proof_of_who_is_who() {
     let proven = format!("{trusted},client-cert={},client-key={}", text(&client_cert), text(&client_key));
     let whole = format!("{proven},access-token={}", text(&token));
     let build = |remote: &str| both.bourn(&["build", "--artifact-remote", remote, "base.bst"]);
-    for (remote, why) in [(&server.url, "invalid peer certificate"), (&trusted, ""), (&proven, "UNAUTHENTICATED")] {
+    for (remote, why) in
+        [(&server.url, "invalid peer certificate"), (&trusted, ""), (&proven, "UNAUTHENTICATED")]
+    {
         assert_said(&build(remote).success(), &["Failed to initialize remote", why]);
     }
     both.bourn(&["artifact", "push", "--artifact-remote", &whole, "base.bst"]).success();

@@ -1,0 +1,254 @@
+//! The local store as a cache of a storage on another machine (`cache.storage-service`).
+//!
+//! A blob counts as held when either holds it. Directories come when a tree is asked about, files when they are read,
+//! written out or staged. Whatever is published is in the storage before it has a name here, so that what the local
+//! store loses later can be had again.
+
+use crate::caches::{stoppable, threads};
+use crate::fault::{Attempt, Fault};
+use crate::link::Link;
+use crate::server::Server;
+use crate::storage::Storage;
+use crate::transfer::{Meter, Transfer};
+use bourn_reapi::services::{
+    Cancel, ErrorKind, Executed, Execution, ExportOptions, ImportOptions, ServiceResult, SourceName,
+};
+use bourn_reapi::{
+    Artifact, ArtifactName, Assets, Cas, Digest, Directory, Executor, FileNode, ServiceError, Source,
+};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Runtime;
+
+/// A local store, names and executor with a storage behind them.
+pub struct Backed {
+    runtime: Runtime,
+    local: Arc<dyn Cas>,
+    assets: Arc<dyn Assets>,
+    executor: Arc<dyn Executor>,
+    storage: Arc<Storage>,
+    troubles: Mutex<Vec<String>>,
+}
+
+impl Backed {
+    /// Connects to the storage and puts it behind these services.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn connect(
+        server: &Server,
+        local: Arc<dyn Cas>,
+        assets: Arc<dyn Assets>,
+        executor: Arc<dyn Executor>,
+    ) -> ServiceResult<Backed> {
+        let runtime = threads()?;
+        let link = {
+            let _within = runtime.enter();
+            Arc::new(Link::new(server)?)
+        };
+        let storage = Arc::new(Storage::new(link));
+        runtime.block_on(storage.abilities()).map_err(Fault::into_error)?;
+        Ok(Backed { runtime, local, assets, executor, storage, troubles: Mutex::default() })
+    }
+
+    /// What could not be stored there, since this was last asked: it is in the local store alone.
+    pub fn troubles(&self) -> Vec<String> {
+        std::mem::take(&mut self.troubles.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn transfer(&self) -> Transfer {
+        Transfer { storage: self.storage.clone(), cas: self.local.clone(), meter: Arc::new(Meter::default()) }
+    }
+
+    /// Runs an exchange to its end, whichever thread this is.
+    fn run<T: Send>(
+        &self,
+        cancel: &Cancel,
+        work: impl Future<Output = Attempt<T>> + Send,
+    ) -> ServiceResult<T> {
+        let work = async { work.await.map_err(Fault::into_error) };
+        let run = || stoppable(&self.runtime, cancel, || (), work);
+        // A thread of some runtime cannot wait for another one.
+        std::thread::scope(|scope| match scope.spawn(run).join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    }
+
+    /// Asks the local store; what is missing there is brought, and asked for again.
+    fn with_blob<T>(&self, digest: &Digest, ask: impl Fn() -> ServiceResult<T>) -> ServiceResult<T> {
+        match ask() {
+            Err(error) if matches!(error.kind, ErrorKind::Missing | ErrorKind::Corrupt) => {}
+            result => return result,
+        }
+        let transfer = self.transfer();
+        self.run(&Cancel::default(), async { transfer.fetch_blobs(vec![*digest]).await })?;
+        ask()
+    }
+
+    /// Brings whole trees.
+    fn bring(&self, trees: Vec<Digest>, cancel: &Cancel) -> ServiceResult<()> {
+        let transfer = self.transfer();
+        self.run(cancel, async { transfer.fetch_trees(trees).await })
+    }
+
+    /// Sends what something that is going to be published refers to.
+    fn keep(&self, trees: Vec<Digest>, blobs: Vec<Digest>, what: &str) -> ServiceResult<()> {
+        let transfer = self.transfer();
+        match self.run(&Cancel::default(), async { transfer.send_trees(trees, blobs).await }) {
+            Ok(_) => Ok(()),
+            // What is not here was found there.
+            Err(error) if error.kind == ErrorKind::Missing => Ok(()),
+            Err(error) if is_of_remote(&error) => {
+                let text = format!("{what} is in the local cache alone: {}", error.message);
+                self.troubles.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether a tree is held by both together. Its directories are here afterwards.
+    async fn is_whole(transfer: &Transfer, root: Digest) -> Attempt<bool> {
+        match transfer.fetch_levels(vec![root]).await {
+            Err(fault) if fault.remote_kind() == Some(ErrorKind::Missing) => return Ok(false),
+            result => result?,
+        }
+        transfer.holds_files(root).await
+    }
+}
+
+fn is_of_remote(error: &ServiceError) -> bool {
+    matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TimedOut)
+}
+
+impl Cas for Backed {
+    fn missing_blobs(&self, digests: &[Digest]) -> ServiceResult<Vec<Digest>> {
+        let missing = self.local.missing_blobs(digests)?;
+        if missing.is_empty() {
+            return Ok(missing);
+        }
+        let (transfer, asked) = (self.transfer(), missing.clone());
+        match self.run(&Cancel::default(), async { transfer.missing_there(&asked).await }) {
+            Err(error) if is_of_remote(&error) => Ok(missing),
+            result => result,
+        }
+    }
+
+    fn contains_tree(&self, root: &Digest) -> ServiceResult<bool> {
+        if self.local.contains_tree(root)? {
+            return Ok(true);
+        }
+        let transfer = self.transfer();
+        match self.run(&Cancel::default(), async { Backed::is_whole(&transfer, *root).await }) {
+            Err(error) if is_of_remote(&error) => Ok(false),
+            result => result,
+        }
+    }
+
+    fn read(&self, digest: &Digest) -> ServiceResult<Vec<u8>> {
+        self.with_blob(digest, || self.local.read(digest))
+    }
+
+    fn open(&self, digest: &Digest) -> ServiceResult<File> {
+        self.with_blob(digest, || self.local.open(digest))
+    }
+
+    fn write(&self, content: &[u8]) -> ServiceResult<Digest> {
+        self.local.write(content)
+    }
+
+    fn write_many(&self, blobs: &[Vec<u8>]) -> ServiceResult<Vec<Digest>> {
+        self.local.write_many(blobs)
+    }
+
+    fn write_from(&self, content: &mut dyn Read) -> ServiceResult<Digest> {
+        self.local.write_from(content)
+    }
+
+    fn directory(&self, digest: &Digest) -> ServiceResult<Arc<Directory>> {
+        self.with_blob(digest, || self.local.directory(digest))
+    }
+
+    fn write_directory(&self, directory: &Directory) -> ServiceResult<Digest> {
+        self.local.write_directory(directory)
+    }
+
+    fn import_file(&self, path: &Path) -> ServiceResult<FileNode> {
+        self.local.import_file(path)
+    }
+
+    fn import_files(&self, paths: &[PathBuf], options: &ImportOptions) -> ServiceResult<Vec<FileNode>> {
+        self.local.import_files(paths, options)
+    }
+
+    fn import_tree(&self, path: &Path, options: &ImportOptions) -> ServiceResult<Digest> {
+        self.local.import_tree(path, options)
+    }
+
+    fn export_tree(&self, root: &Digest, into: &Path, options: &ExportOptions) -> ServiceResult<()> {
+        self.bring(vec![*root], &Cancel::default())?;
+        self.local.export_tree(root, into, options)
+    }
+}
+
+impl Assets for Backed {
+    fn artifact(&self, name: &ArtifactName) -> ServiceResult<Option<Artifact>> {
+        self.assets.artifact(name)
+    }
+
+    fn publish_artifact(&self, names: &[ArtifactName], artifact: &Artifact) -> ServiceResult<()> {
+        let references =
+            crate::artifact::References::of(artifact, "the local cache").map_err(Fault::into_error)?;
+        let what = names.first().map(ToString::to_string).unwrap_or_default();
+        let mut trees = references.files;
+        for tree in references.extra {
+            if self.local.contains_tree(&tree)? {
+                trees.push(tree);
+            }
+        }
+        self.keep(trees, references.blobs, &format!("Artifact {what}"))?;
+        self.assets.publish_artifact(names, artifact)
+    }
+
+    fn remove_artifact(&self, name: &ArtifactName) -> ServiceResult<bool> {
+        self.assets.remove_artifact(name)
+    }
+
+    fn artifact_names(&self) -> ServiceResult<Vec<ArtifactName>> {
+        self.assets.artifact_names()
+    }
+
+    fn source(&self, name: &SourceName) -> ServiceResult<Option<Source>> {
+        self.assets.source(name)
+    }
+
+    fn publish_source(&self, name: &SourceName, source: &Source) -> ServiceResult<()> {
+        let files = source.files.as_ref().map(Digest::try_from).transpose()?;
+        self.keep(files.into_iter().collect(), Vec::new(), "A source")?;
+        self.assets.publish_source(name, source)
+    }
+}
+
+impl Executor for Backed {
+    fn execute(
+        &self,
+        execution: &Execution,
+        log: &mut dyn Write,
+        cancel: &Cancel,
+    ) -> ServiceResult<Executed> {
+        if !self.local.contains_tree(&execution.input_root)? {
+            self.bring(vec![execution.input_root], cancel)?;
+        }
+        // Trees that are only likely to be of use are not worth a transfer.
+        let mut execution = execution.clone();
+        execution.prefixes.retain(|tree| self.local.contains_tree(tree).unwrap_or(false));
+        self.executor.execute(&execution, log, cancel)
+    }
+
+    fn suspend(&self, stop: bool) {
+        self.executor.suspend(stop);
+    }
+}
