@@ -2,8 +2,8 @@
 
 use crate::cache::{Cached, Public};
 use crate::control::Control;
-use crate::error::BuildResult;
-use crate::event::{Issuer, Sink, Subject};
+use crate::error::{BuildError, BuildResult, domain};
+use crate::event::{Action, Event, Issuer, Message, MessageKind, Sink, Subject};
 use crate::job::{Job, Surroundings, locked};
 use crate::options::{Options, Workspace};
 use crate::sandbox::Integrations;
@@ -194,10 +194,11 @@ impl<'a> Session<'a> {
         self.plan.edges.runtime(from, &mut Walk::default()).to_vec()
     }
 
-    /// Asks the cache for the artifacts of elements, and for the sources of those that are not cached.
+    /// Asks the cache for the artifacts of elements, and for the sources of those that are not cached. Where only
+    /// artifacts are asked for, sources that cannot be looked up are missing, with a warning.
     ///
     /// # Errors
-    /// The cache cannot be read.
+    /// The cache cannot be read; sources cannot be looked up.
     pub fn query(&self, ids: &[ElementId], wanted: Query) -> BuildResult<()> {
         let answers = in_parallel(ids, |&id| self.ask(id, wanted));
         let mut states = self.states_mut();
@@ -225,9 +226,29 @@ impl<'a> Session<'a> {
         }
         let sources_wanted = wanted == Query::Sources || wanted == Query::All || !success;
         if sources_wanted && known.sources == SourceState::Unknown {
-            answer.sources = Some(self.source_state(id)?);
+            answer.sources = Some(match self.source_state(id) {
+                // Whoever only looks is told of all other elements; whoever needs the sources meets the error then.
+                Err(error) if wanted == Query::Artifacts && error.failure.domain == domain::SOURCE => {
+                    self.warn(id, &error);
+                    SourceState::Missing
+                }
+                state => state?,
+            });
         }
         Ok(answer)
+    }
+
+    /// Says that it is not known whether the sources of an element are there.
+    fn warn(&self, id: ElementId, error: &BuildError) {
+        let element = self.plan.graph.full_name(id).into();
+        let issuer = Issuer { element, key: Some(self.states().display_key(self.plan, id)) };
+        self.sink.event(Event::Message(Message {
+            subject: Subject { job: None, action: Action::Main, element: Some(issuer), speaker: None },
+            kind: MessageKind::Warn,
+            text: format!("Sources taken as not fetched: {}", error.failure.message),
+            detail: error.failure.detail.clone(),
+            elapsed: None,
+        }));
     }
 
     /// Marks elements as required, with what they need to run when `runtime` says so, and finds out what else becomes

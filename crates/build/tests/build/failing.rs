@@ -1,7 +1,9 @@
 //! Failures and what is kept of them.
 
-use crate::project::{Spec, World, import, manual};
-use bourn_build::event::{Decision, MessageKind};
+use crate::project::{LOST, Spec, World, import, manual};
+use bourn_build::event::{Decision, Event, MessageKind};
+use bourn_build::session::Query;
+use bourn_build::state::SourceState;
 use bourn_reapi::digest::DigestMessage;
 use bourn_reapi::tree::Tree;
 use bourn_testkit::memory::listing;
@@ -122,4 +124,29 @@ fn an_import_of_nothing_fails() {
     let world = World::new(&[import("empty.bst", &["a/"]).config("source: /a")]);
     assert_eq!(world.build().builds(), ["build empty.bst failed: No files were found inside directory '/a'"]);
     assert!(world.artifact("empty.bst").is_some_and(|artifact| !artifact.build_success));
+}
+
+#[test]
+fn sources_that_cannot_be_looked_up_are_missing_for_those_who_only_look() {
+    let mut world = World::new(&[base(), manual("other.bst", &[], &["true"])]);
+    world.options.source_directory = LOST.into();
+    let ids = [world.id("base.bst"), world.id("other.bst")];
+    let states = world.session(|session| {
+        session.query(&ids, Query::Artifacts).expect("answered");
+        let states = session.states();
+        ids.map(|id| states.get(id).sources)
+    });
+    assert_eq!(states[0], SourceState::Missing);
+    assert!(matches!(states[1], SourceState::Fetched), "{states:?}");
+    let events = std::mem::take(&mut *world.heard.events.lock().expect("not poisoned"));
+    let warned: Vec<String> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Message(message) if message.kind == MessageKind::Warn => Some(message.text.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(warned, ["Sources taken as not fetched: no tool to tell"]);
+    let failure = world.session(|session| session.query(&ids, Query::Sources)).expect_err("needed");
+    assert_eq!((failure.failure.domain, failure.failure.message.as_str()), ("source", "no tool to tell"));
 }
