@@ -47,11 +47,16 @@ pub(crate) fn null(bench: &Bench) -> Measured {
     Ok(vec![Row { what, bourn, peer: bst, peer_name: "bst" }])
 }
 
-/// One trivial element on a sysroot with 105,000 more files, when the base was staged before.
+/// One trivial element on a sysroot with 105,000 more files, when the base was staged before. The files come from a
+/// tarball: those of a local source would be looked at each time, which `local-source` measures.
 pub(crate) fn large_base(bench: &Bench) -> Measured {
     let project = on_sysroot(bench, "large-base")?;
-    many_files(&project.directory.join("files/share/many"), 105_000)?;
-    project.write("elements/files.bst", "kind: import\nsources:\n- kind: local\n  path: files\n")?;
+    let tree = project.directory.with_file_name("tree");
+    many_files(&tree.join("files/share/many"), 105_000)?;
+    let tarball = bench.tarballs.join("many.tar");
+    timed(Command::new("tar").arg("-cf").arg(&tarball).arg("-C").arg(&tree).arg("files"))?;
+    project.write("elements/files.bst", "kind: import\nsources:\n- kind: tar\n  url: tarballs:many.tar\n")?;
+    timed(&mut project.call(Side::Bourn, &["source", "track", "files.bst"]))?;
     project.write("elements/base.bst", "kind: stack\ndepends:\n- sysroot.bst\n- files.bst\n")?;
     let (mut small, mut bourn, mut bst) = (Timed::default(), Timed::default(), Timed::default());
     for run in 0..=bench.runs {
