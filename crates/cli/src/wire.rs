@@ -83,6 +83,13 @@ impl Kinds for AllKinds {
         Some((package.name().to_owned(), version.to_owned()))
     }
 
+    fn expect_element(&self, kind: &str) {
+        // Any other name may also be that of a copy of a kind that is built in.
+        if !elements::is_known(kind) {
+            self.python.expect();
+        }
+    }
+
     fn element_traits(&self, kind: &str, origin: &KindOrigin) -> Option<KindTraits> {
         elements::traits(kind, origin)
     }

@@ -164,6 +164,11 @@ impl Entry {
     }
 }
 
+/// Whether any package has a kind of that name.
+pub fn is_known(kind: &str) -> bool {
+    ELEMENTS.iter().any(|entry| entry.name == kind)
+}
+
 /// The defaults of a kind that comes from there, as YAML; empty when it has none, `None` when there is no such kind.
 pub fn defaults(kind: &str, origin: &KindOrigin) -> Option<&'static str> {
     Entry::find(kind, origin).map(|entry| entry.defaults(Version::of(origin)))

@@ -122,6 +122,8 @@ pub(crate) struct Open {
     pub(crate) conf_includes: Includes,
     /// Elements read so far, by name.
     pub(crate) elements: HashMap<Text, ElementIndex>,
+    /// Kinds of elements that were announced.
+    pub(crate) announced: HashSet<Text>,
     /// Names of elements that cannot be read; it was reported.
     pub(crate) broken: HashSet<Text>,
     /// Targets by path of the link.
@@ -288,6 +290,7 @@ impl Session<'_, '_> {
             includes: Includes::default(),
             conf_includes: Includes::default(),
             elements: HashMap::default(),
+            announced: HashSet::default(),
             broken: HashSet::default(),
             links: IndexMap::new(),
             followed: None,

@@ -280,6 +280,7 @@ impl Session<'_, '_> {
         let description = node.opt_str("description")?.map(str::to_owned);
         let at = node.at;
         let is_link = kind == "link";
+        self.announce(project, &kind);
         let element = self.elements.len();
         self.elements.push(Found {
             project,

@@ -75,6 +75,12 @@ pub trait Kinds: Sync {
         None
     }
 
+    /// Says early that there are elements of a kind that a file of the project may define, so that what takes time to
+    /// prepare can be prepared while the rest is loaded. The kind may still turn out to be another.
+    fn expect_element(&self, kind: &str) {
+        let _ = kind;
+    }
+
     /// Traits of an element kind that the loader checks; `None` when nothing is known of it (a plugin of the
     /// project's own), so that nothing is checked.
     fn element_traits(&self, kind: &str, origin: &KindOrigin) -> Option<KindTraits>;

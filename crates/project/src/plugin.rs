@@ -158,6 +158,15 @@ fn place(files: &Files, node: &Node, root: &Path) -> Result<OriginPlace, Diagnos
 }
 
 impl Session<'_, '_> {
+    /// Announces a kind of elements that comes from the project's own files, the first time that it is met.
+    pub(crate) fn announce(&mut self, project: ProjectIndex, kind: &Text) {
+        let open = &mut self.projects[project];
+        let Some(origin) = open.origins.of(PluginType::Element, kind) else { return };
+        if matches!(origin.place, OriginPlace::Local(_)) && open.announced.insert(kind.clone()) {
+            self.options.kinds.expect_element(kind);
+        }
+    }
+
     /// Where a kind comes from in a project. An error is given once, then it counts as known.
     pub(crate) fn origin(
         &mut self,

@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -108,6 +109,8 @@ pub struct Host {
     python: Python,
     files: Files,
     loading: Mutex<Option<Process>>,
+    /// Whether it was started before the first call.
+    early: AtomicBool,
     idle: Mutex<Vec<Process>>,
 }
 
@@ -131,7 +134,23 @@ struct Process {
 impl Host {
     /// A host that is not running yet. What plugins look at while the project is loaded is noted in `files`.
     pub fn new(python: Python, files: Files) -> Host {
-        Host { python, files, loading: Mutex::new(None), idle: Mutex::default() }
+        Host { python, files, loading: Mutex::new(None), early: AtomicBool::new(false), idle: Mutex::default() }
+    }
+
+    /// Starts the process on another thread, unless it runs or is being started. What goes wrong then goes wrong again
+    /// at the first call, which says so.
+    pub fn start_early(self: &Arc<Host>) {
+        if self.early.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let host = self.clone();
+        // Without the thread the first call starts the process.
+        let _ = std::thread::Builder::new().name("python".into()).spawn(move || {
+            let mut slot = locked(&host.loading);
+            if slot.is_none() {
+                *slot = Process::start(&host.python, &host.files, Printed::Shown).ok();
+            }
+        });
     }
 
     /// What its processes are started with.

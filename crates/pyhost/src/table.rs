@@ -71,6 +71,11 @@ impl PythonKinds {
         Some(self.sources.insert(name, Box::new(source)))
     }
 
+    /// Starts Python while there is other work to be done: a plugin will probably be asked.
+    pub fn expect(&self) {
+        self.host(None).start_early();
+    }
+
     /// Whether any kind was found.
     pub fn is_used(&self) -> bool {
         !self.hosts.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
@@ -83,11 +88,13 @@ impl PythonKinds {
         if !code.is_ok_and(|(_, kind)| kind == PlaceKind::File) {
             return None;
         }
-        let packaged = package.is_some().then(|| directory.clone());
+        Some((directory, self.host(package.is_some().then(|| directory.clone()))))
+    }
+
+    fn host(&self, packaged: Option<PathBuf>) -> Arc<Host> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(Host::new(self.python.clone(), self.files.clone()));
-        let host = hosts.entry(packaged).or_insert_with(new);
-        Some((directory, host.clone()))
+        hosts.entry(packaged).or_insert_with(new).clone()
     }
 }
 

@@ -38,26 +38,39 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Show) -> Outcome {
     }
     let began = SystemTime::now();
     let world = World::load(invocation, &targets, &options.except)?;
-    let mut elements = world.select(Scope::from(options.deps));
+    let mut elements = world.select(scope);
     if sorted {
         elements.sort_by(|a, b| world.graph().element(*a).name.cmp(&world.graph().element(*b).name));
     }
+    let printed = print_elements(invocation, &world, &elements, Some(&format).filter(|_| !json), scope);
+    picture::keep(invocation, &request, &world, &elements, began)?;
+    // The process is about to end and gives all memory back at once; doing so element by element takes much longer.
+    std::mem::forget(world.plan);
+    printed
+}
+
+/// Prints elements in that format, as JSON without one.
+fn print_elements(
+    invocation: &Invocation<'_>,
+    world: &World,
+    elements: &[ElementId],
+    format: Option<&ElementFormat>,
+    scope: Scope,
+) -> Outcome {
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
-    let keys_wanted = !world.options.strict && format.uses(&KEYS);
-    if json || keys_wanted || format.uses(&STATE) {
-        invocation.query(&session, &elements, Scope::from(options.deps) != Scope::None, Query::Artifacts)?;
+    let keys_wanted = |format: &ElementFormat| !world.options.strict && format.uses(&KEYS);
+    if format.is_none_or(|format| keys_wanted(format) || format.uses(&STATE)) {
+        invocation.query(&session, elements, scope != Scope::None, Query::Artifacts)?;
     }
     let states = session.states();
     let printer = world.printer(invocation, &states);
-    let mut out = match json {
-        true => as_json(&printer, &elements)?,
-        false => printer.render(&elements, &format)?,
+    let mut out = match format {
+        None => as_json(&printer, elements)?,
+        Some(format) => printer.render(elements, format)?,
     };
     out.push('\n');
-    let printed = invocation.reporter.aside(|| print::result(&out));
-    picture::keep(invocation, &request, &world, &elements, began)?;
-    printed
+    invocation.reporter.aside(|| print::result(&out))
 }
 
 /// Every element with all that can be said of it, as a list of objects whose members are the symbols.
