@@ -35,8 +35,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+/// Symbols that stand for long texts: a picture has those that were asked for, as they were printed.
+const LONG: [Symbol; 4] = [Symbol::Config, Symbol::Vars, Symbol::Env, Symbol::Public];
+
 /// The symbols that a picture knows.
-const KNOWN: [Symbol; 10] = [
+const KNOWN: [Symbol; 14] = [
     Symbol::Name,
     Symbol::Kind,
     Symbol::Description,
@@ -47,10 +50,14 @@ const KNOWN: [Symbol; 10] = [
     Symbol::Deps,
     Symbol::BuildDeps,
     Symbol::RuntimeDeps,
+    LONG[0],
+    LONG[1],
+    LONG[2],
+    LONG[3],
 ];
 
 /// The first bytes of the file; another version is another format.
-const MAGIC: &[u8] = b"bourn picture 1\n";
+const MAGIC: &[u8] = b"bourn picture 2\n";
 
 /// Most pictures kept; those that were written first go.
 const MOST: usize = 64;
@@ -68,6 +75,8 @@ pub(crate) struct Request<'a> {
     pub(crate) scope: Scope,
     /// Whether sorted by name.
     pub(crate) sorted: bool,
+    /// What is printed of each.
+    pub(crate) format: &'a ElementFormat,
 }
 
 /// A picture as it is written.
@@ -152,6 +161,9 @@ struct StoredElement {
     /// Direct dependencies: index in the names times three, and 0 for building, 1 for running, 2 for both.
     #[prost(uint32, repeated, tag = "6")]
     dependencies: Vec<u32>,
+    /// The long texts that were asked for, in the order of their symbols.
+    #[prost(string, repeated, tag = "7")]
+    texts: Vec<String>,
 }
 
 /// Answers from the picture, if there is one that holds.
@@ -161,8 +173,8 @@ struct StoredElement {
 pub(crate) fn show(
     invocation: &Invocation<'_>,
     request: &Request<'_>,
-    format: &ElementFormat,
 ) -> Result<Option<String>, Failure> {
+    let format = request.format;
     if !format.only(&KNOWN) {
         return Ok(None);
     }
@@ -185,7 +197,8 @@ pub(crate) fn show(
     }
     let painter = Painter { colors: invocation.settings.terminal.colors };
     let key_length = invocation.settings.user.logging.key_length;
-    let printer = Printer { stored: &stored, workspaces: &workspaces, key_length };
+    let long = request.long();
+    let printer = Printer { stored: &stored, workspaces: &workspaces, key_length, long: &long };
     let mut out = String::new();
     for element in &stored.elements {
         format.render(&mut out, painter, |symbol| Ok::<_, Failure>(printer.value(element, symbol)))?;
@@ -221,6 +234,8 @@ pub(crate) fn keep(
     let session = world.session(invocation, &watch);
     let states = session.states();
     let graph = world.graph();
+    let (long, printer) = (request.long(), world.printer(invocation, &states));
+    let texts = |id| long.iter().map(|symbol| Ok(printer.value(id, *symbol)?.0)).collect::<Result<_, Failure>>();
     let since = began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let environment = world.kinds.runs_python().then(|| environment(invocation.settings).to_vec());
     let stored = Stored {
@@ -237,12 +252,12 @@ pub(crate) fn keep(
         names: (0..graph.elements.len()).map(|at| graph.full_name(ElementId(at as u32))).collect(),
         elements: elements
             .iter()
-            .map(|&id| {
+            .map(|&id| -> Result<StoredElement, Failure> {
                 let element = graph.element(id);
                 let key = states.display_key(&world.plan, id);
                 let description: Vec<&str> =
                     element.description.as_deref().unwrap_or_default().lines().collect();
-                StoredElement {
+                Ok(StoredElement {
                     name: id.0,
                     kind: element.kind.to_string(),
                     description: description.join(" "),
@@ -253,9 +268,10 @@ pub(crate) fn keep(
                         .iter()
                         .map(|dependency| dependency.element.0 * 3 + number(dependency.kind))
                         .collect(),
-                }
+                    texts: texts(id)?,
+                })
             })
-            .collect(),
+            .collect::<Result<_, Failure>>()?,
     };
     write(&path, &stored);
     Ok(())
@@ -270,6 +286,11 @@ fn number(kind: DependencyKind) -> u32 {
 }
 
 impl Request<'_> {
+    /// The symbols asked for that stand for long texts.
+    fn long(&self) -> Vec<Symbol> {
+        LONG.into_iter().filter(|symbol| self.format.uses(&[*symbol])).collect()
+    }
+
     /// Where the picture of this request is; `None` where a program that cannot be told from others runs.
     fn path(&self, invocation: &Invocation<'_>, workspaces: &Workspaces) -> Result<Option<PathBuf>, Failure> {
         let settings = invocation.settings;
@@ -278,18 +299,21 @@ impl Request<'_> {
         let Ok(found) = program.metadata() else { return Ok(None) };
         let machine = rustix::system::uname();
         let mut text = format!(
-            "{program:?} {:?}\n{:?}\n{:?} {:?} {:?} {}\n{:?} {:?}\n",
+            "{program:?} {:?}\n{:?}\n{:?} {:?} {:?} {} {:?}\n{:?} {:?}\n",
             Stamp::of(&found),
             directory.canonicalize().unwrap_or_else(|_| directory.to_path_buf()),
             self.targets,
             self.except,
             self.scope,
             self.sorted,
+            self.long(),
             machine.machine(),
             machine.sysname(),
         );
         let Settings { user, strict, options, default_mirror, .. } = settings;
         let _ = write!(text, "{user:?} {strict:?} {options:?} {default_mirror:?} {}\n", settings.max_jobs());
+        // Where credentials are looked for.
+        let _ = writeln!(text, "{:?}", settings.environment.home());
         for (element, workspace) in workspaces.iter() {
             let exists = workspaces.directory(element).is_some_and(|directory| directory.exists());
             let _ = writeln!(text, "{element:?} {workspace:?} {exists}");
@@ -508,6 +532,7 @@ struct Printer<'a> {
     stored: &'a Stored,
     workspaces: &'a Workspaces,
     key_length: usize,
+    long: &'a [Symbol],
 }
 
 impl Printer<'_> {
@@ -535,7 +560,10 @@ impl Printer<'_> {
             Symbol::Deps => (self.dependencies(element, true, true), PLAIN),
             Symbol::BuildDeps => (self.dependencies(element, true, false), PLAIN),
             Symbol::RuntimeDeps => (self.dependencies(element, false, true), PLAIN),
-            _ => (String::new(), PLAIN),
+            symbol => {
+                let at = self.long.iter().position(|long| *long == symbol);
+                (at.and_then(|at| element.texts.get(at).cloned()).unwrap_or_default(), PLAIN)
+            }
         }
     }
 

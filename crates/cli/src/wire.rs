@@ -33,7 +33,7 @@ impl AllKinds {
     /// # Errors
     /// A `.netrc` that cannot be read.
     pub(crate) fn new(settings: &Settings, files: &Files) -> Result<AllKinds, Failure> {
-        let netrc = netrc(&settings.environment.home().join(".netrc"))?;
+        let netrc = netrc(files, &settings.environment.home().join(".netrc"))?;
         let urls =
             UrlSettings { fetch: settings.user.fetch_source, track: settings.user.track_source, netrc };
         Ok(AllKinds { urls, python: PythonKinds::new(python(settings), files.clone()) })
@@ -48,8 +48,8 @@ impl AllKinds {
 }
 
 /// The user's credentials for downloads, if there are any.
-fn netrc(path: &Path) -> Result<Netrc, Failure> {
-    let text = match std::fs::read_to_string(path) {
+fn netrc(files: &Files, path: &Path) -> Result<Netrc, Failure> {
+    let text = match files.bytes(path).and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other)) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Netrc::default()),
         Err(error) => return Err(Failure::io(&error, "reading", path)),

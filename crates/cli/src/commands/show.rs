@@ -32,8 +32,8 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Show) -> Outcome {
     let Some(targets) = invocation.elements(&options.elements)? else { return print::result("\n") };
     let scope = Scope::from(options.deps);
     let sorted = options.order == Order::Alpha;
-    let request = Request { targets: &targets, except: &options.except, scope, sorted };
-    if !json && let Some(out) = picture::show(invocation, &request, &format)? {
+    let request = Request { targets: &targets, except: &options.except, scope, sorted, format: &format };
+    if !json && let Some(out) = picture::show(invocation, &request)? {
         return invocation.reporter.aside(|| print::result(&out));
     }
     let began = SystemTime::now();

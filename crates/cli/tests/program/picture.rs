@@ -135,7 +135,7 @@ def setup():
 ";
 
 const FORMAT: &str = "%{name}|%{kind}|%{description}|%{key}|%{full-key}|%{workspaced}|%{workspace-dirs}|%{deps}|\
-    %{build-deps}|%{runtime-deps}";
+    %{build-deps}|%{runtime-deps}|%{config}|%{vars}|%{env}|%{public}";
 
 fn project() -> TestEnv {
     let env = env();
@@ -297,7 +297,7 @@ fn a_damaged_picture_is_none() {
         write_bytes(&path, &whole[..at]);
         assert_eq!(show(&env, &[]).success().stdout, usual, "cut at {at}");
     }
-    let newer = [b"bourn picture 2\n", &whole[16..]].concat();
+    let newer = [b"bourn picture 3\n", &whole[16..]].concat();
     write_bytes(&path, &newer);
     assert_eq!(show(&env, &[]).success().stdout, usual, "another version");
     assert_eq!(fs::read_dir(&pictures).expect("pictures").count(), 1, "drafts are left");
