@@ -170,10 +170,7 @@ struct StoredElement {
 ///
 /// # Errors
 /// There is no project; its list of workspaces cannot be read.
-pub(crate) fn show(
-    invocation: &Invocation<'_>,
-    request: &Request<'_>,
-) -> Result<Option<String>, Failure> {
+pub(crate) fn show(invocation: &Invocation<'_>, request: &Request<'_>) -> Result<Option<String>, Failure> {
     let format = request.format;
     if !format.only(&KNOWN) {
         return Ok(None);
@@ -235,7 +232,8 @@ pub(crate) fn keep(
     let states = session.states();
     let graph = world.graph();
     let (long, printer) = (request.long(), world.printer(invocation, &states));
-    let texts = |id| long.iter().map(|symbol| Ok(printer.value(id, *symbol)?.0)).collect::<Result<_, Failure>>();
+    let texts =
+        |id| long.iter().map(|symbol| Ok(printer.value(id, *symbol)?.0)).collect::<Result<_, Failure>>();
     let since = began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let environment = world.kinds.runs_python().then(|| environment(invocation.settings).to_vec());
     let stored = Stored {

@@ -49,11 +49,12 @@ impl AllKinds {
 
 /// The user's credentials for downloads, if there are any.
 fn netrc(files: &Files, path: &Path) -> Result<Netrc, Failure> {
-    let text = match files.bytes(path).and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Netrc::default()),
-        Err(error) => return Err(Failure::io(&error, "reading", path)),
-    };
+    let text =
+        match files.bytes(path).and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Netrc::default()),
+            Err(error) => return Err(Failure::io(&error, "reading", path)),
+        };
     Netrc::parse(&text).map_err(|error| {
         let text = format!("{}, line {}: {}", path.display(), error.line, error.message);
         Failure::new("load", text).reason("invalid-data")

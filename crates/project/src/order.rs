@@ -8,7 +8,10 @@ use crate::sort::sort;
 use bourn_yaml::{Diagnostic, Provenance};
 use std::cmp::Ordering;
 
-/// How many elements are looked at at once when it is found out what depends on what. Bounds the memory for it.
+/// Up to how many elements it is written down of all what depends on what: a bit per pair, 64 MiB at most.
+const WHOLE: usize = 32768;
+
+/// How many elements are looked at at once where there are more. Bounds the memory for it.
 const BLOCK: usize = 8192;
 
 /// What is met on a walk over elements.
@@ -124,19 +127,46 @@ impl Session<'_, '_> {
         for (at, element) in order.iter().enumerate() {
             rank[*element] = at as u32;
         }
+        if order.len() <= WHOLE {
+            let reach = self.reach(&order, &rank);
+            for element in order {
+                let ranks: Vec<usize> = self.elements[element]
+                    .dependencies
+                    .iter()
+                    .map(|link| rank[link.element] as usize)
+                    .collect();
+                self.sort_one(element, &|a, b| reach.has(ranks[a], ranks[b]));
+            }
+            return;
+        }
         let below = self.below(&order, &rank);
         for (element, below) in order.into_iter().zip(below) {
-            let links = &self.elements[element].dependencies;
-            if links.len() < 2 {
-                continue;
-            }
-            let mut places: Vec<usize> = (0..links.len()).collect();
-            sort(&mut places, &mut |a, b| self.compare(element, a, b, &below) == Ordering::Less);
-            let links = std::mem::take(&mut self.elements[element].dependencies);
-            let mut links: Vec<Option<_>> = links.into_iter().map(Some).collect();
-            self.elements[element].dependencies =
-                places.into_iter().filter_map(|place| links[place].take()).collect();
+            self.sort_one(element, &|a, b| below.get(a, b));
         }
+    }
+
+    /// Sorts the dependencies of one element; `below` says whether the first depends on the second.
+    fn sort_one(&mut self, element: ElementIndex, below: &dyn Fn(usize, usize) -> bool) {
+        let links = &self.elements[element].dependencies;
+        if links.len() < 2 {
+            return;
+        }
+        let mut places: Vec<usize> = (0..links.len()).collect();
+        sort(&mut places, &mut |a, b| self.compare(element, a, b, below) == Ordering::Less);
+        let links = std::mem::take(&mut self.elements[element].dependencies);
+        let mut links: Vec<Option<_>> = links.into_iter().map(Some).collect();
+        self.elements[element].dependencies =
+            places.into_iter().filter_map(|place| links[place].take()).collect();
+    }
+
+    /// What every element depends on. `order` has dependencies before dependents, `rank` says where each is in it.
+    fn reach(&self, order: &[ElementIndex], rank: &[u32]) -> Reach {
+        let mut reach = Reach::default();
+        for element in order {
+            let links = &self.elements[*element].dependencies;
+            reach.add(links.iter().map(|link| rank[link.element] as usize));
+        }
+        reach
     }
 
     /// For each element which of its dependencies depend on which others of them.
@@ -189,11 +219,17 @@ impl Session<'_, '_> {
     }
 
     /// Which of two dependencies of an element comes first. This is no total order.
-    fn compare(&self, element: ElementIndex, a: usize, b: usize, below: &Matrix) -> Ordering {
-        if below.get(a, b) {
+    fn compare(
+        &self,
+        element: ElementIndex,
+        a: usize,
+        b: usize,
+        below: &dyn Fn(usize, usize) -> bool,
+    ) -> Ordering {
+        if below(a, b) {
             return Ordering::Greater;
         }
-        if below.get(b, a) {
+        if below(b, a) {
             return Ordering::Less;
         }
         let links = &self.elements[element].dependencies;
@@ -212,6 +248,36 @@ impl Session<'_, '_> {
             (None, Some(_)) => Ordering::Greater,
             (None, None) => Ordering::Equal,
         })
+    }
+}
+
+/// Which elements each element depends on, directly or not, both given by their rank: a row of bits for each, as long
+/// as there are ranks before its own.
+#[derive(Default)]
+struct Reach {
+    bits: Vec<u64>,
+    /// Where the row of each rank begins.
+    starts: Vec<usize>,
+}
+
+impl Reach {
+    /// Adds the row of the next rank, which depends on these before it.
+    fn add(&mut self, below: impl Iterator<Item = usize>) {
+        let start = self.bits.len();
+        self.bits.resize(start + self.starts.len().div_ceil(64), 0);
+        let (known, own) = self.bits.split_at_mut(start);
+        for rank in below {
+            let Some(bits) = own.get_mut(rank / 64) else { continue };
+            *bits |= 1 << (rank % 64);
+            let from = &known[self.starts[rank]..][..rank.div_ceil(64)];
+            own.iter_mut().zip(from).for_each(|(own, from)| *own |= from);
+        }
+        self.starts.push(start);
+    }
+
+    /// Whether one rank depends on another.
+    fn has(&self, upper: usize, lower: usize) -> bool {
+        lower < upper && self.bits[self.starts[upper] + lower / 64] >> (lower % 64) & 1 == 1
     }
 }
 
@@ -235,5 +301,43 @@ impl Matrix {
     fn get(&self, a: usize, b: usize) -> bool {
         let at = a * self.size + b;
         self.bits[at / 64] >> (at % 64) & 1 == 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever depends on whom in a graph that is made up from numbers, found by walking.
+    fn walked(below: &[Vec<usize>], upper: usize) -> Vec<bool> {
+        let mut seen = vec![false; below.len()];
+        let mut queue = below[upper].clone();
+        while let Some(next) = queue.pop() {
+            if !std::mem::replace(&mut seen[next], true) {
+                queue.extend(&below[next]);
+            }
+        }
+        seen
+    }
+
+    #[test]
+    fn rows_have_what_walking_finds() {
+        let mut number = 1u64;
+        let mut random = move |below: usize| {
+            number = number.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (number >> 33) as usize % below
+        };
+        let mut graph: Vec<Vec<usize>> = vec![Vec::new()];
+        for rank in 1..300 {
+            let count = random(4);
+            graph.push((0..count).map(|_| random(rank)).collect());
+        }
+        let mut reach = Reach::default();
+        graph.iter().for_each(|below| reach.add(below.iter().copied()));
+        for upper in 0..graph.len() {
+            let expect = walked(&graph, upper);
+            let found: Vec<bool> = (0..graph.len()).map(|lower| reach.has(upper, lower)).collect();
+            assert_eq!(found, expect, "{upper}");
+        }
     }
 }
