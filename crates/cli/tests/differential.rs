@@ -22,6 +22,8 @@ mod server;
 mod sources;
 #[path = "differential/tables.rs"]
 mod tables;
+#[path = "differential/tracking.rs"]
+mod tracking;
 
 use bourn_testkit::{Ran, TestEnv};
 use std::path::PathBuf;

@@ -57,6 +57,12 @@ impl<'a> Tool<'a> {
         Tool { name, command, progress: None, cancel: None, input: Stdio::null() }
     }
 
+    /// Ends it when somebody asks to stop.
+    pub(crate) fn cancelled_by(mut self, cancel: &'a Cancel) -> Tool<'a> {
+        self.cancel = Some(cancel);
+        self
+    }
+
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Tool<'a> {
         self.command.arg(arg);
         self

@@ -9,6 +9,7 @@ mod archive;
 mod base64;
 mod crates;
 mod declared;
+mod document;
 mod download;
 mod glob;
 mod host;

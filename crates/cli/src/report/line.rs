@@ -362,7 +362,15 @@ mod tests {
     }
 
     fn line(kind: MessageKind, text: &'static str) -> Line<'static> {
-        Line { kind, action: Action::Main, element: None, text: text.into(), detail: None, elapsed: None, job_log: None }
+        Line {
+            kind,
+            action: Action::Main,
+            element: None,
+            text: text.into(),
+            detail: None,
+            elapsed: None,
+            job_log: None,
+        }
     }
 
     fn check(line: &Line<'_>, expect: &str) {

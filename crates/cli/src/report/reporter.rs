@@ -10,9 +10,9 @@ use crate::report::summary;
 use crate::report::tally::Tally;
 use crate::settings::resolve::{Display, Settings};
 use bourn_build::event::{Event, JobId, JobResult, Message, MessageKind, Subject};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::borrow::Cow;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -359,7 +359,15 @@ impl Shared {
 
 fn line_of<'a>(subject: &'a Subject, kind: MessageKind, text: impl Into<Cow<'a, str>>) -> Line<'a> {
     let element = subject.element.as_ref().or(subject.speaker.as_ref());
-    Line { kind, action: subject.action, element, text: text.into(), detail: None, elapsed: None, job_log: None }
+    Line {
+        kind,
+        action: subject.action,
+        element,
+        text: text.into(),
+        detail: None,
+        elapsed: None,
+        job_log: None,
+    }
 }
 
 /// Columns and rows of the terminal.

@@ -105,7 +105,9 @@ fn refused_archive(script: &str, pin: Option<&str>, parts: &[&str]) {
 }
 
 fn nothing_escaped(env: &TestEnv) {
-    for place in [env.path().join("evil"), env.project().join("evil"), env.cache().join("evil"), "/evil".into()] {
+    for place in
+        [env.path().join("evil"), env.project().join("evil"), env.cache().join("evil"), "/evil".into()]
+    {
         assert!(!place.exists(), "{} was written", place.display());
     }
 }
@@ -161,7 +163,8 @@ fn with_shell(element: &str) -> TestEnv {
     let env = with_element(element);
     let bin = env.project().join("files/base/bin");
     std::fs::create_dir_all(&bin).expect("a directory");
-    std::fs::copy("/bin/busybox", bin.join("busybox")).expect("busybox-static, which `cargo xtask test` installs");
+    std::fs::copy("/bin/busybox", bin.join("busybox"))
+        .expect("busybox-static, which `cargo xtask test` installs");
     for name in ["sh", "echo", "sleep", "dd", "true", "false"] {
         std::os::unix::fs::symlink("busybox", bin.join(name)).expect("a link");
     }
@@ -218,7 +221,11 @@ fn no_user_namespaces() {
     let off = "echo 0 > /proc/sys/user/max_user_namespaces";
     let ran = in_namespace(&env, off, &["build", "element.bst"]);
     assert_eq!(ran.status, 255, "{}", ran.stderr);
-    assert!(ran.stderr.contains("user namespace") && ran.stderr.contains("max_user_namespaces"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("user namespace") && ran.stderr.contains("max_user_namespaces"),
+        "{}",
+        ran.stderr
+    );
 }
 
 /// Runs the program in namespaces of its own after `prepare`, a shell command that may say `$CACHE`.
@@ -232,7 +239,11 @@ fn in_namespace(env: &TestEnv, prepare: &str, arguments: &[&str]) -> Ran {
     outer.env("CACHE", env.cache()).current_dir(env.project()).stdin(Stdio::null());
     let output = outer.output().expect("unshare started");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ran { status: output.status.code().unwrap_or(-1), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    Ran {
+        status: output.status.code().unwrap_or(-1),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+    }
 }
 
 /// Nothing is left of a build but its results.

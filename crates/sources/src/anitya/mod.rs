@@ -2,6 +2,7 @@
 
 use crate::cpan::remote_file;
 use crate::declared::{Declared, reference};
+use crate::document;
 use crate::download::RemoteFile;
 use crate::glob::Glob;
 use crate::key;
@@ -153,8 +154,22 @@ impl Source for AnityaSource {
         Ok(self.file().is_some_and(|file| file.is_kept(source_directory)))
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.declared.later("tracked"))
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let url = format!("{}versions/?project_id={}", self.api_url, self.project_id);
+        let answer = document::read_json(context, &url, "application/json")?;
+        let newest = answer.get("stable_versions").and_then(|versions| versions.get(0)?.as_str());
+        let version = newest.ok_or_else(|| {
+            let hint = "`project-id` is the number in the address of the project's page";
+            SourceError::new(format!("Anitya project {} has no versions", self.project_id)).hint(hint)
+        })?;
+        let url = render(&self.template, version).map_err(SourceError::new)?;
+        // Where nothing new came out, the server is asked whether it is still the same file.
+        let known = self.reference.as_ref().filter(|known| known.url == url);
+        let known = known.map(|known| known.sha256.as_str());
+        let sha256 =
+            RemoteFile::new(&self.declared.kind, &self.template, url.clone(), known).track(context)?;
+        let reference = Some(VersionReference { version: version.to_owned(), sha256, url });
+        Ok(AnityaSource { reference, ..self.clone() }.reference())
     }
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {

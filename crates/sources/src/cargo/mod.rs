@@ -1,5 +1,7 @@
 //! `cargo`: the crates that a `Cargo.lock` names, staged for building offline.
 
+mod lock;
+
 use crate::crates::{Registry, RegistryCrate};
 use crate::declared::{Declared, reference};
 use crate::key;
@@ -62,6 +64,38 @@ fn read_crates(node: &Node) -> Result<Vec<RegistryCrate>, Diagnostic> {
     node.opt_sequence("ref")?.unwrap_or_default().iter().map(RegistryCrate::read).collect()
 }
 
+/// Crates as a ref.
+fn written(crates: &[RegistryCrate]) -> SourceRef {
+    let node = |one: &RegistryCrate| {
+        let mut entries = one.node();
+        if let Some(provenance) = &one.provenance {
+            entries.insert("provenance", provenance.clone());
+        }
+        Node::mapping(entries)
+    };
+    reference("ref", crates.iter().map(node).collect::<Vec<Node>>())
+}
+
+impl CargoSource {
+    /// The crates that the lock file of earlier sources names, by name and version.
+    fn locked(&self, context: &TrackContext<'_>) -> Result<Vec<RegistryCrate>, SourceError> {
+        let path = &self.cargo_lock;
+        let content = match &context.previous {
+            Some(previous) => trees::read(context.cas, previous, path)?,
+            None => None,
+        };
+        let content = content.ok_or_else(|| {
+            SourceError::new(format!("Failed to find Cargo.lock file at: {path}"))
+                .hint("a source before this one must bring it; `cargo-lock` says where it is")
+        })?;
+        let malformed =
+            |detail: String| SourceError::new(format!("Malformed Cargo.lock file at: {path}")).detail(detail);
+        let mut crates = lock::packages(&content).map_err(malformed)?;
+        crates.sort_by(|one, other| (&one.name, &one.version).cmp(&(&other.name, &other.version)));
+        Ok(crates)
+    }
+}
+
 impl Source for CargoSource {
     fn unique_key(&self, _: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
         let value = |one: &RegistryCrate| {
@@ -88,14 +122,7 @@ impl Source for CargoSource {
         if self.crates.is_empty() {
             return None;
         }
-        let node = |one: &RegistryCrate| {
-            let mut entries = one.node();
-            if let Some(provenance) = &one.provenance {
-                entries.insert("provenance", provenance.clone());
-            }
-            Node::mapping(entries)
-        };
-        Some(reference("ref", self.crates.iter().map(node).collect::<Vec<Node>>()))
+        Some(written(&self.crates))
     }
 
     fn with_reference(&self, reference: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
@@ -110,8 +137,19 @@ impl Source for CargoSource {
         Ok(self.crates.iter().all(|one| one.is_kept(&self.declared.kind, &self.registry, source_directory)))
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.declared.later("tracked"))
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let mut crates = self.locked(context)?;
+        // A lock file does not know the sums of some.
+        crates.par_iter_mut().filter(|one| one.sha256.is_none()).try_for_each(|one| {
+            one.sha256 = Some(one.file(&self.declared.kind, &self.registry).track(context)?);
+            Ok::<(), SourceError>(())
+        })?;
+        for one in &mut crates {
+            let known =
+                self.crates.iter().rev().find(|known| known.name == one.name && known.provenance.is_some());
+            one.provenance = known.and_then(|known| known.provenance.clone());
+        }
+        Ok(Some(written(&crates)))
     }
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {

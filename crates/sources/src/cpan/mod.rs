@@ -1,7 +1,9 @@
 //! `cpan`: a distribution of CPAN.
 
 use crate::declared::{Declared, Origin};
+use crate::document;
 use crate::download::RemoteFile;
+use crate::http::shown;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
@@ -69,6 +71,23 @@ impl CpanSource {
     }
 }
 
+/// Which distribution has which module, below an index.
+const INDEX: &str = "modules/02packages.details.txt.gz";
+
+/// Where the distribution of a module stands, below the index: after a header that an empty line ends, lines of module,
+/// version and path.
+fn find(index: &[u8], url: &str, module: &str) -> Result<Option<String>, SourceError> {
+    let mut header = true;
+    document::find_line(index, url, |line| {
+        if header {
+            header = !line.is_empty();
+            return None;
+        }
+        let mut columns = line.split_whitespace();
+        (columns.next() == Some(module)).then(|| columns.nth(1).map(|path| format!("authors/id/{path}")))?
+    })
+}
+
 impl Source for CpanSource {
     fn unique_key(&self, _: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
         let mut values = vec![key::optional(self.suffix.as_deref()), key::optional(self.sha256.as_deref())];
@@ -97,8 +116,19 @@ impl Source for CpanSource {
         Ok(self.file().is_some_and(|file| file.is_kept(source_directory)))
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.declared.later("tracked"))
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let url = format!("{}{INDEX}", self.original_index);
+        let index = document::read_aliased(context, &url)?;
+        let suffix = find(&index, &url, &self.name)?.ok_or_else(|| {
+            let hint = "`name` is the name of a Perl module, such as `Foo::Bar`";
+            SourceError::new(format!("\"{}\" not found in {}", self.name, shown(&self.index))).hint(hint)
+        })?;
+        // Where nothing new came out, the server is asked whether it is still the same file.
+        let known = self.sha256.clone().filter(|_| self.suffix.as_deref() == Some(&suffix));
+        let found = CpanSource { suffix: Some(suffix), sha256: known, ..self.clone() };
+        let file = found.file().ok_or_else(|| self.declared.unresolved())?;
+        let sha256 = Some(file.track(context)?);
+        Ok(CpanSource { sha256, ..found }.reference())
     }
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {

@@ -1,8 +1,12 @@
 //! `gnu`: a release of a GNU project.
 
+mod releases;
+
 use crate::cpan::remote_file;
 use crate::declared::{Declared, reference};
+use crate::document;
 use crate::download::RemoteFile;
+use crate::http::shown;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
@@ -96,6 +100,34 @@ impl GnuSource {
     }
 }
 
+impl GnuSource {
+    /// The path of the newest archive below the mirror: by the list of all files that stands beside the directory that
+    /// is mirrored, else by the listing of the project's own directory.
+    fn newest(&self, context: &TrackContext<'_>) -> Result<String, SourceError> {
+        let project = releases::Project { name: &self.name, directory: &self.directory };
+        if let Some(list) = releases::list(&self.original_url)
+            && let Ok(content) = document::read_aliased(context, &list)
+        {
+            let mut newest = None;
+            document::find_line(&content, &list, |line| {
+                newest = newest.take().max(project.release(line.strip_prefix("./gnu/")?));
+                None::<()>
+            })?;
+            return newest.map(|newest| newest.path).ok_or_else(|| self.not_found(&list));
+        }
+        let listing = format!("{}{}/", self.original_url, self.directory);
+        let content = document::read_aliased(context, &listing)?;
+        let names = releases::links(&String::from_utf8_lossy(&content));
+        let paths = names.iter().filter_map(|name| project.release(&format!("{}/{name}", self.directory)));
+        paths.max().map(|newest| newest.path).ok_or_else(|| self.not_found(&listing))
+    }
+
+    fn not_found(&self, place: &str) -> SourceError {
+        SourceError::new(format!("\"{}\" not found in {}", self.name, shown(place)))
+            .hint("`name` is what the archives are called, `dirname` the directory that they are in")
+    }
+}
+
 impl Source for GnuSource {
     fn unique_key(&self, _: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
         let Some(FileReference { suffix, sha256 }) = &self.reference else {
@@ -120,8 +152,17 @@ impl Source for GnuSource {
         Ok(self.file().is_some_and(|file| file.is_kept(source_directory)))
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.declared.later("tracked"))
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        if !self.track {
+            return Ok(None);
+        }
+        let suffix = self.newest(context)?;
+        // Where nothing new came out, the server is asked whether it is still the same file.
+        let known = self.reference.as_ref().filter(|known| known.suffix == suffix);
+        let known = known.map(|known| known.sha256.as_str());
+        let url = format!("{}{suffix}", self.original_url);
+        let sha256 = RemoteFile::new(&self.declared.kind, &self.directory, url, known).track(context)?;
+        Ok(FileReference { suffix, sha256 }.node())
     }
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {

@@ -1,9 +1,13 @@
 //! `pypi`: a source distribution of the Python Package Index.
 
+mod index;
+
 use crate::cpan::remote_file;
 use crate::declared::Declared;
+use crate::document;
 use crate::download::RemoteFile;
 use crate::gnu::FileReference;
+use crate::http::shown;
 use crate::reading::Reading;
 use crate::release::Release;
 use crate::version::VersionGuess;
@@ -104,8 +108,22 @@ impl Source for PypiSource {
         Ok(self.file().is_some_and(|file| file.is_kept(source_directory)))
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.declared.later("tracked"))
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let index = context.urls.remember("index of Python packages", &mut || index::configured(context))?;
+        let url = format!("{}/{}/", String::from_utf8_lossy(&index), self.name);
+        let answer = document::read_json(context, &url, index::MEDIUM)?;
+        let files = index::files(&answer, &url)
+            .map_err(|message| SourceError::new(format!("{}: {message}", shown(&url))))?;
+        if files.is_empty() {
+            return Err(SourceError::new(format!("Cannot find any tracking for {}", self.name)));
+        }
+        let wanted = index::Wanted::new(self.prereleases, &self.include, &self.exclude);
+        let Some(newest) = wanted.newest(&files) else {
+            context.progress.warn(None, "No matching release found", None)?;
+            return Ok(None);
+        };
+        let suffix = index::below(&newest.url, &self.url).to_owned();
+        Ok(FileReference { suffix, sha256: newest.sha256.clone() }.node())
     }
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {

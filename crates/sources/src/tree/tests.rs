@@ -172,10 +172,14 @@ fn times_of_workspaces() {
 #[test]
 fn what_is_missing_or_unreadable_is_named() {
     let place = Place::new();
-    let error = LocalTrees::new(None, Files::default()).tree(&place.path("nothing"), FileTimes::Dropped).expect_err("an error");
+    let error = LocalTrees::new(None, Files::default())
+        .tree(&place.path("nothing"), FileTimes::Dropped)
+        .expect_err("an error");
     assert!(error.message.contains("nothing"), "{error}");
     let odd = std::ffi::OsStr::from_bytes(b"t/\xff");
     std::fs::write(place.directory.path().join(odd), "").expect("written");
-    let error = LocalTrees::new(None, Files::default()).tree(&place.path("t"), FileTimes::Dropped).expect_err("an error");
+    let error = LocalTrees::new(None, Files::default())
+        .tree(&place.path("t"), FileTimes::Dropped)
+        .expect_err("an error");
     assert!(error.message.contains("UTF-8"), "{error}");
 }
