@@ -40,7 +40,8 @@ pub(crate) fn upstream(directory: &Path, wanted: &[(&str, &str)]) -> Outcome {
         fs::create_dir_all(&landing).map_err(|error| format!("{}: {error}", landing.display()))?;
         run(apt.command(&["source", "--tar-only", "--download-only", "-qq", package]).current_dir(&landing))?;
         let tarball = upstream_tarball(&landing).ok_or(format!("{package} has no upstream tarball"))?;
-        fs::rename(&tarball, directory.join(file)).map_err(|error| format!("{}: {error}", tarball.display()))?;
+        fs::rename(&tarball, directory.join(file))
+            .map_err(|error| format!("{}: {error}", tarball.display()))?;
     }
     Ok(())
 }
@@ -100,8 +101,12 @@ fn package_sources() -> Outcome<String> {
     for file in files {
         let Ok(text) = fs::read_to_string(&file) else { continue };
         match file.extension().and_then(|extension| extension.to_str()) {
-            Some("sources") if text.contains("debian-archive-keyring") => deb822.push_str(&without_comments(&text)),
-            Some("list") => lines.extend(text.lines().filter(|line| line.starts_with("deb ")).map(|l| format!("{l}\n"))),
+            Some("sources") if text.contains("debian-archive-keyring") => {
+                deb822.push_str(&without_comments(&text))
+            }
+            Some("list") => {
+                lines.extend(text.lines().filter(|line| line.starts_with("deb ")).map(|l| format!("{l}\n")))
+            }
             _ => {}
         }
     }
@@ -130,7 +135,11 @@ fn codename() -> Outcome<String> {
     let script = ". /etc/os-release && echo \"$VERSION_CODENAME\"";
     let name = capture(Command::new("sh").args(["-c", script]))?;
     let name = name.trim();
-    if name.is_empty() { Err("this machine's Debian has no code name".to_owned()) } else { Ok(name.to_owned()) }
+    if name.is_empty() {
+        Err("this machine's Debian has no code name".to_owned())
+    } else {
+        Ok(name.to_owned())
+    }
 }
 
 #[cfg(test)]

@@ -71,7 +71,9 @@ pub(crate) fn run() -> Outcome {
     phases.time("build again", || bourn(&["build", "runtime.bst"]))?;
     let tree = here.join("runtime");
     let into = tree.display().to_string();
-    phases.time("artifact checkout", || bourn(&["artifact", "checkout", "--directory", &into, "runtime.bst"]))?;
+    phases.time("artifact checkout", || {
+        bourn(&["artifact", "checkout", "--directory", &into, "runtime.bst"])
+    })?;
     if tree.join("usr/include/stdio.h").exists() {
         return Err("the runtime tree holds headers".to_owned());
     }

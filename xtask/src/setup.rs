@@ -71,7 +71,9 @@ pub(crate) fn install(wanted: &[&[Package]]) -> Outcome {
             sudo.args(["-n", "sh"]);
             sudo
         }
-        Privilege::Neither => return Err(format!("please run this once as root, then start again:\n  {script}")),
+        Privilege::Neither => {
+            return Err(format!("please run this once as root, then start again:\n  {script}"));
+        }
     };
     eprintln!("xtask: installing {list}");
     run(command.args(["-c", &script]).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null()))

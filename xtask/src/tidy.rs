@@ -20,7 +20,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("remote", &["reapi"]),
     (
         "cli",
-        &["build", "cas", "elements", "plan", "project", "pyhost", "reapi", "remote", "sandbox", "sources", "yaml"],
+        &[
+            "build", "cas", "elements", "plan", "project", "pyhost", "reapi", "remote", "sandbox", "sources",
+            "yaml",
+        ],
     ),
 ];
 
@@ -40,11 +43,16 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
     (&["async fn", "async move", ".await"], &["remote"], "`async` belongs into remote"),
     (&["println!(", "print!(", "eprintln!(", "eprint!("], &["cli"], "only the cli prints"),
     (&["process::exit("], &["cli", "sandbox"], "only the cli ends the program"),
-    (&["env::var", "env::args", "env::home_dir", "env::temp_dir", "env::current_dir"], &["cli"], "only the cli reads the environment"),
+    (
+        &["env::var", "env::args", "env::home_dir", "env::temp_dir", "env::current_dir"],
+        &["cli"],
+        "only the cli reads the environment",
+    ),
 ];
 
 /// Names of files and modules that say nothing.
-const EMPTY_NAMES: &[&str] = &["core", "common", "util", "utils", "helper", "helpers", "misc", "manager", "info", "data"];
+const EMPTY_NAMES: &[&str] =
+    &["core", "common", "util", "utils", "helper", "helpers", "misc", "manager", "info", "data"];
 
 /// Files that every checkout has.
 const STANDING: &[&str] =
@@ -83,7 +91,10 @@ fn check_crate(directory: &Path, broken: &mut Vec<String>) -> Outcome {
         } else if let Some((_, rooms)) = FENCED.iter().find(|(fenced, _)| *fenced == dependency)
             && !rooms.contains(&name.as_str())
         {
-            broken.push(format!("crates/{name}/Cargo.toml: `{dependency}` is fenced into {}", rooms.join(", ")));
+            broken.push(format!(
+                "crates/{name}/Cargo.toml: `{dependency}` is fenced into {}",
+                rooms.join(", ")
+            ));
         }
     }
     check_forest(name.as_str(), &directory.join("src"), broken)
@@ -127,7 +138,9 @@ fn check_forest(room: &str, directory: &Path, broken: &mut Vec<String>) -> Outco
 
 /// The lines that are compiled into the product: no comments, no strings of documentation, no tests.
 fn product_lines<'a>(path: &Path, text: &'a str) -> Vec<(usize, &'a str)> {
-    if path.file_name().is_some_and(|name| name == "tests.rs") || path.components().any(|c| c.as_os_str() == "tests") {
+    if path.file_name().is_some_and(|name| name == "tests.rs")
+        || path.components().any(|c| c.as_os_str() == "tests")
+    {
         return Vec::new();
     }
     let product = text.find("#[cfg(test)]\nmod ").map_or(text, |start| &text[..start]);

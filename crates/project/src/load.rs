@@ -183,8 +183,10 @@ impl Session<'_, '_> {
             targets = self.projects[0].default_targets.clone();
         }
         if targets.is_empty() {
-            targets =
-                elements_below(self.files, &self.projects[0].place.directory).iter().map(ToString::to_string).collect();
+            targets = elements_below(self.files, &self.projects[0].place.directory)
+                .iter()
+                .map(ToString::to_string)
+                .collect();
         }
         let options = self.options;
         Ok((self.load_named(&targets), self.load_named(&options.except)))

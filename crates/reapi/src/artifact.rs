@@ -122,7 +122,8 @@ impl Artifact {
 
     /// Sets what it was built upon.
     pub fn set_dependencies(&mut self, dependencies: impl IntoIterator<Item = ArtifactDependency>) {
-        self.build_deps = dependencies.into_iter().map(|dependency| dependency.encode_to_vec().into()).collect();
+        self.build_deps =
+            dependencies.into_iter().map(|dependency| dependency.encode_to_vec().into()).collect();
     }
 }
 

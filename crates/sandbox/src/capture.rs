@@ -243,8 +243,7 @@ impl Capture<'_> {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
                 let cuts = at.cuts.and_then(|cuts| cuts.children.get(text));
-                let inner =
-                    self.enter(upper, name, cuts).map_err(|error| at.failed(error, "cannot open"))?;
+                let inner = self.enter(upper, name, cuts).map_err(|error| at.failed(error, "cannot open"))?;
                 let beneath = self.below(&at.beneath, text, cuts, Some(&inner))?;
                 let mut inner = At { upper: Some(inner), path: at.path.clone(), beneath, cuts };
                 found.children.push((text.to_owned(), self.walk(&mut inner, files)?));

@@ -294,7 +294,8 @@ fn start(orders: &mut Reader<'_>, wires: &Wires<'_>) -> Result<(Pid, bool), Fail
     let name = files.text().unwrap_or(c"");
     let files = pointers(orders)?;
     let streams = wires.streams;
-    let program = Program { files, arguments, environment, directory, streams, session, foreground, jobserver };
+    let program =
+        Program { files, arguments, environment, directory, streams, session, foreground, jobserver };
     let started = kernel::start(&program).map(|command| (command, foreground));
     started.map_err(|refused| match refused {
         Refused::Process(error) => at(Step::Process, c"clone")(error),

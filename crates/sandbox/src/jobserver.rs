@@ -215,8 +215,10 @@ mod tests {
     use super::*;
 
     fn environment(variables: &[(&str, &str)]) -> Vec<EnvironmentVariable> {
-        let variable =
-            |(name, value): &(&str, &str)| EnvironmentVariable { name: (*name).into(), value: (*value).into() };
+        let variable = |(name, value): &(&str, &str)| EnvironmentVariable {
+            name: (*name).into(),
+            value: (*value).into(),
+        };
         variables.iter().map(variable).collect()
     }
 
@@ -248,7 +250,10 @@ mod tests {
         assert_eq!(told[0].value, "-j4 --jobserver-auth=fifo:/dev/jobserver");
         let mut told = environment(&[("JOBS", "4")]);
         announce(&mut told, Style::Descriptors);
-        assert_eq!((told[1].name.as_str(), told[1].value.as_str()), ("MAKEFLAGS", "--jobserver-auth=200,201"));
+        assert_eq!(
+            (told[1].name.as_str(), told[1].value.as_str()),
+            ("MAKEFLAGS", "--jobserver-auth=200,201")
+        );
     }
 
     #[test]

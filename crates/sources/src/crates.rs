@@ -7,7 +7,7 @@ use crate::download::RemoteFile;
 use crate::reading::Reading;
 use crate::trees;
 use crate::url;
-use bourn_plan::{ProvenanceContext, SourceError, SourceProvenance, StageContext};
+use bourn_plan::{ProvenanceContext, SourceError, SourceProvenance, StageContext, TrackContext};
 use bourn_reapi::Digest;
 use bourn_yaml::{Diagnostic, Mapping, Node};
 use std::path::{Path, PathBuf};
@@ -42,6 +42,52 @@ impl Registry {
         let slash = if original_url.ends_with([':', '/']) { "" } else { "/" };
         let url = format!("{original_url}{slash}");
         Ok(Registry { translated: reading.translate(&url)?, original_url, url })
+    }
+}
+
+/// A lock file of cargo, as far as it names what is to be fetched.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    /// The packages that come from somewhere else, in the order of the file.
+    pub(crate) packages: Vec<Locked>,
+}
+
+/// A package of a lock file.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Locked {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// Its kind of source, a plus sign, and the URL; packages of the project itself have none.
+    #[serde(default)]
+    pub(crate) source: String,
+    /// SHA-256 of its archive.
+    pub(crate) checksum: Option<String>,
+}
+
+impl Lock {
+    /// Reads the lock file that earlier sources staged.
+    ///
+    /// # Errors
+    /// It is not there or malformed; the store.
+    pub(crate) fn read(context: &TrackContext<'_>, path: &str) -> Result<Lock, SourceError> {
+        #[derive(serde::Deserialize)]
+        struct File {
+            package: Vec<Locked>,
+        }
+        let content = match &context.previous {
+            Some(previous) => trees::read(context.cas, previous, path)?,
+            None => None,
+        };
+        let content = content.ok_or_else(|| {
+            let hint = "a source before this one in the list has to stage it";
+            SourceError::new(format!("Failed to find Cargo.lock file at: {path}")).hint(hint)
+        })?;
+        let malformed = |error: &dyn std::fmt::Display| {
+            SourceError::new(format!("Malformed Cargo.lock file at: {path}")).detail(error.to_string())
+        };
+        let text = String::from_utf8(content).map_err(|error| malformed(&error))?;
+        let file: File = toml::from_str(&text).map_err(|error| malformed(&error))?;
+        Ok(Lock { packages: file.package.into_iter().filter(|one| !one.source.is_empty()).collect() })
     }
 }
 

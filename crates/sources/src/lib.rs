@@ -15,6 +15,7 @@ mod glob;
 mod host;
 mod http;
 mod key;
+mod manifest;
 pub mod mirrors;
 mod reading;
 mod release;

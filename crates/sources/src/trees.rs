@@ -25,6 +25,11 @@ fn digest(message: Option<&bourn_reapi::digest::DigestMessage>, name: &str) -> R
         .ok_or_else(|| SourceError::new(format!("A directory in the store holds '{name}' without a digest")))
 }
 
+/// A directory; the empty one is known without the store, which need not have it.
+fn listing(cas: &dyn Cas, at: &Digest) -> Result<std::sync::Arc<Directory>, SourceError> {
+    if at.size == 0 { Ok(std::sync::Arc::default()) } else { Ok(cas.directory(at)?) }
+}
+
 /// The file at a path, links followed; `None` when there is none.
 ///
 /// # Errors
@@ -41,7 +46,7 @@ pub(crate) fn file(cas: &dyn Cas, root: &Digest, path: &str) -> Result<Option<Fi
             }
             continue;
         }
-        let directory = cas.directory(&stack[stack.len() - 1])?;
+        let directory = listing(cas, &stack[stack.len() - 1])?;
         if let Some(node) = directory.directories.iter().find(|node| node.name == part) {
             stack.push(digest(node.digest.as_ref(), &part)?);
         } else if let Some(node) = directory.symlinks.iter().find(|node| node.name == part) {
@@ -76,7 +81,7 @@ pub(crate) fn read(cas: &dyn Cas, root: &Digest, path: &str) -> Result<Option<Ve
 pub(crate) fn directory(cas: &dyn Cas, root: &Digest, path: &str) -> Result<Option<Digest>, SourceError> {
     let mut at = *root;
     for part in parts(path) {
-        let found = cas.directory(&at)?;
+        let found = listing(cas, &at)?;
         match found.directories.iter().find(|node| node.name == part) {
             Some(node) => at = digest(node.digest.as_ref(), part)?,
             None => return Ok(None),
@@ -104,7 +109,7 @@ fn put_at(cas: &dyn Cas, root: &Digest, parts: &[&str], entry: Entry) -> Result<
             Entry::File { .. } => Err(SourceError::new("A file cannot take the place of a whole tree")),
         };
     };
-    let mut directory = (*cas.directory(root)?).clone();
+    let mut directory = (*listing(cas, root)?).clone();
     let entry = if rest.is_empty() {
         entry
     } else {
@@ -118,7 +123,11 @@ fn put_at(cas: &dyn Cas, root: &Digest, parts: &[&str], entry: Entry) -> Result<
     let name = (*name).to_owned();
     match entry {
         Entry::Directory(digest) => {
-            directory.directories.push(DirectoryNode { name, digest: Some(digest.into()) })
+            if digest.size == 0 {
+                // What a tree names has to be there.
+                cas.write_directory(&Directory::default())?;
+            }
+            directory.directories.push(DirectoryNode { name, digest: Some(digest.into()) });
         }
         Entry::File { digest, executable } => directory.files.push(FileNode {
             name,

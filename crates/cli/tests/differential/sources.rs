@@ -92,3 +92,122 @@ fn debian_packages() {
         assert!(element.contains("ref: "), "{element}");
     }
 }
+
+/// A git repository with these files, as [`bourn_testkit::fixture`] writes them; its commit.
+fn repository(directory: &Path, files: &str, tags: &[&str]) -> String {
+    bourn_testkit::fixture::write(directory, files);
+    let git = |arguments: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        git.current_dir(directory).args(["-c", "user.name=a", "-c", "user.email=b"]).args(arguments);
+        git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+        let output = git.output().expect("git");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    git(&["init", "-q", "-b", "main"]);
+    git(&["config", "uploadpack.allowAnySHA1InWant", "true"]);
+    git(&["add", "."]);
+    git(&["commit", "-q", "-m", "all", "--date", "2020-01-01T00:00:00Z"]);
+    tags.iter().for_each(|tag| drop(git(&["tag", tag])));
+    git(&["rev-parse", "HEAD"])
+}
+
+const WORKSPACE: &str = r#"
+=== Cargo.toml
+[workspace]
+members = ["crates/*", "tool"]
+[workspace.package]
+edition = "2021"
+authors = ["A <a@b>"]
+[workspace.dependencies]
+foo = "1"
+bar = { version = "2", features = ["x"], default-features = false }
+inner = { path = "inner" }
+[workspace.lints.rust]
+unsafe_code = "deny"
+=== crates/one/Cargo.toml
+[package]
+name = "one"
+version = "1.0.0"
+edition.workspace = true
+authors = { workspace = true }
+description = "A \"crate\"\twith é"
+[lints]
+workspace = true
+[dependencies]
+foo.workspace = true
+bar = { workspace = true, features = ["y"] }
+other = { path = "../../hidden/other", version = "1.5" }
+[[bin]]
+name = "a"
+path = "src/main.rs"
+[[bin]]
+name = "b"
+path = "src/main.rs"
+[target.'cfg(unix)'.dependencies]
+foo = { workspace = true, optional = true }
+[package.metadata.docs.rs]
+rate = 1.5e-7
+when = 2020-01-01T00:00:00Z
+=== crates/one/src/main.rs
+fn main() {}
+=== tool/Cargo.toml
+package = { name = "tool", version = "0.1.0" }
+=== hidden/other/Cargo.toml
+[package]
+name = "other"
+version = "1.5.0"
+edition.workspace = true
+=== hidden/other/lib.rs
+"#;
+
+const CRATES: &str = "
+version = 3
+[[package]]
+name = 'app'
+version = '0.1.0'
+[[package]]
+name = 'foo'
+version = '1.0'
+source = 'registry+https://index.example/x'
+checksum = 'SUM'
+[[package]]
+name = 'tool'
+version = '0.1.0'
+source = 'git+file://REPO?branch=main#COMMIT'
+[[package]]
+name = 'other'
+version = '1.5.0'
+source = 'git+file://REPO?rev=a%20b&x=#COMMIT'
+[[package]]
+name = 'one'
+version = '1.0.0'
+source = 'git+file://REPO#COMMIT'
+";
+
+#[test]
+fn crates_of_registries_and_repositories() {
+    let upstream = tempfile::tempdir().expect("a temporary directory");
+    let commit = repository(&upstream.path().join("repo"), WORKSPACE, &[]);
+    let sum = bourn_reapi::Digest::of(TAR).hex();
+    let server = serve(&[("foo/foo-1.0.crate", TAR)]);
+    let lock = CRATES.replace("REPO", &upstream.path().join("repo").display().to_string());
+    let lock = lock.replace("COMMIT", &commit).replace("SUM", &sum);
+    for (lock, mirrors) in [
+        (lock.clone(), String::new()),
+        (
+            lock.replace("checksum", "# "),
+            format!("  git-mirrors:\n    file://{}/: 'repos:'\n", upstream.path().display()),
+        ),
+        ("package = []".to_owned(), String::new()),
+    ] {
+        let source = format!(
+            "- kind: local\n  path: lock\n- kind: cargo2\n  url: 'up:'\n{mirrors}=== lock/Cargo.lock\n{lock}"
+        );
+        let aliases = format!("{}\n  repos: file://{}/", server.url(""), upstream.path().display());
+        let text = project("buildstream-plugins-community", "cargo2", &aliases, &source);
+        if same_sources(&text, true).is_none() {
+            return;
+        }
+    }
+}

@@ -14,10 +14,7 @@ const LONGEST: u64 = 1 << 20;
 ///
 /// # Errors
 /// It is no archive, it is malformed or cut short, it cannot be read.
-pub(crate) fn find(
-    mut file: File,
-    fits: impl Fn(&[u8]) -> bool,
-) -> ArchiveResult<Option<Take<File>>> {
+pub(crate) fn find(mut file: File, fits: impl Fn(&[u8]) -> bool) -> ArchiveResult<Option<Take<File>>> {
     let end = file.metadata()?.len();
     let mut magic = [0; 8];
     if !fill(&mut file, &mut magic)? || magic != *MAGIC {
@@ -109,7 +106,9 @@ mod tests {
     fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         for (name, content) in members {
-            bytes.extend(format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len()).bytes());
+            bytes.extend(
+                format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len()).bytes(),
+            );
             bytes.extend_from_slice(content);
             bytes.resize(bytes.len().next_multiple_of(2), b'\n');
         }
@@ -128,7 +127,8 @@ mod tests {
 
     #[test]
     fn members() {
-        let gnu = archive(&[("a/", b"odd"), ("//", b"a-name-of-more-than-16/\n"), ("/0", b"long"), ("b", b"")]);
+        let gnu =
+            archive(&[("a/", b"odd"), ("//", b"a-name-of-more-than-16/\n"), ("/0", b"long"), ("b", b"")]);
         for (wanted, expect) in [
             ("a", Some(b"odd".as_slice())),
             ("a-name-of-more-than-16", Some(b"long")),

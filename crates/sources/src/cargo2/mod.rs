@@ -1,15 +1,22 @@
 //! `cargo2`: the crates that a `Cargo.lock` names, from registries and git repositories.
 
-use crate::crates::{Registry, RegistryCrate};
-use crate::declared::{Declared, Origin, reference};
+mod git;
+mod workspace;
+
+use crate::crates::{Lock, Locked, Registry, RegistryCrate};
+use crate::declared::{Declared, reference};
 use crate::key;
+use crate::manifest;
 use crate::reading::Reading;
 use crate::release::Release;
+use crate::trees;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
 use bourn_yaml::{Diagnostic, Diagnostics, Mapping, Node};
+use git::GitCrate;
 use indexmap::IndexMap;
+use rayon::prelude::*;
 use std::path::Path;
 
 /// The kind.
@@ -35,22 +42,6 @@ struct Cargo2Source {
 enum Crate {
     Registry(RegistryCrate),
     Git(GitCrate),
-}
-
-/// A crate of a git repository.
-#[derive(Clone, Debug)]
-struct GitCrate {
-    name: String,
-    version: String,
-    /// URL of the repository, with its alias.
-    repo: String,
-    commit: String,
-    /// `branch`, `tag` or `rev`, as `Cargo.lock` has it.
-    query: IndexMap<String, String>,
-    /// The repository by the project's aliases and `git-mirrors`.
-    url: String,
-    /// Attributes of its own.
-    provenance: Option<Node>,
 }
 
 impl SourceKind for Cargo2 {
@@ -99,45 +90,6 @@ fn read_crates(node: &Node, mirrors: &IndexMap<String, String>) -> Result<Vec<Cr
     node.opt_sequence("ref")?.unwrap_or_default().iter().map(read).collect()
 }
 
-/// What stands for a git URL: the longest beginning that `git-mirrors` knows counts.
-fn mirrored(url: &str, mirrors: &IndexMap<String, String>) -> String {
-    let fitting = mirrors.iter().filter(|(beginning, _)| url.starts_with(beginning.as_str()));
-    // Of equally long ones the first counts, as keys are unique there is none.
-    match fitting.max_by_key(|(beginning, _)| beginning.len()) {
-        Some((beginning, mirror)) => url.replace(beginning.as_str(), mirror),
-        None => url.to_owned(),
-    }
-}
-
-impl GitCrate {
-    fn read(node: &Node, mirrors: &IndexMap<String, String>) -> Result<GitCrate, Diagnostic> {
-        let repo = node.get_str("repo")?.to_owned();
-        Ok(GitCrate {
-            name: node.get_str("name")?.to_owned(),
-            version: node.get_str("version")?.to_owned(),
-            url: mirrored(&repo, mirrors),
-            repo,
-            commit: node.get_str("commit")?.to_owned(),
-            query: read_texts(node.opt_mapping("query")?)?,
-            provenance: node.opt_mapping("provenance")?.cloned(),
-        })
-    }
-
-    fn provenance(
-        &self,
-        declared: &Declared,
-        release: Release,
-        context: &ProvenanceContext<'_>,
-    ) -> Result<SourceProvenance, SourceError> {
-        let mut origin =
-            Origin::git(&self.url, &self.commit, Some(self.version.clone())).extra("crate-name", &*self.name);
-        if release >= Release(2, 3, 2) {
-            origin = origin.extra("ecosystem", "GIT");
-        }
-        declared.provenance_of(origin, self.provenance.as_ref(), context)
-    }
-}
-
 impl Crate {
     fn key(&self) -> KeyValue {
         match self {
@@ -165,6 +117,35 @@ impl Crate {
         }
     }
 
+    fn name(&self) -> &str {
+        match self {
+            Crate::Registry(one) => &one.name,
+            Crate::Git(one) => &one.name,
+        }
+    }
+
+    fn version(&self) -> &str {
+        match self {
+            Crate::Registry(one) => &one.version,
+            Crate::Git(one) => &one.version,
+        }
+    }
+
+    fn attributes(&self) -> Option<&Node> {
+        match self {
+            Crate::Registry(one) => one.provenance.as_ref(),
+            Crate::Git(one) => one.provenance.as_ref(),
+        }
+    }
+
+    /// What crates are sorted by.
+    fn order(&self) -> [&str; 4] {
+        match self {
+            Crate::Registry(one) => [&one.name, &one.version, "", ""],
+            Crate::Git(one) => [&one.name, &one.version, &one.repo, &one.commit],
+        }
+    }
+
     fn node(&self) -> Node {
         let (mut entries, provenance) = match self {
             Crate::Registry(one) => {
@@ -179,26 +160,6 @@ impl Crate {
             entries.insert("provenance", provenance.clone());
         }
         Node::mapping(entries)
-    }
-}
-
-impl GitCrate {
-    fn node(&self) -> Mapping {
-        let mut entries = Mapping::new();
-        let fields = [
-            ("kind", "git"),
-            ("commit", &self.commit),
-            ("repo", &self.repo),
-            ("name", &self.name),
-            ("version", &self.version),
-        ];
-        entries.extend(fields.map(|(name, text)| (name, Node::scalar(text))));
-        if !self.query.is_empty() {
-            let query: Mapping =
-                self.query.iter().map(|(name, value)| (&**name, Node::scalar(&**value))).collect();
-            entries.insert("query", Node::mapping(query));
-        }
-        entries
     }
 }
 
@@ -235,20 +196,48 @@ impl Source for Cargo2Source {
         Previous { track: true, ..Previous::default() }
     }
 
-    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
-        Err(self.declared.later("looked up"))
+    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        let kind = &self.declared.kind;
+        Ok(self.crates.iter().all(|one| match one {
+            Crate::Registry(one) => one.is_kept(kind, &self.registry, source_directory),
+            Crate::Git(one) => one.is_kept(kind, source_directory),
+        }))
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.declared.later("tracked"))
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let lock = Lock::read(context, &self.cargo_lock)?;
+        let mut crates: Vec<Crate> =
+            lock.packages.iter().map(|package| self.locked(package)).collect::<Result<_, _>>()?;
+        crates.sort_by(|one, other| one.order().cmp(&other.order()));
+        // Old lock files have no sums; what the registry has now is what counts.
+        crates.par_iter_mut().try_for_each(|one| match one {
+            Crate::Registry(one) if one.sha256.is_none() => {
+                one.sha256 = Some(one.file(&self.declared.kind, &self.registry).track(context)?);
+                Ok(())
+            }
+            _ => Ok::<_, SourceError>(()),
+        })?;
+        Ok(Some(reference("ref", crates.iter().map(Crate::node).collect::<Vec<Node>>())))
     }
 
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Err(self.declared.later("fetched"))
+    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        let kind = &self.declared.kind;
+        self.crates.par_iter().try_for_each(|one| match one {
+            Crate::Registry(one) => one.file(kind, &self.registry).fetch(context),
+            Crate::Git(one) => one.fetch(kind, context),
+        })
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        let cas = context.cas;
+        let vendored = self.vendored(context)?;
+        let config = manifest::write(&self.configuration(context.urls)?);
+        let config = trees::Entry::File { digest: cas.write(config.as_bytes())?, executable: false };
+        let tree = trees::put(cas, &Digest::empty(), ".cargo/config.toml", config)?;
+        if self.crates.is_empty() {
+            return Ok(tree);
+        }
+        trees::put(cas, &tree, &self.vendor_directory, trees::Entry::Directory(vendored))
     }
 
     fn provenance(
@@ -266,20 +255,79 @@ impl Source for Cargo2Source {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_mirror_counts() {
-        let mirrors = [("https://h/", "git:"), ("https://h/special/", "up:sp/")];
-        let mirrors = mirrors.map(|(from, to)| (from.to_owned(), to.to_owned())).into_iter().collect();
-        for (url, expect) in [
-            ("https://h/special/x", "up:sp/x"),
-            ("https://h/x", "git:x"),
-            ("https://other/x", "https://other/x"),
-        ] {
-            assert_eq!(mirrored(url, &mirrors), expect);
+impl Cargo2Source {
+    /// What a package of the lock file is called in a ref; its attributes are kept.
+    fn locked(&self, package: &Locked) -> Result<Crate, SourceError> {
+        let (name, version) = (package.name.clone(), package.version.clone());
+        let provenance =
+            self.crates.iter().rev().find(|one| one.name() == name).and_then(Crate::attributes).cloned();
+        let (kind, url) = package.source.split_once('+').unwrap_or((&package.source, ""));
+        match kind {
+            "registry" => {
+                let sha256 = package.checksum.clone();
+                Ok(Crate::Registry(RegistryCrate { name, version, sha256, provenance }))
+            }
+            "git" => {
+                let (url, commit) = url.split_once('#').unwrap_or((url, ""));
+                let (url, query) = url.split_once('?').unwrap_or((url, ""));
+                let repo = git::mirrored(url, &self.git_mirrors);
+                let (mirrored, url) = (repo.clone(), repo.clone());
+                let (commit, query) = (commit.to_owned(), read_query(query));
+                Ok(Crate::Git(GitCrate { name, version, repo, commit, query, mirrored, url, provenance }))
+            }
+            kind => Err(SourceError::new(format!("Unknown source kind '{kind}' for crate {name}"))
+                .hint("crates come from a `registry` or from `git`")),
         }
     }
+
+    /// The directory of all crates.
+    fn vendored(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        let kind = &self.declared.kind;
+        let staged = self.crates.par_iter().map(|one| match one {
+            Crate::Registry(one) => one.stage(kind, &self.registry, context),
+            Crate::Git(one) => {
+                let tree = trees::Entry::Directory(one.stage(kind, context)?);
+                trees::put(context.cas, &Digest::empty(), &one.directory(), tree)
+            }
+        });
+        let staged: Vec<Digest> = staged.collect::<Result<_, _>>()?;
+        let mut seen = std::collections::HashSet::new();
+        for one in &self.crates {
+            if !seen.insert((one.name(), one.version())) {
+                let message =
+                    format!("The crate {} {} comes from several sources", one.name(), one.version());
+                return Err(SourceError::new(message).hint("cargo cannot vendor such a project"));
+            }
+        }
+        staged.into_iter().try_fold(Digest::empty(), |base, over| trees::overlay(context.cas, &base, &over))
+    }
+
+    /// What cargo is told: where the vendored crates stand in for what.
+    fn configuration(&self, urls: &dyn UrlTable) -> Result<toml::Table, SourceError> {
+        let mut sources = toml::Table::new();
+        let mut registry = toml::Table::new();
+        registry.insert("registry".to_owned(), self.registry.translated.clone().into());
+        registry.insert("replace-with".to_owned(), "vendored-sources".into());
+        sources.insert("crates-io".to_owned(), registry.into());
+        for one in &self.crates {
+            if let Crate::Git(one) = one {
+                let (name, entries) = one.replacement(urls)?;
+                sources.insert(name, entries.into());
+            }
+        }
+        let mut vendored = toml::Table::new();
+        vendored.insert("directory".to_owned(), self.vendor_directory.clone().into());
+        sources.insert("vendored-sources".to_owned(), vendored.into());
+        let mut configuration = toml::Table::new();
+        configuration.insert("source".to_owned(), sources.into());
+        Ok(configuration)
+    }
+}
+
+/// The parameters of a URL; those without a value do not count.
+fn read_query(query: &str) -> IndexMap<String, String> {
+    let plain = |text: &str| crate::url::unquote(&text.replace('+', " "));
+    let pairs =
+        query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(_, value)| !value.is_empty());
+    pairs.map(|(name, value)| (plain(name), plain(value))).collect()
 }

@@ -29,6 +29,20 @@ fn plain(repository: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// A repository with these files; its commit.
+pub(crate) fn committed(repository: &Path, files: &[(&str, &str)]) -> String {
+    for (name, content) in files {
+        let path = repository.join(name);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+        fs::write(path, content).expect("a file");
+    }
+    git(repository, &["init", "-q", "-b", "main"]);
+    git(repository, &["config", "uploadpack.allowAnySHA1InWant", "true"]);
+    git(repository, &["add", "."]);
+    git(repository, &["commit", "-q", "-m", "all"]);
+    git(repository, &["rev-parse", "HEAD"])
+}
+
 /// A project, and repositories next to it below `up`.
 struct Case {
     fixture: Fixture,

@@ -87,15 +87,15 @@ fn deb_staged(package: Vec<u8>, base_dir: &str) -> Result<Digest, String> {
     let text = format!("kind: deb\nurl: up:foo.deb\nref: {sum}\nbase-dir: '{base_dir}'\n");
     let source = fixture.source(&text).expect("a source");
     let store = MemoryStore::new();
-    let staged = fixture.with_context(&*store, None, |context| {
-        source.fetch(context).and_then(|()| source.stage(context))
-    });
+    let staged = fixture
+        .with_context(&*store, None, |context| source.fetch(context).and_then(|()| source.stage(context)));
     staged.map_err(|error| error.to_string())
 }
 
 #[test]
 fn debian_packages() {
-    let package = deb(&[("debian-binary", b"2.0\n"), ("control.tar.gz/", b"no matter"), ("data.tar.gz/", TAR)]);
+    let package =
+        deb(&[("debian-binary", b"2.0\n"), ("control.tar.gz/", b"no matter"), ("data.tar.gz/", TAR)]);
     let whole = deb_staged(package.clone(), "").expect("staged");
     let inner = deb_staged(package, "foo*").expect("staged");
     // The same archive as a package of Python's, which is staged without its top.
@@ -117,4 +117,83 @@ fn broken_debian_packages_are_refused() {
         let error = deb_staged(package, base_dir).expect_err("an error");
         assert!(error.contains(expect), "{error}");
     }
+}
+
+/// Tracks a source after a directory of these files was staged; the ref, or what went wrong.
+fn tracked_after(text: &str, files: &[(&str, &str)]) -> Result<String, String> {
+    let fixture = Fixture::new("aliases:\n  up: http://127.0.0.1:1/\n");
+    let source = fixture.source(text).expect("a source");
+    let store = MemoryStore::new();
+    let mut previous = bourn_reapi::Directory::default();
+    for (name, content) in files {
+        let digest = store.write(content.as_bytes()).expect("a store");
+        previous.files.push(bourn_reapi::FileNode {
+            name: (*name).to_owned(),
+            digest: Some(digest.into()),
+            ..Default::default()
+        });
+    }
+    let previous = store.write_directory(&previous).expect("a store");
+    let tracked = fixture.with_context(&*store, Some(previous), |context| source.track(context));
+    tracked.map(|node| format!("{node:?}")).map_err(|error| error.to_string())
+}
+
+#[test]
+fn broken_lock_files_are_refused() {
+    let lock = |text| [("Cargo.lock", text)];
+    let source = "kind: cargo2\nurl: 'up:'\n";
+    for (files, expect) in [
+        ([("other", "")], "Failed to find Cargo.lock"),
+        (lock("[[package"), "Malformed Cargo.lock"),
+        (lock("[[package]]\nname = 'a'"), "Malformed Cargo.lock"),
+        (
+            lock("package = [{name = 'a', version = '1', source = 'sparse+http://x'}]"),
+            "Unknown source kind 'sparse'",
+        ),
+    ] {
+        let error = tracked_after(source, &files).expect_err(expect);
+        assert!(error.contains(expect), "{error}");
+    }
+    let fine = lock("package = [{name = 'a', version = '1', source = 'registry+x', checksum = 'ab'}]");
+    assert!(tracked_after(source, &fine).expect("tracked").contains("registry"));
+}
+
+/// What is wrong with staging a crate of a git repository with these files.
+fn git_crate_refused(files: &[(&str, &str)], expect: &str) {
+    let fixture = Fixture::new("aliases:\n  up: http://127.0.0.1:1/\n");
+    let commit = crate::git::committed(&fixture.path("upstream"), files);
+    let repo = fixture.path("upstream").display().to_string();
+    let text = format!(
+        "kind: cargo2\nurl: 'up:'\nref:\n- kind: git\n  name: one\n  version: '1'\n  repo: file://{repo}\n  commit: {commit}\n"
+    );
+    let source = fixture.source(&text).expect("a source");
+    let store = MemoryStore::new();
+    let staged = fixture.with_context(&*store, None, |context| {
+        source.fetch(context).expect("fetched");
+        assert!(source.is_fetched(context.source_directory).expect("known"));
+        source.stage(context)
+    });
+    let error = staged.expect_err(expect).to_string();
+    assert!(error.contains(expect), "{error}");
+}
+
+#[test]
+fn repositories_without_the_crate_are_refused() {
+    git_crate_refused(&[("README", "no crate")], "has no Cargo.toml");
+    git_crate_refused(&[("Cargo.toml", "[package")], "Malformed");
+    git_crate_refused(&[("Cargo.toml", "package.name = 'two'")], "not found in root manifest");
+    git_crate_refused(
+        &[
+            ("Cargo.toml", "workspace.members = ['*', '../../..', '/etc']"),
+            ("two/Cargo.toml", "package.name = 'two'"),
+        ],
+        "neither found in root nor workspace",
+    );
+    git_crate_refused(
+        &[
+            ("Cargo.toml", "workspace.members = ['one']"),
+            ("one/Cargo.toml", "package.name = 'one'\npackage.license.workspace = true"),
+        ],
+        "inherits 'package.license'",
+    );
 }
