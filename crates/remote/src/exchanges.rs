@@ -179,12 +179,11 @@ fn servers_that_cannot_be_used_are_told_of() {
     odd.url = "ftp://x".into();
     let good = Engine::start(Traits::default());
     let place = place(vec![gone, odd, refusing.server(ServerKind::All), good.server(ServerKind::All)]);
-    let mut told: Vec<String> = place.refused.iter().map(|refused| refused.error.to_string()).collect();
-    told.sort();
+    let told: Vec<String> = place.refused.iter().map(|refused| refused.error.to_string()).collect();
     assert_eq!(told.len(), 3, "{told:?}");
-    assert!(told[0].contains("begins with http://"), "{told:?}");
-    assert!(told[1].contains("Connection refused"), "{told:?}");
-    assert_eq!(told[2], "it has no Remote Asset Fetch service");
+    for part in ["begins with http://", "Connection refused", "it has no Remote Asset Fetch service"] {
+        assert!(told.iter().any(|text| text.contains(part)), "{part}: {told:?}");
+    }
     assert!(place.caches.has_artifacts(true));
 }
 

@@ -58,7 +58,8 @@ pub(crate) fn describe(status: &Status) -> String {
     };
     let mut source = status.source();
     while let Some(error) = source {
-        let more = error.to_string();
+        // The words that other clients have for it.
+        let more = error.to_string().replace("dns error", "DNS resolution failed");
         if !more.is_empty() && !text.contains(&more) {
             text = format!("{text}: {more}");
         }

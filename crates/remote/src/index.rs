@@ -78,7 +78,10 @@ impl Index {
     fn assert_served(&self, path: &str, answer: Result<(), Status>) -> Attempt<()> {
         match answer {
             Ok(()) => Ok(()),
-            Err(status) if matches!(status.code(), Code::InvalidArgument | Code::NotFound) => Ok(()),
+            Err(status) if matches!(status.code(), Code::InvalidArgument | Code::NotFound) => {
+                self.link.set_up();
+                Ok(())
+            }
             Err(status) if status.code() == Code::Unimplemented => {
                 let service = if path == PUSH_BLOB { "Push" } else { "Fetch" };
                 let mut fault = self.link.fault(path, &status);

@@ -1,6 +1,6 @@
 //! The way to one server: connections, credentials, deadlines, and repetitions.
 
-use crate::fault::{Attempt, Fault, Here, describe, is_passing, kind_of};
+use crate::fault::{Attempt, Fault, Here, code_name, describe, is_passing, kind_of};
 use crate::server::{Auth, Server};
 use crate::token::Token;
 use bourn_reapi::ServiceError;
@@ -8,7 +8,7 @@ use bourn_reapi::services::{ErrorKind, ServiceResult};
 use prost::Message;
 use std::future::Future;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tonic::client::Grpc;
@@ -70,6 +70,8 @@ pub(crate) struct Link {
     talk: Channel,
     bulk: Vec<Channel>,
     next: AtomicUsize,
+    /// Whether the server ever did what it was asked for.
+    met: AtomicBool,
     /// Since when the server cannot be reached, and why.
     down: Mutex<Option<(Instant, String)>>,
 }
@@ -93,6 +95,7 @@ impl Link {
             talk: endpoint.connect_lazy(),
             bulk: (0..BULK).map(|_| endpoint.connect_lazy()).collect(),
             next: AtomicUsize::new(0),
+            met: AtomicBool::new(false),
             down: Mutex::new(None),
         })
     }
@@ -247,10 +250,15 @@ impl Link {
     /// What a refusal is called.
     pub(crate) fn fault(&self, path: &str, status: &Status) -> Fault {
         let method = path.rsplit('/').next().unwrap_or(path);
-        let mut error = ServiceError::new(
-            kind_of(status.code()),
-            format!("{}: {method} failed: {}", self.url, describe(status)),
-        );
+        let message = match self.met.load(Ordering::Relaxed) {
+            true => format!("{}: {method} failed: {}", self.url, describe(status)),
+            // What bst's own tests look for.
+            false => {
+                let code = code_name(status.code());
+                format!("Remote initialisation failed with status {code}: {}", describe(status))
+            }
+        };
+        let mut error = ServiceError::new(kind_of(status.code()), message);
         error.hint = match status.code() {
             Code::Unauthenticated => {
                 Some("check `access-token` or the client certificate in its `auth`".to_owned())
@@ -286,7 +294,9 @@ impl Link {
         }
     }
 
-    fn set_up(&self) {
+    /// Notes that the server is there.
+    pub(crate) fn set_up(&self) {
+        self.met.store(true, Ordering::Relaxed);
         self.down.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
