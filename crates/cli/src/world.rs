@@ -6,6 +6,7 @@ use crate::junctions;
 use crate::report::pipeline::Printer;
 use crate::report::style::Painter;
 use crate::settings::resolve::Settings;
+use crate::settings::servers;
 use crate::watch::Watch;
 use crate::wire::{self, AllKinds};
 use crate::workspaces::Workspaces;
@@ -101,6 +102,7 @@ impl World {
         let graph = invocation.reporter.counted("Loading elements", || {
             let begin = Instant::now();
             let graph = loader.load(targets, except)?;
+            servers::check(invocation.settings, invocation.files, &graph)?;
             let count = invocation.worth_counting(begin);
             let count = count.then(|| format!("{} subtasks processed", graph.elements.len()));
             Ok((Arc::new(graph), count))

@@ -11,7 +11,7 @@ use crate::settings::resolve::Settings;
 use crate::settings::user::{CacheServers, project_servers};
 use bourn_project::{ElementGraph, Project, ProjectId};
 use bourn_remote::ANY_PROJECT;
-use bourn_yaml::{Files, Node};
+use bourn_yaml::{Diagnostic, Diagnostics, Files, Node};
 use indexmap::IndexMap;
 use std::path::Path;
 
@@ -138,12 +138,36 @@ impl Asked<'_> {
         project: &Project,
     ) -> Result<Vec<RemoteSpec>, Failure> {
         let Some(node) = (self.declared)(project) else { return Ok(Vec::new()) };
-        let base: &Path = &project.directory;
-        let reader = RemoteReader { files, environment: &settings.environment, base: Some(base) };
-        let nodes = match node.items() {
-            Some(items) => items,
-            None => std::slice::from_ref(node),
-        };
-        Ok(nodes.iter().map(|node| reader.spec(node, Role::Cache)).collect::<Result<_, _>>()?)
+        Ok(read(settings, files, project, node).collect::<Result<_, _>>()?)
     }
+}
+
+/// Reads the servers that a project recommends.
+fn read<'a>(
+    settings: &'a Settings,
+    files: &'a Files,
+    project: &'a Project,
+    node: &'a Node,
+) -> impl Iterator<Item = Result<RemoteSpec, Diagnostic>> + 'a {
+    let base: &Path = &project.directory;
+    let reader = RemoteReader { files, environment: &settings.environment, base: Some(base) };
+    let nodes = match node.items() {
+        Some(items) => items,
+        None => std::slice::from_ref(node),
+    };
+    nodes.iter().map(move |node| reader.spec(node, Role::Cache))
+}
+
+/// Checks the servers that the projects of a graph recommend, also where nobody is going to speak to them.
+///
+/// # Errors
+/// All declarations that cannot be read.
+pub(crate) fn check(settings: &Settings, files: &Files, graph: &ElementGraph) -> Result<(), Diagnostics> {
+    let mut wrong = Vec::new();
+    for project in &graph.projects {
+        for node in [&project.artifact_caches, &project.source_caches].into_iter().flatten() {
+            wrong.extend(read(settings, files, project, node).filter_map(Result::err));
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(Diagnostics(wrong)) }
 }

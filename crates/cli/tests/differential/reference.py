@@ -14,8 +14,9 @@ import traceback
 # The reference remembers the last error only where this is set.
 os.environ["BST_TEST_SUITE"] = "1"
 
-from buildstream import _exceptions  # noqa: E402
-from buildstream._frontend import cli  # noqa: E402
+from buildstream import _exceptions, _project, element, source  # noqa: E402,F401
+from buildstream._frontend import app, cli  # noqa: E402,F401
+from buildstream._loader import loader  # noqa: E402,F401
 
 
 def written(value):

@@ -250,5 +250,9 @@ macro_rules! tables {
 }
 
 tables! {
+    elements
+    junctions
+    options
     reasons
+    show
 }
