@@ -7,7 +7,7 @@ use crate::settings::servers::Servers;
 use bourn_cas::Store;
 use bourn_elements::table as elements;
 use bourn_plan::{ElementKind, KindTable, SourceKind, UrlTable};
-use bourn_project::{KindOrigin, KindTraits, Kinds, Project};
+use bourn_project::{Installed, KindOrigin, KindTraits, Kinds, Project};
 use bourn_pyhost::{Python, PythonKinds};
 use bourn_reapi::services::{Cancel, Executed, Execution, ServiceResult};
 use bourn_reapi::{Executor, ServiceError, Services};
@@ -89,6 +89,15 @@ impl Kinds for AllKinds {
         if !elements::is_known(kind) {
             self.python.expect();
         }
+    }
+
+    fn installed(
+        &self,
+        group: &str,
+        package: &str,
+        kind: &str,
+    ) -> Result<Option<Installed>, (String, Option<String>)> {
+        self.python.installed(group, package, kind).map_err(|error| (error.message, error.detail))
     }
 
     fn element_traits(&self, kind: &str, origin: &KindOrigin) -> Option<KindTraits> {

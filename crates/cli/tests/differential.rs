@@ -9,6 +9,8 @@ mod cache;
 mod keys;
 #[path = "differential/kinds.rs"]
 mod kinds;
+#[path = "differential/packages.rs"]
+mod packages;
 #[path = "differential/python.rs"]
 mod python;
 #[path = "differential/refusals.rs"]

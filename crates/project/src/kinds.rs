@@ -43,6 +43,15 @@ pub struct KindTraits {
     pub deprecated: Option<String>,
 }
 
+/// A Python package that is installed for the user's Python.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installed {
+    /// Its version.
+    pub version: String,
+    /// The file that its entry point for the kind leads to; `None` when it has none.
+    pub code: Option<PathBuf>,
+}
+
 /// The kinds known to the program, as the loader needs them.
 pub trait Kinds: Sync {
     /// The defaults (`variables:`, `environment:`, `config:`, `public:`, `sandbox:` …) of an element kind in the
@@ -96,6 +105,21 @@ pub trait Kinds: Sync {
     fn package_versions(&self, package: &str) -> Vec<String> {
         let _ = package;
         Vec::new()
+    }
+
+    /// The installed Python package of a name, with its plugin of a kind; `None` when it is not installed. `group` is
+    /// `elements`, `sources` or `source-mirrors`. Asked for what the program cannot act as itself.
+    ///
+    /// # Errors
+    /// Why it cannot be told, in a sentence, and longer text.
+    fn installed(
+        &self,
+        group: &str,
+        package: &str,
+        kind: &str,
+    ) -> Result<Option<Installed>, (String, Option<String>)> {
+        let _ = (group, package, kind);
+        Ok(None)
     }
 
     /// For a junction with a single source that is a directory of the junction's own project (kind `local`): its

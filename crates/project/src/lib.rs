@@ -33,6 +33,6 @@ pub use graph::{
     Dependency, DependencyKind, Element, ElementGraph, ElementId, Project, ProjectId, RefStorage,
     SandboxConfig, SourceDeclaration,
 };
-pub use kinds::{KindOrigin, KindTraits, Kinds};
+pub use kinds::{Installed, KindOrigin, KindTraits, Kinds};
 pub use load::{JunctionNeed, LoadOptions, Loaded, Locate, Workspace, load};
 pub use variable::Variables;

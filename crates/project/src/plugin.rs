@@ -1,6 +1,6 @@
 //! Where kinds come from: `plugins:` of project.conf, and what is built in.
 
-use crate::kinds::KindOrigin;
+use crate::kinds::{Installed, KindOrigin};
 use crate::name::{Leads, check_path};
 use crate::requirement::Requirement;
 use crate::session::{Attempt, ProjectIndex, Session, Stop};
@@ -71,6 +71,11 @@ const LISTS: [(&str, PluginType); 3] = [
 /// A diagnostic of plugin loading.
 fn plugin_error(code: &'static str, message: String) -> Diagnostic {
     Diagnostic::new(Domain::Plugin, code, message)
+}
+
+fn version_conflict(plugin: PluginType, kind: &str) -> Diagnostic {
+    let message = format!("Version conflict encountered while loading {plugin} plugin '{kind}'");
+    plugin_error("package-version-conflict", message)
 }
 
 impl Origins {
@@ -242,8 +247,7 @@ impl Session<'_, '_> {
         match &origin.place {
             OriginPlace::Local(path) => {
                 let directory = self.projects[project].directory.join(path);
-                let code = self.files.place(&directory.join(format!("{kind}.py")));
-                if !code.is_ok_and(|(_, kind)| kind == PlaceKind::File) {
+                if !self.is_file(&directory.join(format!("{kind}.py"))) {
                     let message =
                         format!("Failed to load {plugin} plugin '{kind}': there is no {kind}.py in {path}");
                     return Err(plugin_error("", message).at(origin.at).into());
@@ -280,27 +284,74 @@ impl Session<'_, '_> {
         })?;
         let Requirement { package, specifier, .. } = &requirement;
         let versions = self.options.kinds.package_versions(package);
-        if versions.is_empty() {
-            let message = format!("Failed to load {plugin} plugin '{kind}': package {package} is not known");
-            return Err(plugin_error("package-not-found", message)
-                .hint("packages that are not built in are reached through a junction to their sources"));
+        let version = versions.iter().find(|version| requirement.admits(version));
+        if let Some(version) = version {
+            let origin = KindOrigin::Pip {
+                package: package.clone(),
+                specifier: specifier.clone(),
+                version: version.clone(),
+            };
+            if self.is_known(plugin, kind, &origin) {
+                return Ok(origin);
+            }
         }
-        let Some(version) = versions.iter().find(|version| requirement.admits(version)) else {
-            let message = format!("Version conflict encountered while loading {plugin} plugin '{kind}'");
-            let known = versions.join(", ");
-            return Err(plugin_error("package-version-conflict", message)
-                .detail(format!("{package} is known as {known}, but {specifier} is required")));
-        };
-        let origin = KindOrigin::Pip {
-            package: package.clone(),
-            specifier: specifier.clone(),
-            version: version.clone(),
-        };
-        if self.is_known(plugin, kind, &origin) {
+        if let Some(origin) = self.installed_origin(text, &requirement, plugin, kind)? {
             return Ok(origin);
         }
-        let message = format!("Pip package {text} does not contain a {plugin} plugin named '{kind}'");
-        Err(plugin_error("plugin-not-found", message))
+        Err(match version {
+            Some(_) => {
+                let message = format!("Pip package {text} does not contain a {plugin} plugin named '{kind}'");
+                plugin_error("plugin-not-found", message)
+            }
+            None if versions.is_empty() => {
+                let message =
+                    format!("Failed to load {plugin} plugin '{kind}': package {package} is not installed");
+                plugin_error("package-not-found", message)
+                    .hint("install it for the python3 of your PATH, or reach its sources through a junction")
+            }
+            None => {
+                let known = versions.join(", ");
+                version_conflict(plugin, kind)
+                    .detail(format!("{package} is known as {known}, but {specifier} is required"))
+            }
+        })
+    }
+
+    /// A kind of a package that is installed for the user's Python; `None` when the package is not.
+    fn installed_origin(
+        &self,
+        text: &str,
+        requirement: &Requirement,
+        plugin: PluginType,
+        kind: &str,
+    ) -> Result<Option<KindOrigin>, Diagnostic> {
+        let Requirement { package, specifier, .. } = requirement;
+        let asked = self.options.kinds.installed(LISTS[plugin as usize].0, package, kind);
+        let found = asked.map_err(|(why, detail)| {
+            let message = format!("Failed to load {plugin} plugin '{kind}' of package {package}: {why}");
+            let mut diagnostic = plugin_error("package-not-found", message);
+            diagnostic.detail = detail;
+            diagnostic
+        })?;
+        let Some(Installed { version, code }) = found else { return Ok(None) };
+        if !requirement.admits(&version) {
+            let detail = format!("{package} {version} is installed but {package} {specifier} is required");
+            return Err(version_conflict(plugin, kind).detail(detail));
+        }
+        let directory = code.as_deref().and_then(Path::parent).map(Path::to_owned);
+        match directory {
+            Some(directory) if self.is_file(&directory.join(format!("{kind}.py"))) => {
+                Ok(Some(KindOrigin::File { directory, package: Some((package.clone(), version)) }))
+            }
+            _ => {
+                let message = format!("Pip package {text} does not contain a {plugin} plugin named '{kind}'");
+                Err(plugin_error("plugin-not-found", message))
+            }
+        }
+    }
+
+    fn is_file(&self, path: &Path) -> bool {
+        self.files.place(path).is_ok_and(|(_, kind)| kind == PlaceKind::File)
     }
 
     fn junction_origin(

@@ -250,6 +250,23 @@ def translate_by_mirror(call):
     return {"url": url, "bearer": extra.get("http-auth") == "bearer"}
 
 
+def find_package(call):
+    """The version of an installed package and the file of one of its plugins."""
+    from importlib import metadata
+
+    try:
+        found = metadata.distribution(call["package"])
+    except metadata.PackageNotFoundError:
+        return {"version": None, "code": None}
+    group = "buildstream.plugins." + call["group"].replace("-", "")
+    for point in found.entry_points:
+        if point.group == group and point.name == call["kind"]:
+            # Not point.module, which Python 3.9.0 does not have.
+            place = importlib.util.find_spec(point.value.partition(":")[0].strip())
+            return {"version": found.version, "code": None if place is None else place.origin}
+    return {"version": found.version, "code": None}
+
+
 def hello(call):
     return {
         "version": _pipe.VERSION,
@@ -260,6 +277,7 @@ def hello(call):
 
 CALLS = {
     "hello": hello,
+    "package-find": find_package,
     "element-describe": describe_element,
     "source-describe": describe_source,
     "source-cached": lambda call: make_source(call)._is_cached(),

@@ -134,7 +134,13 @@ struct Process {
 impl Host {
     /// A host that is not running yet. What plugins look at while the project is loaded is noted in `files`.
     pub fn new(python: Python, files: Files) -> Host {
-        Host { python, files, loading: Mutex::new(None), early: AtomicBool::new(false), idle: Mutex::default() }
+        Host {
+            python,
+            files,
+            loading: Mutex::new(None),
+            early: AtomicBool::new(false),
+            idle: Mutex::default(),
+        }
     }
 
     /// Starts the process on another thread, unless it runs or is being started. What goes wrong then goes wrong again

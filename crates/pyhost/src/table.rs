@@ -1,15 +1,16 @@
 //! The kinds that plugins on disk define, found when they are first asked for.
 
 use crate::element::PythonElement;
-use crate::host::{Host, Python};
+use crate::host::{Deaf, Host, HostError, Python};
 use crate::mirror::PythonMirror;
 use crate::source::PythonSourceKind;
 use bourn_plan::mirror::{ForeignMirrors, Mirror};
 use bourn_plan::{ElementKind, SourceKind};
-use bourn_project::{KindOrigin, Project};
+use bourn_project::{Installed, KindOrigin, Project};
 use bourn_yaml::look::PlaceKind;
 use bourn_yaml::{Diagnostic, Files, Node};
 use elsa::sync::FrozenMap;
+use serde_json::json;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +22,7 @@ type Name = (PathBuf, String);
 pub struct PythonKinds {
     python: Python,
     files: Files,
-    /// A host per directory that is part of a package of its own version; the rest share one.
+    /// A host per package: by the directory that it is imported from, or that of its plugins. The rest share one.
     hosts: Mutex<HashMap<Option<PathBuf>, Arc<Host>>>,
     elements: FrozenMap<Name, Box<PythonElement>>,
     sources: FrozenMap<Name, Box<PythonSourceKind>>,
@@ -71,6 +72,19 @@ impl PythonKinds {
         Some(self.sources.insert(name, Box::new(source)))
     }
 
+    /// The installed Python package of a name, with its plugin of a kind of a group; `None` when it is not installed.
+    ///
+    /// # Errors
+    /// Python cannot be run, or importing the package fails.
+    pub fn installed(&self, group: &str, package: &str, kind: &str) -> Result<Option<Installed>, HostError> {
+        let call = json!({"call": "package-find", "group": group, "package": package, "kind": kind});
+        let found = self.host(None).call(&call, &mut Deaf)?;
+        Ok(found["version"].as_str().map(|version| Installed {
+            version: version.to_owned(),
+            code: found["code"].as_str().map(PathBuf::from),
+        }))
+    }
+
     /// Starts Python while there is other work to be done: a plugin will probably be asked.
     pub fn expect(&self) {
         self.host(None).start_early();
@@ -88,7 +102,19 @@ impl PythonKinds {
         if !code.is_ok_and(|(_, kind)| kind == PlaceKind::File) {
             return None;
         }
-        Some((directory, self.host(package.is_some().then(|| directory.clone()))))
+        let apart = self.tree(directory).or_else(|| package.is_some().then(|| directory.clone()));
+        Some((directory, self.host(apart)))
+    }
+
+    /// The directory that a directory of modules is imported from, if it is part of a package: its modules find one
+    /// another by the package's name, and no process can have two packages of one name.
+    fn tree(&self, directory: &Path) -> Option<PathBuf> {
+        let is_package = |path: &&Path| {
+            let code = self.files.place(&path.join("__init__.py"));
+            code.is_ok_and(|(_, kind)| kind == PlaceKind::File)
+        };
+        let top = directory.ancestors().take_while(is_package).last()?;
+        top.parent().map(Path::to_owned)
     }
 
     fn host(&self, packaged: Option<PathBuf>) -> Arc<Host> {

@@ -16,7 +16,7 @@ domain, temporary, collect (the directory to be kept although the build failed, 
 
 Operations (see the functions of the same names in host.py): hello, element-describe, element-stage,
 element-assemble, element-script, source-describe, source-cached, source-validate, source-fetch, source-track,
-source-stage, source-workspace, source-info, mirror-describe, mirror-translate, pip. A `plugin` is {"directory",
+source-stage, source-workspace, source-info, mirror-describe, mirror-translate, package-find. A `plugin` is {"directory",
 "kind", "group"}: the file DIRECTORY/KIND.py, group being elements, sources or source-mirrors.
 
 Questions while loading, about the element with the number `element`: variable, environment, public, dependencies,
