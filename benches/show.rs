@@ -7,31 +7,68 @@ use std::fs;
 
 const FORMAT: &str = "%{name} %{full-key}";
 
-/// Names and keys of synthetic projects, with nothing kept and when the picture is warm.
+/// Names and keys of synthetic projects, with nothing kept and when the picture is warm: of 1,000 elements beside the
+/// reference, and of 10,000 beside eight times what 1,000 take, which is what they may cost. The reference takes minutes
+/// on 10,000.
 pub(crate) fn synthetic(bench: &Bench) -> Measured {
-    let mut rows = Vec::new();
-    for count in [1_000, 10_000] {
-        let project = Project::new(bench, "show", "variables:\n  flags: -O2 -g\n")?;
-        write_elements(&project, count)?;
-        let arguments = ["show", "--deps", "all", "--format", FORMAT, "all.bst"];
-        let (mut cold, mut warm, mut bst) = (Timed::default(), Timed::default(), Timed::default());
-        let kept = project.directory.with_file_name("bourn").join("cache/bourn");
-        for _ in 0..bench.runs.min(5) {
-            let _ = fs::remove_dir_all(&kept);
-            cold.0.push(timed(&mut project.call(Side::Bourn, &arguments))?);
-            warm.0.push(timed(&mut project.call(Side::Bourn, &arguments))?);
-            bst.0.push(timed(&mut project.call(Side::Bst, &arguments))?);
-        }
-        let row = |what: &str, bourn| Row {
-            what: format!("show {count} elements, {what}"),
-            bourn,
-            peer: bst.clone(),
-            peer_name: "bst",
-        };
-        rows.push(row("nothing kept", cold));
-        rows.push(row("picture warm", warm));
+    let small = Show::of(bench, 1_000)?;
+    let large = Show::of(bench, 10_000)?;
+    let (mut small_times, mut large_times, mut bst) = (Times::default(), Times::default(), Timed::default());
+    // In turn, so that whatever else the machine does touches all of them.
+    for _ in 0..bench.runs {
+        small.time(&mut small_times)?;
+        large.time(&mut large_times)?;
+        bst.0.push(timed(&mut small.project.call(Side::Bst, &ARGUMENTS))?);
     }
-    Ok(rows)
+    let beside = |what: &str, bourn: Timed| Row {
+        what: format!("show 1,000 elements, {what}"),
+        bourn,
+        peer: bst.clone(),
+        peer_name: "bst",
+    };
+    let grown = |what: &str, bourn: Timed, of: &Timed| Row {
+        what: format!("show 10,000 elements, {what}"),
+        bourn,
+        peer: Timed(of.0.iter().map(|time| *time * 8).collect()),
+        peer_name: "8x1000",
+    };
+    Ok(vec![
+        beside("nothing kept", small_times.cold.clone()),
+        beside("picture warm", small_times.warm.clone()),
+        grown("nothing kept", large_times.cold, &small_times.cold),
+        grown("picture warm", large_times.warm, &small_times.warm),
+    ])
+}
+
+const ARGUMENTS: [&str; 6] = ["show", "--deps", "all", "--format", FORMAT, "all.bst"];
+
+/// A synthetic project.
+struct Show<'a> {
+    project: Project<'a>,
+}
+
+/// How long showing it took.
+#[derive(Default)]
+struct Times {
+    cold: Timed,
+    warm: Timed,
+}
+
+impl<'a> Show<'a> {
+    fn of(bench: &'a Bench, count: usize) -> Result<Show<'a>, String> {
+        let project = Project::new(bench, &format!("show-{count}"), "variables:\n  flags: -O2 -g\n")?;
+        write_elements(&project, count)?;
+        Ok(Show { project })
+    }
+
+    /// Shows it with nothing kept and again.
+    fn time(&self, times: &mut Times) -> Result<(), String> {
+        let kept = self.project.directory.with_file_name("bourn").join("cache/bourn");
+        let _ = fs::remove_dir_all(&kept);
+        times.cold.0.push(timed(&mut self.project.call(Side::Bourn, &ARGUMENTS))?);
+        times.warm.0.push(timed(&mut self.project.call(Side::Bourn, &ARGUMENTS))?);
+        Ok(())
+    }
 }
 
 /// An element whose local source has 105,320 files.

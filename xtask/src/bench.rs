@@ -24,7 +24,8 @@ pub(crate) fn run(wanted: &[String]) -> Outcome {
             return Err(format!("there is no figure `{word}`; there are: {}", known.join(", ")));
         }
     }
-    let bench = set_up(runs)?;
+    let bare = !names.is_empty() && names.iter().all(|name| BARE.contains(name));
+    let bench = set_up(runs, bare)?;
     let mut failed = Vec::new();
     for (name, what, figure) in FIGURES.iter().filter(|(name, ..)| names.is_empty() || names.contains(name)) {
         println!("\n== {name}: {what}");
@@ -39,14 +40,21 @@ pub(crate) fn run(wanted: &[String]) -> Outcome {
     if failed.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failed.join(", "))) }
 }
 
-fn set_up(runs: usize) -> Outcome<Bench> {
-    setup::install(&[setup::SYSROOT, setup::TOOLS])?;
+/// Figures that build nothing, and need neither a sysroot nor tarballs.
+const BARE: [&str; 2] = ["show", "local-source"];
+
+fn set_up(runs: usize, bare: bool) -> Outcome<Bench> {
+    let tarballs = scratch("tarballs");
+    let sysroot = tarballs.join("sysroot.tar");
+    if !bare {
+        setup::install(&[setup::SYSROOT, setup::TOOLS])?;
+    }
     let bst = peers::install()?;
     let bourn = release_binary()?;
-    let tarballs = scratch("tarballs");
-    fs::create_dir_all(&tarballs).map_err(|error| format!("{}: {error}", tarballs.display()))?;
-    let sysroot = tarballs.join("sysroot.tar");
-    debian::sysroot(&sysroot, demo::SYSROOT_PACKAGES)?;
-    debian::upstream(&tarballs, demo::UPSTREAM)?;
+    if !bare {
+        fs::create_dir_all(&tarballs).map_err(|error| format!("{}: {error}", tarballs.display()))?;
+        debian::sysroot(&sysroot, demo::SYSROOT_PACKAGES)?;
+        debian::upstream(&tarballs, demo::UPSTREAM)?;
+    }
     Ok(Bench { bourn, bst, scratch: scratch("bench"), sysroot, tarballs, runs })
 }
