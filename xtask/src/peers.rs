@@ -29,7 +29,10 @@ pub(crate) fn install() -> Outcome<PathBuf> {
     if bst.exists() && std::fs::read_to_string(&stamp).is_ok_and(|have| have == wanted) {
         return Ok(bst);
     }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+    // Never emptied: worktrees may share it, and somebody may be running what is in it.
+    if !environment.join("bin/pip").exists() {
+        run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
+    }
     let mut pip = Command::new(environment.join("bin/pip"));
     run(pip.args(["install", "--quiet", "--disable-pip-version-check"]).args(REQUIREMENTS))?;
     std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;

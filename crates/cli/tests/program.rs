@@ -4,6 +4,8 @@
 mod bad_input;
 #[path = "program/basics.rs"]
 mod basics;
+#[path = "program/edits.rs"]
+mod edits;
 #[path = "program/examples.rs"]
 mod examples;
 #[path = "program/picture.rs"]
