@@ -137,11 +137,7 @@ impl Exchange<'_> {
         for index in self.offers.indexes(true) {
             let url = index.link.url();
             self.report.status(&format!("Pushing {} -> {url}", self.what));
-            let mut known = true;
-            for uri in uris {
-                known &= index.fetch(sort, vec![uri.clone()]).await? == Some(publication.digest);
-            }
-            if known {
+            if index.all_mean(sort, uris, publication.digest).await? {
                 self.report.info(&format!("Remote ({url}) already has {} cached", self.what));
                 continue;
             }

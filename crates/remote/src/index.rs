@@ -6,9 +6,10 @@
 use crate::fault::{Attempt, Fault, describe, kind_of};
 use crate::link::{Lane, Link};
 use crate::message::{FetchRequest, FetchResponse, Nothing, PushRequest, SHA256};
-use bourn_reapi::services::SourceName;
+use bourn_reapi::services::{ErrorKind, SourceName};
 use bourn_reapi::{ArtifactName, Digest};
 use std::sync::Arc;
+use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
 const FETCH_BLOB: &str = "/build.bazel.remote.asset.v1.Fetch/FetchBlob";
@@ -119,10 +120,35 @@ impl Index {
                 return Err(Fault::remote(kind_of(code), format!("{}: {why}", self.link.url())));
             }
         }
-        let digest = answer.digest.as_ref().map(Digest::try_from).transpose().map_err(|error| {
-            Fault::remote(bourn_reapi::services::ErrorKind::Invalid, format!("{}: {error}", self.link.url()))
-        })?;
+        let digest =
+            answer.digest.as_ref().map(Digest::try_from).transpose().map_err(|error| {
+                Fault::remote(ErrorKind::Invalid, format!("{}: {error}", self.link.url()))
+            })?;
         Ok(digest)
+    }
+
+    /// Whether all of these names mean this already.
+    ///
+    /// # Errors
+    /// The server failed.
+    pub(crate) async fn all_mean(
+        self: &Arc<Index>,
+        sort: Sort,
+        uris: &[String],
+        digest: Digest,
+    ) -> Attempt<bool> {
+        let mut questions = JoinSet::new();
+        for uri in uris {
+            let (index, uri) = (self.clone(), uri.clone());
+            questions.spawn(async move { index.fetch(sort, vec![uri]).await });
+        }
+        while let Some(answer) = questions.join_next().await {
+            let ended = |error| Fault::remote(ErrorKind::Io, format!("a question was not answered: {error}"));
+            if answer.map_err(ended)?? != Some(digest) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Says what names mean from now on. Everything that it refers to is in the storage already.

@@ -13,6 +13,7 @@ use prost::bytes::Bytes;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::{OnceCell, Semaphore};
 use tonic::{Code, Status};
 
@@ -102,6 +103,30 @@ impl Abilities {
     }
 }
 
+/// Blobs that a server is known to have.
+struct Known {
+    since: Instant,
+    blobs: HashSet<Digest>,
+}
+
+/// How long it is relied upon that a server still has what it had: servers drop what was not asked for in a while, and
+/// asking counts.
+const LASTS: Duration = Duration::from_secs(600);
+
+impl Known {
+    fn new() -> Known {
+        Known { since: Instant::now(), blobs: HashSet::new() }
+    }
+
+    /// Forgets everything when it was learned too long ago.
+    fn refreshed(&mut self) -> &mut HashSet<Digest> {
+        if self.since.elapsed() > LASTS {
+            *self = Known::new();
+        }
+        &mut self.blobs
+    }
+}
+
 /// The blobs of one server.
 pub(crate) struct Storage {
     /// The way there.
@@ -112,7 +137,7 @@ pub(crate) struct Storage {
     /// Batches that are going to be sent wait here before they are read.
     reading: Semaphore,
     /// What is known to be there, so that it is not asked for again.
-    known: Mutex<HashSet<Digest>>,
+    known: Mutex<Known>,
     /// Whether whole trees of directories can be asked for, until the server says no.
     trees: AtomicBool,
 }
@@ -124,7 +149,7 @@ impl Storage {
             abilities: OnceCell::new(),
             turns: Semaphore::new(AT_A_TIME),
             reading: Semaphore::new(AT_A_TIME),
-            known: Mutex::default(),
+            known: Mutex::new(Known::new()),
             trees: AtomicBool::new(true),
         }
     }
@@ -179,13 +204,14 @@ impl Storage {
 
     /// Which of these are not known to be there.
     pub(crate) fn unknown(&self, digests: &[Digest]) -> Vec<Digest> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.refreshed();
         digests.iter().filter(|digest| !known.contains(digest)).copied().collect()
     }
 
     /// Remembers what is there.
     pub(crate) fn learn(&self, digests: &[Digest]) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).refreshed().extend(digests);
     }
 
     /// Which of at most [`DIGESTS`] blobs are not there; the others are remembered.
