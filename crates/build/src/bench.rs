@@ -116,9 +116,9 @@ impl<'s> Bench<'s> {
         let elements = self.session.runtime_closure(step.from.iter().copied());
         let pieces = self.session.pieces(&elements)?;
         if step.apart {
-            return pieces
-                .chunks(1)
-                .try_for_each(|one| integrate(self.session, self.job, &mut self.sandbox, one, step.building));
+            return pieces.chunks(1).try_for_each(|one| {
+                integrate(self.session, self.job, &mut self.sandbox, one, step.building)
+            });
         }
         integrate(self.session, self.job, &mut self.sandbox, &pieces, step.building)
     }

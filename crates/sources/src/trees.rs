@@ -19,14 +19,17 @@ pub(crate) fn parts(path: &str) -> impl DoubleEndedIterator<Item = &str> {
 }
 
 /// The digest of a node.
-fn digest(message: Option<&bourn_reapi::digest::DigestMessage>, name: &str) -> Result<Digest, SourceError> {
+pub(crate) fn digest(
+    message: Option<&bourn_reapi::digest::DigestMessage>,
+    name: &str,
+) -> Result<Digest, SourceError> {
     let digest = message.and_then(|message| Digest::try_from(message).ok());
     digest
         .ok_or_else(|| SourceError::new(format!("A directory in the store holds '{name}' without a digest")))
 }
 
 /// A directory; the empty one is known without the store, which need not have it.
-fn listing(cas: &dyn Cas, at: &Digest) -> Result<std::sync::Arc<Directory>, SourceError> {
+pub(crate) fn listing(cas: &dyn Cas, at: &Digest) -> Result<std::sync::Arc<Directory>, SourceError> {
     if at.size == 0 { Ok(std::sync::Arc::default()) } else { Ok(cas.directory(at)?) }
 }
 

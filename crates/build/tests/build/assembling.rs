@@ -111,7 +111,8 @@ fn commands_for_running_are_left_out_of_builds() {
         "bst:\n  integration-commands:\n  - put /etc/cache integrated\n  - put /etc/icons integrated\n\
          bourn:\n  run-time-integration-commands:\n  - put /etc/icons integrated\n",
     );
-    let compose = Spec { name: "composed.bst", kind: "compose", ..Spec::default() }.depends(&["build:base.bst"]);
+    let compose =
+        Spec { name: "composed.bst", kind: "compose", ..Spec::default() }.depends(&["build:base.bst"]);
     let world = World::new(&[base, hello(), compose]);
     let built = world.build_all(&[world.id("hello.bst"), world.id("composed.bst")], BuildScope::Run);
     assert!(built.outcome.is_success(), "{:?}", built.jobs());

@@ -34,6 +34,8 @@ fn left(both: &Both, run: &dyn Fn(&[&str]) -> Ran, track: bool) -> Left {
     let keys = run(&["show", "--deps", "none", "--format", format, "it.bst"]).success().stdout;
     run(&["source", "checkout", "--directory", "out", "it.bst"]).success();
     let element = std::fs::read_to_string(both.bourn.project().join("it.bst")).expect("the element");
+    // Where blank lines end up is a matter of editing in place, which has tests of its own.
+    let element = element.lines().filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect();
     Left { element, keys, tree: tree(&both.bourn.project().join("out")) }
 }
 
@@ -48,10 +50,28 @@ fn tree(directory: &Path) -> String {
 #[track_caller]
 pub(crate) fn same_sources(project: &str, track: bool) -> Option<(String, String)> {
     let (ours, theirs) = (Both::new(project)?, Both::new(project)?);
+    [&ours, &theirs].into_iter().for_each(copy_plugins);
     let found = left(&ours, &|arguments| ours.bourn(arguments), track);
     let expect = left(&theirs, &|arguments| theirs.bst(arguments), track);
     assert_eq!(found, expect, "bourn (left) and bst (right)");
     Some((found.tree, found.element))
+}
+
+/// Copies the community's plugins into a project that has a place for them: some are not registered under a name.
+fn copy_plugins(both: &Both) {
+    let plugins = both.bourn.project().join("plugins");
+    if !plugins.is_dir() {
+        return;
+    }
+    let library = both.bst.parent().and_then(Path::parent).expect("an environment").join("lib");
+    let python =
+        library.read_dir().expect("a library").next().expect("a Python").expect("a directory").path();
+    let package = python.join("site-packages/buildstream_plugins_community/sources");
+    for entry in package.read_dir().expect("the plugins").flatten() {
+        if entry.path().is_file() {
+            std::fs::copy(entry.path(), plugins.join(entry.file_name())).expect("a plugin");
+        }
+    }
 }
 
 /// A project with one element that imports one kind from a package of plugins.
@@ -110,6 +130,43 @@ fn repository(directory: &Path, files: &str, tags: &[&str]) -> String {
     git(&["commit", "-q", "-m", "all", "--date", "2020-01-01T00:00:00Z"]);
     tags.iter().for_each(|tag| drop(git(&["tag", tag])));
     git(&["rev-parse", "HEAD"])
+}
+
+/// Git's own server for the repositories of a directory: the reference fetches single commits from no other place.
+struct GitServer {
+    child: std::process::Child,
+    port: u16,
+}
+
+impl GitServer {
+    fn start(directory: &Path) -> GitServer {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = free.expect("a port").port();
+        let mut git = std::process::Command::new("git");
+        git.args(["daemon", "--listen=127.0.0.1", "--export-all", "--reuseaddr"]);
+        git.arg(format!("--port={port}")).arg(format!("--base-path={}", directory.display()));
+        let child = git.spawn().expect("git daemon");
+        let server = GitServer { child, port };
+        for _ in 0..600 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return server;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("git daemon does not answer");
+    }
+
+    fn url(&self) -> String {
+        format!("git://127.0.0.1:{}/", self.port)
+    }
+}
+
+impl Drop for GitServer {
+    fn drop(&mut self) {
+        // The program `git` has started the server itself as a child; it ends with a signal that is passed on.
+        let _ = std::process::Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
 }
 
 const WORKSPACE: &str = r#"
@@ -209,5 +266,77 @@ fn crates_of_registries_and_repositories() {
         if same_sources(&text, true).is_none() {
             return;
         }
+    }
+}
+
+const MODULES: &str = "
+=== go.mod
+module github.com/o/one
+
+go 1.19
+=== one.go
+package one
+=== one_test.go
+package one
+=== empty/README
+no package
+=== sub/deep/x.go
+package deep
+=== sub/go.mod
+module github.com/o/one/sub
+=== part/part.go
+package part
+=== part/go.mod
+module github.com/o/one/part
+go 1.20
+=== v2/go.mod
+module github.com/o/one/v2
+=== v2/two.go
+package one
+";
+
+const GO_PROJECT: &str = "
+=== app/go.mod
+module example.org/app
+
+go 1.21
+require (
+\tgithub.com/o/one v1.0.0
+\tgithub.com/o/one/v2 v2.1.0
+\tgithub.com/o/one/part v0.2.0 // indirect
+)
+replace github.com/o/old v1.0.0 => github.com/o/pseudo PSEUDO
+require github.com/o/old v1.0.0
+=== app/go.sum
+github.com/o/one v1.0.0/go.mod h1:x=
+github.com/o/one v1.0.0 h1:x=
+github.com/o/one/v2 v2.1.0 h1:x=
+github.com/o/one/part v0.2.0 h1:x=
+github.com/o/pseudo PSEUDO h1:x=
+";
+
+#[test]
+fn modules_of_go() {
+    let upstream = tempfile::tempdir().expect("a temporary directory");
+    let one = upstream.path().join("one");
+    let commit = repository(&one, MODULES, &["v1.0.0", "v2.1.0", "part/v0.2.0"]);
+    let module = |name: &str, url: &str| {
+        format!("- kind: go_module\n  url: up:{url}\n  module: github.com/o/{name}\n")
+    };
+    let server = GitServer::start(upstream.path());
+    let url = server.url();
+    let files = GO_PROJECT.replace("PSEUDO", &format!("v0.0.0-20200101000000-{}", &commit[..12]));
+    for modules in [
+        [module("one", "one"), module("one/part", "one")].concat(),
+        [module("one/v2", "one"), module("pseudo", "one")].concat(),
+    ] {
+        let source = format!("- kind: local\n  path: app\n{modules}{files}");
+        let text = project("buildstream-plugins-community", "go_module", &url, &source);
+        let pip = "- origin: pip\n  package-name: buildstream-plugins-community\n";
+        let text = text.replace(pip, "- origin: local\n  path: plugins\n");
+        let text =
+            format!("{text}=== plugins/PKG-INFO\nName: buildstream-plugins-community\nVersion: 2.4.0\n");
+        let Some((tree, _)) = same_sources(&text, true) else { return };
+        assert!(tree.contains("vendor/modules.txt"), "{tree}");
     }
 }

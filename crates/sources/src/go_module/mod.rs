@@ -1,10 +1,16 @@
 //! `go_module`: a dependency of a Go project, staged below `vendor/`.
 
+mod vendor;
+mod version;
+
 use crate::declared::{Declared, reference};
-use crate::git_repo::{check_reference, describe};
+use crate::document;
+use crate::git_repo::{Checkout, RefFormat, check_reference, describe, resolve};
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
+use crate::repository;
+use crate::trees;
 use crate::version::VersionGuess;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -153,25 +159,103 @@ impl Source for GoModuleSource {
         Previous { track: true, stage: true, fetch: false }
     }
 
-    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
-        Err(self.declared.later("looked up"))
+    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        self.checkout()?.is_fetched(source_directory)
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.declared.later("tracked"))
+    /// The commit of the version that `go.sum` names.
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let go_version = self.locked_version(context)?;
+        let mut subdirectory = self.find_subdirectory(context)?;
+        let kind = &self.declared.kind;
+        let git_ref = if let Some(commit) = version::pseudo(&go_version) {
+            repository::complete(context, kind, &self.original_url, commit)?
+        } else {
+            let parsed = version::parse(&go_version).ok_or_else(|| {
+                SourceError::new(format!("'{go_version}' of {} is no version of a Go module", self.module))
+            })?;
+            // Whether the major version has a directory of its own only shows when staging.
+            let above = subdirectory.strip_suffix(&parsed.major).unwrap_or(&subdirectory);
+            subdirectory = above.strip_suffix('/').unwrap_or(above).to_owned();
+            let tag = crate::url::join(&subdirectory, &parsed.tag);
+            resolve(context, kind, &self.original_url, &tag, RefFormat::GitDescribe, &[])?
+        };
+        let subdirectory = Some(subdirectory).filter(|directory| !directory.is_empty());
+        let found = GoReference { go_version, git_ref, explicit: None, subdirectory };
+        Ok(Some(reference("ref", found.node())))
     }
 
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Err(self.declared.later("fetched"))
+    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        self.checkout()?.fetch(context, None)
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.declared.later("staged"))
+    /// What was staged before, with the module and a list of its packages below `vendor/`.
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        let reference = self.reference.as_ref().ok_or_else(|| self.declared.unresolved())?;
+        let repository = self.checkout()?.stage_files(context)?;
+        let cas = context.cas;
+        let mut tree = Some(repository);
+        if let Some(subdirectory) = &reference.subdirectory {
+            tree = trees::directory(cas, &repository, subdirectory)?;
+        }
+        let major = version::parse(&reference.go_version).filter(|version| version.number >= 2);
+        if let (Some(module), Some(version)) = (tree, major) {
+            tree = trees::directory(cas, &module, &version.major)?.or(tree);
+        }
+        let previous = context.previous.unwrap_or_default();
+        let module = (self.module.as_str(), reference.go_version.as_str());
+        vendor::add(cas, &previous, module, &tree.unwrap_or_default())
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
         let git_ref = self.reference.as_ref().map_or("", |reference| reference.git_ref.as_str());
         let guess = VersionGuess::default();
         Ok(Some(vec![describe(&self.declared, &self.url, git_ref, Some(&guess), self.release)]))
+    }
+}
+
+impl GoModuleSource {
+    fn checkout(&self) -> Result<Checkout<'_>, SourceError> {
+        let reference = self.reference.as_ref().map(|reference| reference.git_ref.as_str());
+        Checkout::new(&self.declared.kind, &self.original_url, reference)
+    }
+
+    /// The version that the `go.sum` of earlier sources has for the module.
+    fn locked_version(&self, context: &TrackContext<'_>) -> Result<String, SourceError> {
+        let content = match &context.previous {
+            Some(previous) => trees::read(context.cas, previous, "go.sum")?,
+            None => None,
+        };
+        let content = content.ok_or_else(|| {
+            let hint = "a source before this one in the list has to stage the project";
+            SourceError::new("Failed to find go.sum at the top of the staged sources").hint(hint)
+        })?;
+        let text = String::from_utf8_lossy(&content);
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            let [module, version, _] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+                return Err(SourceError::new(format!("Malformed line in go.sum: {}", line.escape_debug())));
+            };
+            if module == self.module && !version.ends_with("/go.mod") && !version.ends_with("/go.sum") {
+                return Ok(version.to_owned());
+            }
+        }
+        Err(SourceError::new(format!("go.sum does not name the module {}", self.module)))
+    }
+
+    /// Where in its repository the module is: what its path has more than that of the repository.
+    fn find_subdirectory(&self, context: &TrackContext<'_>) -> Result<String, SourceError> {
+        if self.module.starts_with("github.com") {
+            // A repository there has two names, and the site need not be asked.
+            return Ok(self.module.split('/').skip(3).collect::<Vec<_>>().join("/"));
+        }
+        let url = format!("https://{}?go-get=1", self.module);
+        let candidate = Candidate { url: url.clone(), auth: Auth::Basic };
+        let page = document::read(context, &candidate, None)?;
+        let root = version::import_root(&String::from_utf8_lossy(&page)).ok_or_else(|| {
+            SourceError::new(format!("{url} does not say where the module {} is", self.module))
+                .hint("the page has no `<meta name=\"go-import\">`; is the module's path right?")
+        })?;
+        let rest = self.module.strip_prefix(&root).unwrap_or_default();
+        Ok(rest.strip_prefix('/').unwrap_or(rest).to_owned())
     }
 }

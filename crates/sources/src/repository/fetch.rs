@@ -182,6 +182,61 @@ fn run(
     Err(error.temporary())
 }
 
+/// The whole name of a commit of which the beginning is known: for that, all of the repository is fetched, unless a
+/// branch or tag leads to the commit itself.
+///
+/// # Errors
+/// No server has it, or several commits begin so.
+pub(crate) fn complete(
+    context: &FetchContext<'_>,
+    kind: &str,
+    url: &str,
+    beginning: &str,
+) -> Result<String, SourceError> {
+    let mut failure = SourceError::new("There is no URL to track");
+    for candidate in context.urls.track(url) {
+        context.progress.status(&format!("Tracking {beginning} from {}", shown(&candidate.url)));
+        match complete_at(context, kind, url, &candidate.url, beginning) {
+            Err(error) if !context.cancel.is_cancelled() => failure = error,
+            done => return done,
+        }
+    }
+    Err(failure)
+}
+
+fn complete_at(
+    context: &FetchContext<'_>,
+    kind: &str,
+    original_url: &str,
+    url: &str,
+    beginning: &str,
+) -> Result<String, SourceError> {
+    let refs = remote_refs(context, url)?;
+    if let Some(found) =
+        refs.iter().find(|one| one.oid.starts_with(beginning) && !is_tag_object(&refs, &one.name))
+    {
+        return Ok(found.oid.clone());
+    }
+    let mirror = Mirror::dulwich(context.source_directory, kind, original_url);
+    let _lock = mirror.lock(context)?;
+    mirror.create(context, kind)?;
+    let unshallow = mirror.is_shallow().then(|| "--unshallow".to_owned());
+    if let Some(error) = run(context, &mirror, url, unshallow, &ALL.map(str::to_owned))? {
+        return Err(error);
+    }
+    let found = mirror.git(context).args(["rev-parse", "--verify", "--quiet", "--end-of-options"]);
+    let found = found.arg(format!("{beginning}^{{commit}}")).output()?;
+    if !found.status.success() {
+        return Err(SourceError::new(format!("Failed to find {beginning} from {}", shown(url))));
+    }
+    Ok(found.text())
+}
+
+/// Whether a ref names a tag object, which is no commit: then the list has what it leads to, too.
+fn is_tag_object(refs: &[super::remote::RemoteRef], name: &str) -> bool {
+    refs.iter().any(|one| one.name.strip_suffix("^{}") == Some(name))
+}
+
 /// The tag and distance that the reference's community kinds describe a commit by: the first tagged commit that a
 /// walk by date meets. History is fetched as far as that takes.
 ///

@@ -16,7 +16,7 @@ mod workspace;
 
 pub(crate) use described::Described;
 pub(crate) use directory::{GitDirectory, Head, tag_object};
-pub(crate) use fetch::{Depth, Wanted, describe};
+pub(crate) use fetch::{Depth, Wanted, complete, describe};
 pub(crate) use mirror::{Mirror, git};
 pub(crate) use objects::{Kind, Objects, Oid};
 pub(crate) use remote::{latest, remote_refs};

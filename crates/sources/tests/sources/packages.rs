@@ -197,3 +197,38 @@ fn repositories_without_the_crate_are_refused() {
         "inherits 'package.license'",
     );
 }
+
+#[test]
+fn broken_sums_of_go_are_refused() {
+    let source = "kind: go_module\nurl: up:x\nmodule: github.com/a/b\n";
+    for (name, text, expect) in [
+        ("other", "", "Failed to find go.sum"),
+        ("go.sum", "github.com/a/b v1.0.0\n", "Malformed line in go.sum"),
+        ("go.sum", "github.com/a/b v1.0.0/go.mod h1:x\n\nother v1.0.0 h1:x\n", "does not name the module"),
+        ("go.sum", "github.com/a/b master h1:x\n", "'master' of github.com/a/b is no version"),
+    ] {
+        let error = tracked_after(source, &[(name, text)]).expect_err(expect);
+        assert!(error.contains(expect), "{error}");
+    }
+}
+
+#[test]
+fn modules_of_go_need_a_project() {
+    let fixture = Fixture::new("aliases:\n  up: http://127.0.0.1:1/\n");
+    let commit = crate::git::committed(&fixture.path("upstream"), &[("a.go", "package a")]);
+    let url = format!("file://{}", fixture.path("upstream").display());
+    for (module, expect) in [("example.org/a", "Failed to find go.mod"), ("../../a", "leads out of the tree")]
+    {
+        let text = format!(
+            "kind: go_module\nurl: {url}\nmodule: {module}\nref:\n  go-version: v1.0.0\n  git-ref: {commit}\n"
+        );
+        let source = fixture.source(&text).expect("a source");
+        let store = MemoryStore::new();
+        let staged = fixture.with_context(&*store, None, |context| {
+            source.fetch(context).expect("fetched");
+            source.stage(context)
+        });
+        let error = staged.expect_err(expect).to_string();
+        assert!(error.contains(expect), "{error}");
+    }
+}
