@@ -10,6 +10,8 @@ mod edits;
 mod examples;
 #[path = "program/picture.rs"]
 mod picture;
+#[path = "program/plugins.rs"]
+mod plugins;
 #[path = "program/torture.rs"]
 mod torture;
 

@@ -146,7 +146,10 @@ fn what_is_not_installed_is_refused() {
     let Some(both) = project("") else { return };
     both.both_refuse(&keys("stranger.bst"), "does not contain a element plugin named 'stranger'");
     let Some(both) = project(">=2") else { return };
-    both.both_refuse(&keys("greeter.bst"), "Version conflict encountered while loading element plugin 'greeter'");
+    both.both_refuse(
+        &keys("greeter.bst"),
+        "Version conflict encountered while loading element plugin 'greeter'",
+    );
     let Some(mut both) = project("") else { return };
     both.bourn.set("PYTHONPATH", "");
     both.both_refuse(&keys("greeter.bst"), "Failed to load element plugin 'greeter'");
