@@ -45,9 +45,12 @@ pub fn assemble(session: &Session<'_>, job: &Job<'_>, id: ElementId) -> Assemble
         Err(error) => return Assembled::failed(error),
     };
     let assembly = &session.planned(id).description.assembly;
-    let outcome = bench.steps(&assembly.assemble);
+    let outcome = match bench.assemble_by_plugin() {
+        Some(outcome) => outcome,
+        None => bench.steps(&assembly.assemble).map(|()| assembly.collect.clone()),
+    };
     match outcome {
-        Ok(()) => keep(&bench, Some(&assembly.collect), None),
+        Ok(collect) => keep(&bench, Some(&collect), None),
         Err(mut error) if error.of_element => {
             error.failure.sandbox = true;
             let collect = error.collect.clone();
@@ -70,10 +73,14 @@ fn repeat_log(session: &Session<'_>, job: &Job<'_>, cached: &Cached) -> BuildRes
 pub fn stage<'s>(session: &'s Session<'s>, job: &'s Job<'s>, id: ElementId) -> BuildResult<Bench<'s>> {
     let mut bench = Bench::new(session, job, id);
     let assembly = &session.planned(id).description.assembly;
-    bench.configure(assembly)?;
+    match &assembly.foreign {
+        Some(foreign) => bench.configure_by_plugin(&**foreign)?,
+        None => bench.configure(assembly)?,
+    }
     let variables = bench.sandbox.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let text = format!("Build environment for element {}", session.element(id).name);
     job.say(MessageKind::Log, &text, Some(&metadata::environment(variables)));
+    bench.stage_by_plugin()?;
     bench.steps(&assembly.stage)?;
     Ok(bench)
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{BuildError, BuildResult, domain};
 use crate::event::MessageKind;
+use crate::foreign::Beside;
 use crate::integrate::integrate;
 use crate::job::{Activity, Job};
 use crate::options::CacheBuildTrees;
@@ -12,11 +13,13 @@ use crate::stage::Root;
 use bourn_plan::Step;
 use bourn_plan::assembly::{Assembly, Command, Compose, Integrate, Run, Split, Stage};
 use bourn_plan::closure::Edges;
+use bourn_plan::foreign::ForeignBuild;
 use bourn_plan::source::{PlannedSource, ProvenanceContext, SourceProvenance};
-use bourn_plan::workbench::{AssemblyError, Entry, Scratch, Workbench};
+use bourn_plan::workbench::{AssemblyError, Entry, Origin, Scratch, Workbench};
 use bourn_project::{ElementGraph, ElementId};
 use bourn_reapi::Digest;
 use bourn_reapi::tree::{self, Tree};
+use bourn_yaml::code::intern;
 use bourn_yaml::{Mapping, Node};
 use std::collections::HashSet;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -36,6 +39,10 @@ pub struct Bench<'s> {
     pub sandbox: Sandbox,
     /// Public data as it will be kept.
     pub public: Node,
+    /// Sandboxes beside the own one, and which of all is selected.
+    pub(crate) beside: Beside,
+    /// The plugin that builds it, where one does.
+    pub(crate) foreign: Option<Box<dyn ForeignBuild>>,
 }
 
 impl<'s> Bench<'s> {
@@ -45,7 +52,8 @@ impl<'s> Bench<'s> {
         let environment = environment(session, id);
         let mut sandbox = Sandbox::new(Root::empty(session), element.sandbox.clone(), environment);
         sandbox.record_times = session.workspace(id).is_some();
-        Bench { session, job, id, sandbox, public: element.public.clone() }
+        let (public, beside) = (element.public.clone(), Beside::default());
+        Bench { session, job, id, sandbox, public, beside, foreign: None }
     }
 
     /// Sets directory, marked directories and environment.
@@ -104,11 +112,6 @@ impl<'s> Bench<'s> {
                 error.failure.hint.clone_from(hint);
                 Err(error)
             }
-            Step::Foreign { kind } => {
-                let message =
-                    format!("Elements of kind `{kind}` need their own plugin, which cannot be run yet");
-                Err(BuildError::new(domain::PLUGIN, message))
-            }
         }
     }
 
@@ -124,7 +127,7 @@ impl<'s> Bench<'s> {
     }
 
     /// Stages the element's sources; in a workspace that was built before, over what that build left.
-    fn stage_sources(&mut self, into: &str) -> BuildResult<()> {
+    pub(crate) fn stage_sources(&mut self, into: &str) -> BuildResult<()> {
         let cas = self.session.cas();
         let there = self.sandbox.root.tree.subtree(into)?;
         if there.is_some_and(|there| !there.is_empty().unwrap_or(false)) {
@@ -181,7 +184,7 @@ impl<'s> Bench<'s> {
     }
 
     /// Whether the build directory may be emptied after success.
-    fn may_clean(&self) -> bool {
+    pub(crate) fn may_clean(&self) -> bool {
         let kept = self.session.options.cache_build_trees == CacheBuildTrees::Always;
         !kept && self.session.workspace(self.id).is_none()
     }
@@ -282,7 +285,7 @@ impl<'s> Bench<'s> {
     }
 
     /// The path with symbolic links in its middle followed; as it is when its directory is not there.
-    fn followed(&self, path: &str) -> BuildResult<String> {
+    pub(crate) fn followed(&self, path: &str) -> BuildResult<String> {
         let path = path.trim_matches('/');
         let Some((directory, name)) = path.rsplit_once('/') else { return Ok(path.to_owned()) };
         Ok(match self.sandbox.root.tree.resolve(directory)? {
@@ -315,21 +318,16 @@ fn describe(split: &Split) -> String {
 }
 
 /// An error as kinds see it.
-fn assembly_error(error: impl Into<BuildError>) -> AssemblyError {
+pub(crate) fn assembly_error(error: impl Into<BuildError>) -> AssemblyError {
     let error: BuildError = error.into();
     AssemblyError {
-        reason: match error.failure.reason.as_deref() {
-            Some("command-failed") => "command-failed",
-            Some("missing-command") => "missing-command",
-            Some("overlaps") => "overlaps",
-            Some("unstaged-files") => "unstaged-files",
-            _ => "",
-        },
+        reason: error.failure.reason.as_deref().map_or("", intern),
+        origin: Some(Box::new(Origin { domain: error.failure.domain, temporary: error.temporary })),
         message: error.failure.message,
         detail: error.failure.detail,
         hint: error.failure.hint,
         of_element: error.of_element,
-        collect: error.collect,
+        collect: error.collect.map(String::into_boxed_str),
     }
 }
 
@@ -341,7 +339,7 @@ fn seen(entry: &tree::Entry) -> Entry {
     }
 }
 
-type Done<T> = Result<T, AssemblyError>;
+pub(crate) type Done<T> = Result<T, AssemblyError>;
 
 impl Workbench for Bench<'_> {
     fn graph(&self) -> &ElementGraph {

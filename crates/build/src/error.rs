@@ -144,13 +144,17 @@ impl From<TreeError> for BuildError {
 
 impl From<AssemblyError> for BuildError {
     fn from(error: AssemblyError) -> BuildError {
-        let mut own =
-            BuildError::new(if error.of_element { domain::ELEMENT } else { domain::CAS }, error.message);
+        let domain = if error.of_element { domain::ELEMENT } else { domain::CAS };
+        let mut own = BuildError::new(domain, error.message);
+        if let Some(origin) = error.origin {
+            own.failure.domain = origin.domain;
+            own.temporary = origin.temporary;
+        }
         own.failure.reason = Some(error.reason.to_owned()).filter(|reason| !reason.is_empty());
         own.failure.detail = error.detail;
         own.failure.hint = error.hint;
         own.of_element = error.of_element;
-        own.collect = error.collect;
+        own.collect = error.collect.map(String::from);
         own
     }
 }

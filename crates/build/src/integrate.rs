@@ -31,7 +31,12 @@ pub fn integrate(
 }
 
 /// The integration commands in the public data of an artifact, with the environment of its element.
-fn commands(session: &Session<'_>, piece: &Piece, building: bool, items: &mut Vec<Item>) -> BuildResult<()> {
+pub(crate) fn commands(
+    session: &Session<'_>,
+    piece: &Piece,
+    building: bool,
+    items: &mut Vec<Item>,
+) -> BuildResult<()> {
     let public = session.public(&piece.cached)?;
     let mut commands = public.integration_commands()?;
     if building {

@@ -9,6 +9,7 @@ pub mod duration;
 pub mod error;
 pub mod event;
 pub mod fetch;
+mod foreign;
 pub mod integrate;
 pub mod job;
 pub mod log;

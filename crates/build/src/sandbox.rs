@@ -2,7 +2,7 @@
 
 use crate::error::{BuildError, BuildResult, domain};
 use crate::job::{Activity, Job, locked};
-use crate::script::{Item, Script};
+use crate::script::{Item, Script, ScriptCommand};
 use crate::session::Session;
 use crate::stage::Root;
 use bourn_project::SandboxConfig;
@@ -163,6 +163,37 @@ impl Sandbox {
         };
         let message = format!("This platform does not support local builds: {unsupported}");
         Err(BuildError::new(domain::SANDBOX, message).reason("unavailable-local-sandbox"))
+    }
+
+    /// Runs one program, which is no script: its exit status.
+    ///
+    /// # Errors
+    /// The program was not staged; the sandbox cannot be set up.
+    pub(crate) fn run_program(
+        &mut self,
+        session: &Session<'_>,
+        job: &Job<'_>,
+        program: &ScriptCommand,
+        writable: Writable,
+    ) -> BuildResult<i32> {
+        let name = program.arguments.first().map_or("", String::as_str);
+        self.check(session, name, &program.environment)?;
+        self.prepare(&program.directory, writable)?;
+        let mut environment = program.environment.clone();
+        match environment.iter_mut().find(|(name, _)| name == "PWD") {
+            Some((_, value)) => value.clone_from(&program.directory),
+            None => environment.push(("PWD".into(), program.directory.clone())),
+        }
+        let script = Script {
+            text: String::new(),
+            environment,
+            directory: program.directory.clone(),
+            labels: String::new(),
+        };
+        let command = Command { arguments: program.arguments.clone(), ..self.command(&script, writable) };
+        let execution = self.execution(command, writable)?;
+        self.was_read_only = writable == Writable::Marked;
+        self.execute(session, job, &execution, &mut *job.output()?)
     }
 
     fn command(&self, script: &Script, writable: Writable) -> Command {

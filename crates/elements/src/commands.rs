@@ -132,6 +132,7 @@ impl Build {
                 clean: layout::cleanable(build_root, install_root),
             })],
             collect: install_root.to_owned(),
+            foreign: None,
         })
     }
 

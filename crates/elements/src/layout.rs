@@ -185,6 +185,7 @@ impl Script {
             stage,
             assemble: vec![Step::Run(self.run(element))],
             collect: self.install_root.clone(),
+            foreign: None,
         })
     }
 

@@ -21,6 +21,7 @@
 //!
 //! A result may be reached in any shorter way that leaves the same tree.
 
+use crate::foreign::Foreign;
 use crate::workbench::Compute;
 use bourn_project::ElementId;
 use bourn_yaml::Provenance;
@@ -42,6 +43,8 @@ pub struct Assembly {
     pub stage: Vec<Step>,
     /// What is done with it, in order.
     pub assemble: Vec<Step>,
+    /// The plugin that does all of this in place of the steps, and says what is collected.
+    pub foreign: Option<Arc<dyn Foreign>>,
     /// The directory whose content becomes the artifact's files. When it does not exist at the end, the artifact is
     /// kept without files and the job fails with `Directory 'PATH' was not found inside the sandbox, unable to
     /// collect artifact contents`.
@@ -261,11 +264,6 @@ pub enum Step {
         /// What the user can do.
         hint: Option<String>,
     },
-    /// A step that a plugin outside of this program carries out.
-    Foreign {
-        /// Kind of the plugin.
-        kind: String,
-    },
 }
 
 impl Step {
@@ -292,6 +290,9 @@ impl Assembly {
 /// The assembly as lines for people, one per step: what `explain` and tests show. Elements are named by number.
 impl fmt::Display for Assembly {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(foreign) = &self.foreign {
+            return writeln!(f, "let {foreign:?} do it");
+        }
         for (name, from) in &self.digest_environment {
             writeln!(f, "environment {name} = digest of {}", ids(from))?;
         }
@@ -341,7 +342,6 @@ fn show(f: &mut fmt::Formatter<'_>, step: &Step, depth: usize) -> fmt::Result {
         Step::PassIntegration { from } => writeln!(f, "pass integration commands of #{}", from.0),
         Step::Compute(compute) => writeln!(f, "compute {compute:?}"),
         Step::Refuse { message, .. } => writeln!(f, "refuse: {message}"),
-        Step::Foreign { kind } => writeln!(f, "let the plugin {kind} do it"),
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod assembly;
 pub mod closure;
 pub mod explain;
+pub mod foreign;
 pub mod json;
 pub mod key;
 mod keyring;

@@ -37,7 +37,18 @@ pub struct AssemblyError {
     /// Whether it is the element that failed, so that a failed artifact is kept; otherwise the world did.
     pub of_element: bool,
     /// Directory with files that are collected although it failed.
-    pub collect: Option<String>,
+    pub collect: Option<Box<str>>,
+    /// What is known of where it comes from; otherwise elements or the store, whichever failed.
+    pub origin: Option<Box<Origin>>,
+}
+
+/// Where an error comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// bst's domain.
+    pub domain: &'static str,
+    /// Whether trying again may help.
+    pub temporary: bool,
 }
 
 impl AssemblyError {

@@ -166,11 +166,46 @@ def make_element(call):
 
 def describe_element(call):
     """What an element plugin makes of one element."""
+    element = make_element(call)
+    return {"traits": element_traits(type(element)), "key": element.get_unique_key()}
+
+
+_building = None
+
+
+def configure_element(call):
+    """Sets up the sandbox; the other phases go on with the same object."""
+    global _building
+    from buildstream.sandbox import Sandbox
+
+    with _pipe.silence():
+        element = make_element(call)
+    sandbox = Sandbox(element)
+    _building = element, sandbox
+    element.configure_sandbox(sandbox)
+
+
+def stage_element(call):
+    element, sandbox = _building
+    element.stage(sandbox)
+
+
+def assemble_element(call):
+    """The directory that is collected."""
+    global _building
+    element, sandbox = _building
+    collected = element.assemble(sandbox)
+    _building = None
+    return collected
+
+
+def script_element(call):
     from buildstream.element import Element
 
-    element = make_element(call)
+    with _pipe.silence():
+        element = make_element(call)
     scripted = type(element).generate_script is not Element.generate_script
-    return {"traits": element_traits(type(element)), "key": element.get_unique_key(), "scripted": scripted}
+    return element.generate_script() if scripted else None
 
 
 def make_source(call):
@@ -279,6 +314,10 @@ CALLS = {
     "hello": hello,
     "package-find": find_package,
     "element-describe": describe_element,
+    "element-configure": configure_element,
+    "element-stage": stage_element,
+    "element-assemble": assemble_element,
+    "element-script": script_element,
     "source-describe": describe_source,
     "source-cached": lambda call: make_source(call)._is_cached(),
     "source-validate": lambda call: make_source(call).validate_cache(),
@@ -309,9 +348,17 @@ def failure(error):
         "domain": domain.name.lower().replace("_", "-") if domain is not None else None,
         "temporary": bool(getattr(error, "temporary", False)),
         "collect": getattr(error, "collect", None) if known else None,
-        "of-element": bool(getattr(error, "of_element", False)) if known else False,
+        "of-element": known and type_of_element(error),
         "traceback": None if known else traceback.format_exc(),
     }
+
+
+def type_of_element(error):
+    """Whether it is the element that failed, and not the world around it."""
+    from buildstream.element import ElementError
+    from buildstream.sandbox import SandboxCommandError
+
+    return isinstance(error, (ElementError, SandboxCommandError))
 
 
 def serve():

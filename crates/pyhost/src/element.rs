@@ -1,8 +1,9 @@
 //! Element kinds that are Python plugins.
 
+use crate::build::PythonBuild;
 use crate::host::{Heading, Host, HostError, Listener, Within};
 use crate::wire;
-use bourn_plan::assembly::{Assembly, Step};
+use bourn_plan::assembly::Assembly;
 use bourn_plan::closure::{Edges, Walk};
 use bourn_plan::{Description, ElementContext, ElementKind};
 use bourn_project::{Dependency, ElementGraph, ElementId};
@@ -28,20 +29,30 @@ pub struct PythonElement {
 
 impl ElementKind for PythonElement {
     fn describe(&self, element: ElementContext<'_>) -> Result<Description, Diagnostics> {
-        let call = json!({
-            "call": "element-describe",
-            "plugin": {"directory": self.directory, "kind": self.kind, "group": "elements"},
-            "element": given(element, element.id, &self.files),
-            "config": wire::node(&element.element().config, &self.files),
-            "dependencies": self.dependencies(element),
-        });
+        let call = self.call("element-describe", element);
         let mut listener = Loading { graph: element.graph, edges: element.edges, files: &self.files };
         let answer = self.host.call(&call, &mut listener).map_err(|error| refused(element, error))?;
-        self.read(element, &answer)
+        self.read(element, &answer, call)
+    }
+
+    fn build_script(&self, element: ElementContext<'_>) -> Option<String> {
+        let mut listener = Loading { graph: element.graph, edges: element.edges, files: &self.files };
+        let answer = self.host.ask(&self.call("element-script", element), &mut listener).ok()?;
+        answer.as_str().map(str::to_owned)
     }
 }
 
 impl PythonElement {
+    fn call(&self, operation: &str, element: ElementContext<'_>) -> Json {
+        json!({
+            "call": operation,
+            "plugin": {"directory": self.directory, "kind": self.kind, "group": "elements"},
+            "element": given(element, element.id, &self.files),
+            "config": wire::node(&element.element().config, &self.files),
+            "dependencies": self.dependencies(element),
+        })
+    }
+
     /// Direct build dependencies with each of their configurations.
     fn dependencies(&self, element: ElementContext<'_>) -> Vec<Json> {
         let one = |dependency: &Dependency| -> Vec<Json> {
@@ -55,15 +66,24 @@ impl PythonElement {
         element.build_dependencies().flat_map(one).collect()
     }
 
-    fn read(&self, element: ElementContext<'_>, answer: &Json) -> Result<Description, Diagnostics> {
+    fn read(
+        &self,
+        element: ElementContext<'_>,
+        answer: &Json,
+        call: Json,
+    ) -> Result<Description, Diagnostics> {
         let traits = &answer["traits"];
         let is = |name: &str| traits[name].as_bool().unwrap_or_default();
         forbidden(element, &is)?;
         Ok(Description {
             unique_key: wire::key(&answer["key"]),
             assembly: Assembly {
-                assemble: vec![Step::Foreign { kind: self.kind.clone() }],
-                collect: "/".to_owned(),
+                foreign: Some(Arc::new(PythonBuild {
+                    host: self.host.clone(),
+                    kind: self.kind.clone(),
+                    call,
+                    files: self.files.clone(),
+                })),
                 ..Assembly::default()
             },
             artifact_version: traits["artifact-version"].as_i64().unwrap_or_default(),
@@ -130,14 +150,14 @@ fn refused(element: ElementContext<'_>, error: HostError) -> Diagnostics {
 }
 
 /// Answers what plugins ask while the project is loaded: the graph, and nothing of any cache.
-struct Loading<'a> {
-    graph: &'a ElementGraph,
-    edges: &'a Edges,
-    files: &'a Files,
+pub(crate) struct Loading<'a> {
+    pub(crate) graph: &'a ElementGraph,
+    pub(crate) edges: &'a Edges,
+    pub(crate) files: &'a Files,
 }
 
 impl Loading<'_> {
-    fn element(&self, arguments: &Json) -> Result<ElementId, HostError> {
+    pub(crate) fn element(&self, arguments: &Json) -> Result<ElementId, HostError> {
         let id = arguments["element"].as_u64().and_then(|id| u32::try_from(id).ok());
         let known = id.filter(|id| (*id as usize) < self.graph.elements.len());
         known

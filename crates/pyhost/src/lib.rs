@@ -9,6 +9,7 @@
 //! may send notes, which are log messages, and questions, which bourn answers. The format is described in
 //! `python/buildstream/_pipe.py` and has a version, which both sides compare when they meet.
 
+mod build;
 pub mod element;
 pub mod host;
 pub mod mirror;

@@ -23,9 +23,11 @@ const FILES: &[(&str, &str)] = files![
     "buildstream/exceptions.py",
     "buildstream/node.py",
     "buildstream/plugin.py",
+    "buildstream/sandbox.py",
     "buildstream/scriptelement.py",
     "buildstream/source.py",
     "buildstream/sourcemirror.py",
+    "buildstream/storage.py",
     "buildstream/types.py",
     "buildstream/utils.py",
 ];

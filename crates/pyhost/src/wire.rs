@@ -71,3 +71,30 @@ pub fn plain(value: &Json) -> Node {
         }
     }
 }
+
+/// A value as plain JSON.
+pub fn json(value: &KeyValue) -> Json {
+    match value {
+        KeyValue::Null => Json::Null,
+        KeyValue::Bool(truth) => (*truth).into(),
+        KeyValue::Integer(number) => (*number).into(),
+        KeyValue::Text(text) => text.as_str().into(),
+        KeyValue::Node(node) => stripped(node),
+        KeyValue::List(items) => items.iter().map(json).collect(),
+        KeyValue::Object(entries) => {
+            Json::Object(entries.iter().map(|(name, value)| (name.clone(), json(value))).collect())
+        }
+    }
+}
+
+/// A node without its places.
+fn stripped(node: &Node) -> Json {
+    match &node.value {
+        Value::Null => Json::Null,
+        Value::Scalar(text) => text.as_str().into(),
+        Value::Sequence(items) => items.iter().map(stripped).collect(),
+        Value::Mapping(entries) => {
+            Json::Object(entries.iter().map(|(key, value)| (key.to_string(), stripped(value))).collect())
+        }
+    }
+}

@@ -76,3 +76,50 @@ fn sources_are_tracked_fetched_and_staged_alike() {
     assert_eq!(read("out-blob/renamed"), "two\n");
     assert!(read("out-stamp/STAMP").ends_with(" here:two.txt\n"), "{}", read("out-stamp/STAMP"));
 }
+
+const ELEMENTS: &str = include_str!("python_elements.txt");
+const BUILT: &str = "%{name} %{full-key} %{state} %{artifact-cas-digest}";
+
+/// What both make of elements whose plugins build, each in a cache of its own.
+#[test]
+fn elements_are_built_alike() {
+    let (Some(ours), Some(theirs)) = (Both::new(ELEMENTS), Both::new(ELEMENTS)) else { return };
+    let (ours, theirs) = (ours.with_shell(), theirs.with_shell());
+    let good = ["probe.bst", "commanded.bst", "located.bst", "scripted.bst", "readme.bst"];
+    let build = |names: &[&'static str]| [&["--on-error", "continue", "build"], names].concat();
+    theirs.bst(&build(&good)).success();
+    let said = ours.bourn(&build(&good)).success().stderr;
+    for part in ["Probing", "with a detail", "a warning"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let show = |names: &[&'static str]| [&["show", "--deps", "all", "--format", BUILT], names].concat();
+    for name in good {
+        let directory = format!("out-{name}");
+        let checkout = ["artifact", "checkout", "--directory", &directory, name];
+        ours.bourn(&checkout).success();
+        theirs.bst(&checkout).success();
+        let diff = std::process::Command::new("diff")
+            .args(["-r", "--no-dereference"])
+            .args([ours.bourn.project().join(&directory), theirs.bourn.project().join(&directory)])
+            .output()
+            .expect("diff");
+        assert!(diff.status.success(), "{name}:\n{}", String::from_utf8_lossy(&diff.stdout));
+    }
+    assert_eq!(ours.bourn(&show(&good)).success().stdout, theirs.bst(&show(&good)).success().stdout);
+
+    let bad = [
+        "fails-element.bst",
+        "fails-command.bst",
+        "fails-stage.bst",
+        "fails-exception.bst",
+        "fails-collect.bst",
+    ];
+    let failed = theirs.bst(&build(&bad)).failure(255, "").stderr;
+    let said = ours.bourn(&build(&bad)).failure(255, "").stderr;
+    for part in ["failed on purpose", "failed while staging", "something of Python's", "/nowhere"] {
+        assert!(failed.contains(part), "{part}: {failed}");
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert!(said.contains("Traceback (most recent call last)"), "{said}");
+    assert_eq!(ours.bourn(&show(&bad)).success().stdout, theirs.bst(&show(&bad)).success().stdout);
+}

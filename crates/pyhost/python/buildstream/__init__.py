@@ -5,6 +5,8 @@ from .node import MappingNode, Node, ProvenanceInformation, ScalarNode, Sequence
 from .types import CoreWarnings, FastEnum, OverlapAction, SourceRef
 from .utils import ProgramNotFoundError, UtilError
 from .plugin import Plugin
+from .sandbox import Sandbox, SandboxCommandError
+from .storage import Directory, DirectoryError, FileStat, FileType
 from .source import Source, SourceError, SourceFetcher, SourceInfo, SourceInfoMedium, SourceVersionType
 from .sourcemirror import SourceMirror, SourceMirrorError
 from .downloadablefilesource import DownloadableFileSource

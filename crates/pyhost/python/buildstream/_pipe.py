@@ -91,7 +91,7 @@ def _raised(error):
     if error.get("domain") == "sandbox":
         from .sandbox import SandboxCommandError
 
-        if error.get("reason") == "command-failed":
+        if error.get("reason") in ("command-failed", "missing-command"):
             kind = SandboxCommandError
     elif error.get("domain") == "virtual-fs":
         from .storage import DirectoryError

@@ -1,9 +1,13 @@
 """Element plugins."""
 
+from contextlib import contextmanager
+
 from . import _pipe
 from .exceptions import BstError, ErrorDomain, ImplError
-from .node import MappingNode, Node
+from .node import Node
 from .plugin import Plugin
+from .types import OverlapAction
+from .utils import FileListResult
 
 
 class ElementError(BstError):
@@ -71,7 +75,7 @@ class Element(Plugin):
     # What plugins call.
 
     def sources(self):
-        return iter(_pipe.ask("sources", element=self._given["id"]))
+        return iter([_SourceOfElement(given) for given in _pipe.ask("sources", element=self._given["id"])])
 
     def dependencies(self, selection=None, *, recurse=True):
         """The build closure of this element, or the runtime closure of the elements selected."""
@@ -91,23 +95,100 @@ class Element(Plugin):
 
     def get_public_data(self, domain):
         wire = _pipe.ask("public", element=self._given["id"], domain=domain)
-        return Node._from_wire(wire) if wire is not None else MappingNode({})
+        return None if wire is None else Node._from_wire(wire)
+
+    def set_public_data(self, domain, data):
+        plain = None if data is None else data.strip_node_info()
+        _pipe.ask("set-public", element=self._given["id"], domain=domain, data=plain)
 
     def node_subst_vars(self, node):
-        return _pipe.ask("expand", element=self._given["id"], texts=[node.as_str()])[0]
+        # Everything is expanded before a plugin sees it.
+        return node.as_str()
 
     def node_subst_sequence_vars(self, node):
-        return _pipe.ask("expand", element=self._given["id"], texts=node.as_str_list())
+        return node.as_str_list()
 
     def get_artifact_name(self, key=None):
-        return _pipe.ask("artifact-name", element=self._given["id"], key=key)
+        if key is not None:
+            return "{}/{}/{}".format(self.project_name, self.normal_name, key)
+        return _pipe.ask("artifact-name", element=self._given["id"])
+
+    def compute_manifest(self, *, include=None, exclude=None, orphans=True):
+        split = {"include": include, "exclude": exclude, "orphans": orphans}
+        return iter(_pipe.ask("manifest", element=self._given["id"], **split))
+
+    def stage_artifact(
+        self, sandbox, *, path=None, action=OverlapAction.WARNING, include=None, exclude=None, orphans=True
+    ):
+        split = {"include": include, "exclude": exclude, "orphans": orphans}
+        _stage(sandbox, [self], False, path, action, split)
+        result = FileListResult()
+        result.files_written = list(self.compute_manifest(**split))
+        return result
+
+    def stage_dependency_artifacts(
+        self,
+        sandbox,
+        selection=None,
+        *,
+        path=None,
+        action=OverlapAction.WARNING,
+        include=None,
+        exclude=None,
+        orphans=True
+    ):
+        elements = list(self.dependencies(recurse=False) if selection is None else selection)
+        _stage(sandbox, elements, True, path, action, {"include": include, "exclude": exclude, "orphans": orphans})
+
+    def integrate(self, sandbox):
+        sandbox._integrate(self._given["id"])
+
+    def stage_sources(self, sandbox, directory):
+        _pipe.ask("stage-sources", sandbox=sandbox._number, path=directory)
+
+    def run_cleanup_commands(self, sandbox):
+        build, install = self.get_variable("build-root"), self.get_variable("install-root")
+        if build and not (install and (build.startswith(install) or install.startswith(build))):
+            sandbox._clean_directory(build)
+
+    @contextmanager
+    def subsandbox(self, sandbox):
+        yield sandbox._create_subsandbox()
 
     # What the framework calls.
 
-    def _overrides(self, base):
-        """The names of the phases that this plugin carries out itself."""
-        phases = ("configure_sandbox", "stage", "assemble", "generate_script")
-        return [name for name in phases if getattr(type(self), name) is not getattr(base, name)]
+    def _get_workspace(self):
+        return _pipe.ask("workspace") or None
+
+
+def _stage(sandbox, elements, recurse, path, action, split):
+    _pipe.ask(
+        "stage",
+        sandbox=sandbox._number,
+        elements=[element._given["id"] for element in elements],
+        recurse=recurse,
+        path=path or "/",
+        overlaps=action.value,
+        **split
+    )
+
+
+class _SourceOfElement:
+    """A source as elements see it."""
+
+    def __init__(self, given):
+        self.__given = given
+
+    def get_kind(self):
+        return self.__given["kind"]
+
+    def get_ref(self):
+        return self.__given["ref"]
+
+    def collect_source_info(self):
+        from .source import SourceInfo
+
+        return [SourceInfo._from_told(told) for told in self.__given["info"] or []]
 
 
 _elements = {}

@@ -1,5 +1,6 @@
 """Elements that run commands over a layout of dependencies, without sources."""
 
+from .buildelement import stage_layout
 from .element import Element
 
 
@@ -7,6 +8,7 @@ class ScriptElement(Element):
     """Runs groups of commands over what was laid out."""
 
     BST_FORBID_SOURCES = True
+    BST_STRICT_REBUILD = True
 
     __directory = "/"
     __install_root = "/"
@@ -49,17 +51,28 @@ class ScriptElement(Element):
             "root-read-only": self.__root_read_only,
         }
 
-    def _recipe(self):
-        """What there is to do, for bourn to do it."""
-        layout = [
-            [location, [element._given["id"] for element, _ in members]]
-            for location, members in sorted(self.__layout.items())
-        ]
-        return {
-            "base": "script",
-            "directory": self.__directory,
-            "install-root": self.__install_root,
-            "root-read-only": bool(self.__root_read_only),
-            "commands": list(self.__commands.items()),
-            "layout": layout,
-        }
+    def configure_sandbox(self, sandbox):
+        sandbox.set_work_directory(self.__directory)
+        sandbox.set_environment(self.get_environment())
+        sandbox.mark_directory(self.__install_root)
+
+    def stage(self, sandbox):
+        if self.__layout:
+            stage_layout(self, sandbox, self.__layout)
+        else:
+            with self.timed_activity("Staging dependencies", silent_nested=True):
+                self.stage_dependency_artifacts(sandbox)
+            with sandbox.batch(label="Integrating sandbox"):
+                for dependency in self.dependencies():
+                    dependency.integrate(sandbox)
+        sandbox.get_virtual_directory().open_directory(self.__install_root.lstrip("/"), create=True)
+
+    def assemble(self, sandbox):
+        read_only = self.__root_read_only
+        with sandbox.batch(root_read_only=read_only, collect=self.__install_root):
+            for name, commands in self.__commands.items():
+                with sandbox.batch(root_read_only=read_only, label="Running '{}'".format(name)):
+                    for command in commands:
+                        sandbox.run(["sh", "-c", "-e", command + "\n"], root_read_only=read_only, label=command)
+            self.run_cleanup_commands(sandbox)
+        return self.__install_root

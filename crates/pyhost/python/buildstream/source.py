@@ -54,6 +54,21 @@ class SourceInfo:
         self.version_guess = version_guess
         self.extra_data = extra_data
 
+    @classmethod
+    def _from_told(cls, told):
+        """What bourn knows of a source of another element."""
+        provenance = told.get("provenance")
+        return cls(
+            told.get("kind"),
+            told.get("url"),
+            None if provenance is None else MappingNode.from_dict(provenance),
+            told.get("medium"),
+            told.get("version-type"),
+            told.get("version"),
+            told.get("version-guess"),
+            told.get("extra-data") or {},
+        )
+
     def serialize(self):
         """The mapping that is printed, in its order."""
         said = {"kind": self.kind, "url": self.url}
