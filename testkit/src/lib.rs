@@ -3,5 +3,7 @@
 pub mod env;
 pub mod fixture;
 pub mod memory;
+pub mod terminal;
 
 pub use env::{Ran, TestEnv};
+pub use terminal::Terminal;

@@ -8,6 +8,8 @@ mod basics;
 mod edits;
 #[path = "program/examples.rs"]
 mod examples;
+#[path = "program/interactive.rs"]
+mod interactive;
 #[path = "program/picture.rs"]
 mod picture;
 #[path = "program/plugins.rs"]
