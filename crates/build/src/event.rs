@@ -25,6 +25,8 @@ pub enum Action {
     Push,
     /// Pushing sources.
     SourcePush,
+    /// Bringing what sources are fetched from into a mirror.
+    Mirror,
     /// Asking caches.
     Query,
 }
@@ -40,6 +42,7 @@ impl Action {
             Action::Build => "Build",
             Action::Push => "Push",
             Action::SourcePush => "Src-push",
+            Action::Mirror => "Mirror",
             Action::Query => "Cache-query",
         }
     }
@@ -54,6 +57,7 @@ impl Action {
             Action::Build => "Built",
             Action::Push => "Artifacts Pushed",
             Action::SourcePush => "Sources Pushed",
+            Action::Mirror => "Sources Mirrored",
             Action::Query => "Cache queried",
         }
     }

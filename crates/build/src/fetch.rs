@@ -37,6 +37,24 @@ pub fn fetch(session: &Session<'_>, job: &Job<'_>, id: ElementId, what: Fetch) -
     Sources::new(session, job, id).fetch(what)
 }
 
+/// Is shown a source that was fetched, its kind, and what fetching is given.
+pub type Visit<'a> =
+    dyn Fn(&dyn source::Source, &str, &FetchContext<'_>) -> Result<(), source::SourceError> + Sync + 'a;
+
+/// Brings everything that the sources of an element keep themselves, and shows each to `visit`.
+///
+/// # Errors
+/// A source cannot be fetched; those of `visit`.
+pub fn visit(session: &Session<'_>, job: &Job<'_>, id: ElementId, visit: &Visit<'_>) -> BuildResult<()> {
+    let sources = Sources::new(session, job, id);
+    for at in 0..sources.all().len() {
+        job.check_cancelled()?;
+        sources.fetch_original(at)?;
+        visit(sources.at(at), &sources.all()[at].declaration.kind, &sources.context(None))?;
+    }
+    Ok(())
+}
+
 /// A new ref that tracking found.
 #[derive(Clone, Debug)]
 pub struct Tracked {

@@ -36,6 +36,8 @@ pub enum Work {
     },
     /// Pushes sources.
     PushSources,
+    /// Fetches sources and shows them to somebody.
+    Mirror,
 }
 
 /// What jobs of a kind are limited by.
@@ -59,13 +61,14 @@ impl Work {
             Work::Build => Action::Build,
             Work::Push { .. } => Action::Push,
             Work::PushSources => Action::SourcePush,
+            Work::Mirror => Action::Mirror,
         }
     }
 
     /// What limits its jobs.
     pub fn resource(self) -> Resource {
         match self {
-            Work::Track | Work::Fetch { .. } | Work::Pull { .. } => Resource::Download,
+            Work::Track | Work::Fetch { .. } | Work::Pull { .. } | Work::Mirror => Resource::Download,
             Work::Build => Resource::Process,
             Work::Push { .. } | Work::PushSources => Resource::Upload,
         }
@@ -89,8 +92,8 @@ impl Work {
     fn status_by(self, plan: &Plan, states: &States, id: ElementId) -> Status {
         let state = states.get(id);
         match self {
-            Work::Track if plan.element(id).sources.is_empty() => Status::Skip,
-            Work::Track => Status::Ready,
+            Work::Track | Work::Mirror if plan.element(id).sources.is_empty() => Status::Skip,
+            Work::Track | Work::Mirror => Status::Ready,
             Work::Fetch { skip_cached: true, .. } if matches!(state.artifact, ArtifactState::Unknown) => {
                 Status::Wait
             }

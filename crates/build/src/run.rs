@@ -171,6 +171,21 @@ pub fn fetch(session: &Session<'_>, elements: &[ElementId], what: Fetch) -> Buil
     Ok(Scheduler::new(session, &queues, &[], false).run(elements.to_vec(), &mut |_, _| Ok(())))
 }
 
+/// Fetches the sources of elements and shows each to `visit`, with what fetching is given.
+///
+/// # Errors
+/// The cache cannot be asked. Failures of jobs, and of `visit`, are part of the outcome.
+pub fn mirror(
+    session: &Session<'_>,
+    elements: &[ElementId],
+    visit: &fetch::Visit<'_>,
+) -> BuildResult<Outcome> {
+    session.query(elements, Query::Sources)?;
+    let mut scheduler = Scheduler::new(session, &[Work::Mirror], &[], false);
+    scheduler.visit = Some(visit);
+    Ok(scheduler.run(elements.to_vec(), &mut |_, _| Ok(())))
+}
+
 /// Looks for newer refs of the sources of elements. `save` is given what was found for each element as soon as it is
 /// known.
 ///
@@ -201,10 +216,13 @@ enum Product {
     Pulled(ArtifactState, bool),
     Built(Box<Assembled>),
     Pushed(bool),
+    Mirrored,
 }
 
 struct Scheduler<'s> {
     session: &'s Session<'s>,
+    /// Who is shown the sources that are fetched for a mirror.
+    visit: Option<&'s fetch::Visit<'s>>,
     queues: Vec<Queue>,
     /// By element: lower ranks go first. All alike when there is no plan.
     ranks: Vec<u32>,
@@ -232,6 +250,7 @@ impl<'s> Scheduler<'s> {
         }
         Scheduler {
             session,
+            visit: None,
             queues: work.iter().map(|&work| Queue::new(work)).collect(),
             ranks,
             on_demand,
@@ -392,7 +411,7 @@ impl<'s> Scheduler<'s> {
         *self.places(work.resource()) -= 1;
         self.running += 1;
         self.next_job += 1;
-        Some(Start { session: self.session, job: JobId(self.next_job), queue, work, id })
+        Some(Start { session: self.session, visit: self.visit, job: JobId(self.next_job), queue, work, id })
     }
 
     /// Draws the consequences of a job that ended.
@@ -436,7 +455,7 @@ impl<'s> Scheduler<'s> {
                 }
                 return failed;
             }
-            Product::Tracked(None) | Product::Pushed(_) => {}
+            Product::Tracked(None) | Product::Pushed(_) | Product::Mirrored => {}
             Product::Pulled(artifact, _) => states.set_artifact(self.session.plan, id, artifact, false),
             Product::Built(assembled) => {
                 let kept = assembled.artifact.clone();
@@ -498,6 +517,7 @@ impl<'s> Scheduler<'s> {
 /// A job about to be started.
 struct Start<'s> {
     session: &'s Session<'s>,
+    visit: Option<&'s fetch::Visit<'s>>,
     job: JobId,
     queue: usize,
     work: Work,
@@ -607,6 +627,12 @@ impl Start<'_> {
                 }
                 Work::Push { .. } => Product::Pushed(push::artifact(session, job, self.id)?),
                 Work::PushSources => Product::Pushed(push::sources(session, job, self.id)?),
+                Work::Mirror => {
+                    if let Some(visit) = self.visit {
+                        fetch::visit(session, job, self.id, visit)?;
+                    }
+                    Product::Mirrored
+                }
                 Work::Build => Product::Built(Box::new(assemble(session, job, self.id))),
             })
         };

@@ -11,6 +11,8 @@ mod keys;
 mod kinds;
 #[path = "differential/packages.rs"]
 mod packages;
+#[path = "differential/mirror.rs"]
+mod mirror;
 #[path = "differential/python.rs"]
 mod python;
 #[path = "differential/refusals.rs"]

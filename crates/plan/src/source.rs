@@ -244,6 +244,12 @@ pub trait UrlTable: Send + Sync {
     /// What to try when `url` is tracked, best first. Never empty.
     fn track(&self, url: &str) -> Vec<Candidate>;
 
+    /// Whose alias stands behind a URL, after the mapping of aliases from project to project: where a mirror for it
+    /// has to be configured. `None` for a URL without an alias.
+    fn home(&self, _url: &str) -> Option<AliasedPath> {
+        None
+    }
+
     /// The credentials kept for the host of a translated URL. Never printed.
     fn credentials(&self, url: &str) -> Option<Credentials>;
 
@@ -259,6 +265,43 @@ pub trait UrlTable: Send + Sync {
     ) -> Result<Arc<[u8]>, SourceError> {
         find().map(Arc::from)
     }
+}
+
+/// A URL as mirrors see it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AliasedPath {
+    /// Name of the project whose alias it is.
+    pub project: String,
+    /// The alias in that project.
+    pub alias: String,
+    /// What follows the alias.
+    pub path: String,
+}
+
+/// Something on a server that a source is fetched from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its URL, with its alias.
+    pub url: String,
+    /// What is there.
+    pub content: UpstreamContent,
+}
+
+/// What is there at a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamContent {
+    /// A file.
+    File {
+        /// Where fetching keeps it.
+        kept: PathBuf,
+        /// Its SHA-256, in hexadecimal digits.
+        sha256: String,
+    },
+    /// A git repository.
+    Repository {
+        /// The commit that is needed of it.
+        commit: String,
+    },
 }
 
 /// Why a URL cannot be used.
@@ -363,6 +406,15 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Something was not fetched, an archive is malformed, a patch does not apply.
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError>;
+
+    /// What it is fetched from, told after it was fetched: what a mirror has to have. `None`: this kind does not say.
+    ///
+    /// # Errors
+    /// What was fetched cannot be read.
+    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        let _ = source_directory;
+        Ok(None)
+    }
 
     /// Checks that only make sense once it is fetched, before it is staged or a workspace is opened.
     ///

@@ -12,7 +12,7 @@ use crate::url;
 use crate::version::VersionGuess;
 use bourn_plan::{
     Candidate, FetchContext, KeyValue, Progress, SourceError, SourceProvenance, SourceRef, StageContext,
-    TrackContext,
+    TrackContext, Upstream, UpstreamContent,
 };
 use bourn_reapi::Digest;
 use bourn_yaml::{Diagnostic, Node};
@@ -105,6 +105,12 @@ impl RemoteFile {
             archive::unpack(file, context.cas, |_| Ok(Rules { exclude, ..Rules::trusting(Strip::Top) }))
         };
         scene.and_then(|scene| scene.store(context.cas)).map_err(|error| error.staging(&self.url))
+    }
+
+    /// What a mirror has to have of it.
+    pub(crate) fn remote(&self, source_directory: &Path) -> Option<Upstream> {
+        let (kept, sha256) = (self.path(source_directory)?, self.sha256.clone()?);
+        Some(Upstream { url: self.url.clone(), content: UpstreamContent::File { kept, sha256 } })
     }
 
     /// Whether it is kept.

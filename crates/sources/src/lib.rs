@@ -7,6 +7,7 @@
 
 mod archive;
 mod base64;
+mod copies;
 mod crates;
 mod declared;
 mod document;
@@ -55,6 +56,7 @@ mod tar;
 mod workspace;
 mod zip;
 
+pub use copies::{Copies, Tally};
 pub use mirrors::{Netrc, UrlPolicy, UrlSettings, url_tables};
 pub use table::{Entry, Package, SOURCES, find, manual};
 pub use tree::{Local, LocalTrees};

@@ -6,6 +6,7 @@ use crate::args::value::{Compression, Selection};
 use crate::settings::remote::RemoteSpec;
 use clap::builder::ValueHint;
 use clap::{Args, Subcommand};
+use std::path::PathBuf;
 
 /// Commands on sources.
 #[derive(Subcommand, Clone, Debug)]
@@ -16,6 +17,9 @@ pub(crate) enum SourceCommand {
     /// Download sources
     #[command(after_help = "Example: bourn source fetch --deps all hello.bst")]
     Fetch(Fetch),
+    /// Bring everything that sources are fetched from into a directory that works as a mirror
+    #[command(after_help = "Example: bourn source mirror --deps all /srv/mirror hello.bst")]
+    Mirror(Mirror),
     /// Upload sources to source caches
     #[command(after_help = "Example: bourn source push --deps all hello.bst")]
     Push(Push),
@@ -73,6 +77,25 @@ pub(crate) struct Fetch {
     /// Leave out the source servers that projects recommend
     #[arg(long)]
     pub(crate) ignore_project_source_remotes: bool,
+    /// Elements (default: the project's targets)
+    pub(crate) elements: Vec<String>,
+}
+
+/// `source mirror`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Mirror {
+    /// Leave out an element and what only it needs
+    #[arg(long = "except", value_name = "ELEMENT")]
+    pub(crate) except: Vec<String>,
+    /// Which elements' sources to bring
+    #[arg(long, short, value_name = "WHICH", default_value = "all", value_parser = deps(&["none", "build", "run", "all"]))]
+    pub(crate) deps: Selection,
+    /// The URL that the directory is served at, for the configuration that is written (default: the directory itself)
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub(crate) url: Option<String>,
+    /// The directory of the mirror; what it has already is not brought again
+    #[arg(value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
+    pub(crate) directory: PathBuf,
     /// Elements (default: the project's targets)
     pub(crate) elements: Vec<String>,
 }

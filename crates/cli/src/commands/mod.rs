@@ -16,6 +16,7 @@ pub(crate) mod shell;
 pub(crate) mod show;
 pub(crate) mod source_checkout;
 pub(crate) mod source_fetch;
+pub(crate) mod source_mirror;
 pub(crate) mod source_push;
 pub(crate) mod track;
 pub(crate) mod workspace;

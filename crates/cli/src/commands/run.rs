@@ -109,7 +109,7 @@ fn artifact(command: &ArtifactCommand, run: &Runner<'_>) -> Outcome {
 }
 
 fn source(command: &SourceCommand, run: &Runner<'_>) -> Outcome {
-    use commands::{source_checkout, source_fetch, source_push, track};
+    use commands::{source_checkout, source_fetch, source_mirror, source_push, track};
     match command {
         SourceCommand::Checkout(options) => match source_checkout::check_options(options) {
             Some(status) => Ok(status),
@@ -117,6 +117,9 @@ fn source(command: &SourceCommand, run: &Runner<'_>) -> Outcome {
         },
         SourceCommand::Fetch(options) => {
             run.session("Fetch", |invocation| source_fetch::run(invocation, options))
+        }
+        SourceCommand::Mirror(options) => {
+            run.session("Mirror", |invocation| source_mirror::run(invocation, options))
         }
         SourceCommand::Push(options) => {
             run.session("Push", |invocation| source_push::run(invocation, options))

@@ -213,6 +213,7 @@ fn past(action: Action) -> &'static str {
         Action::Pull => "pulled",
         Action::Build => "built",
         Action::Push | Action::SourcePush => "pushed",
+        Action::Mirror => "mirrored",
         Action::Main | Action::Query => "done",
     }
 }

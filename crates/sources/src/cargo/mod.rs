@@ -1,8 +1,6 @@
 //! `cargo`: the crates that a `Cargo.lock` names, staged for building offline.
 
-mod lock;
-
-use crate::crates::{Registry, RegistryCrate};
+use crate::crates::{Lock, Locked, Registry, RegistryCrate};
 use crate::declared::{Declared, reference};
 use crate::key;
 use crate::reading::Reading;
@@ -79,18 +77,14 @@ fn written(crates: &[RegistryCrate]) -> SourceRef {
 impl CargoSource {
     /// The crates that the lock file of earlier sources names, by name and version.
     fn locked(&self, context: &TrackContext<'_>) -> Result<Vec<RegistryCrate>, SourceError> {
-        let path = &self.cargo_lock;
-        let content = match &context.previous {
-            Some(previous) => trees::read(context.cas, previous, path)?,
-            None => None,
+        let named = |one: Locked| RegistryCrate {
+            name: one.name,
+            version: one.version,
+            sha256: one.checksum,
+            provenance: None,
         };
-        let content = content.ok_or_else(|| {
-            SourceError::new(format!("Failed to find Cargo.lock file at: {path}"))
-                .hint("a source before this one must bring it; `cargo-lock` says where it is")
-        })?;
-        let malformed =
-            |detail: String| SourceError::new(format!("Malformed Cargo.lock file at: {path}")).detail(detail);
-        let mut crates = lock::packages(&content).map_err(malformed)?;
+        let lock = Lock::read(context, &self.cargo_lock)?;
+        let mut crates: Vec<RegistryCrate> = lock.packages.into_iter().map(named).collect();
         crates.sort_by(|one, other| (&one.name, &one.version).cmp(&(&other.name, &other.version)));
         Ok(crates)
     }
@@ -150,6 +144,11 @@ impl Source for CargoSource {
             one.provenance = known.and_then(|known| known.provenance.clone());
         }
         Ok(Some(written(&crates)))
+    }
+
+    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        let file = |one: &RegistryCrate| one.file(&self.declared.kind, &self.registry);
+        Ok(Some(self.crates.iter().filter_map(|one| file(one).remote(source_directory)).collect()))
     }
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {

@@ -9,6 +9,7 @@ use crate::key;
 use crate::manifest;
 use crate::reading::Reading;
 use crate::release::Release;
+use crate::repository;
 use crate::trees;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -218,6 +219,15 @@ impl Source for Cargo2Source {
             _ => Ok::<_, SourceError>(()),
         })?;
         Ok(Some(reference("ref", crates.iter().map(Crate::node).collect::<Vec<Node>>())))
+    }
+
+    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        let kind = &self.declared.kind;
+        let remotes = self.crates.iter().filter_map(|one| match one {
+            Crate::Registry(one) => one.file(kind, &self.registry).remote(source_directory),
+            Crate::Git(one) => Some(repository::upstream(&one.mirrored, &one.commit)),
+        });
+        Ok(Some(remotes.collect()))
     }
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {

@@ -78,6 +78,10 @@ impl Source for GenCargoLockSource {
         Ok(Some(reference("ref", base64::encode(&lock))))
     }
 
+    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        Ok(Some(Vec::new()))
+    }
+
     fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
         Ok(())
     }

@@ -535,6 +535,16 @@ impl Source for GitSource {
         Err(failure)
     }
 
+    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        let top = self.top()?;
+        let mut remotes = vec![repository::upstream(&top.url, &top.commit)];
+        self.each_module(source_directory, &top, &mut |module| {
+            remotes.push(repository::upstream(&module.url, &module.commit));
+            Ok(true)
+        })?;
+        Ok(Some(remotes))
+    }
+
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
         let top = self.top()?;
         top.fetch(context, self.needs_branch())?;

@@ -101,6 +101,10 @@ impl Source for GitModuleSource {
         }
     }
 
+    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        Ok(Some(vec![self.repository.remote()?]))
+    }
+
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
         self.repository.fetch(context)
     }

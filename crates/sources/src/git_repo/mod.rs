@@ -260,6 +260,11 @@ impl Source for GitRepoSource {
         Ok(Some(reference("ref", found)))
     }
 
+    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        let remote = repository::upstream(&self.original_url, self.checkout()?.described.commit);
+        Ok(Some(vec![remote]))
+    }
+
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
         let track = self.track.as_deref().map(|track| (track, self.exclude.as_slice()));
         self.checkout()?.fetch(context, track)

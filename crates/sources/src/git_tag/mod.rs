@@ -170,6 +170,14 @@ impl TaggedRepository {
         self.commit()?.is_fetched(source_directory)
     }
 
+    /// What a mirror has to have of it.
+    ///
+    /// # Errors
+    /// It has no ref.
+    pub(crate) fn remote(&self) -> Result<Upstream, SourceError> {
+        Ok(repository::upstream(&self.original_url, self.commit()?.described.commit))
+    }
+
     pub(crate) fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
         self.commit()?.fetch(context)?;
         self.warn_of_lfs(context)
@@ -470,6 +478,14 @@ impl Source for GitTagSource {
             }
         }
         Err(failure)
+    }
+
+    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        let mut remotes = vec![self.repository.remote()?];
+        for (_, module) in self.modules(source_directory)? {
+            remotes.push(module.remote()?);
+        }
+        Ok(Some(remotes))
     }
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {

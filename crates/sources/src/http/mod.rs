@@ -15,7 +15,7 @@ use ureq::http::{Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
-pub(crate) use transfer::{Fetched, Transfer};
+pub(crate) use transfer::{Fetched, Transfer, write_whole};
 
 /// How long a server may be silent.
 const SILENCE: Duration = Duration::from_secs(60);

@@ -61,6 +61,10 @@ impl Source for LocalSource {
         Ok(None)
     }
 
+    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        Ok(Some(Vec::new()))
+    }
+
     fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
         Ok(())
     }

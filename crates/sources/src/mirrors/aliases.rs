@@ -3,7 +3,7 @@
 use super::{Mirror, Request, UrlPolicy, UrlSettings, read};
 use crate::url;
 use bourn_plan::mirror::ForeignMirrors;
-use bourn_plan::{Auth, Candidate, Credentials, SourceError, UrlError, UrlTable};
+use bourn_plan::{AliasedPath, Auth, Candidate, Credentials, SourceError, UrlError, UrlTable};
 use bourn_project::Project;
 use bourn_yaml::Diagnostic;
 use indexmap::IndexMap;
@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The aliases and mirrors of one project.
 pub(super) struct Aliases {
+    /// Name of the project.
+    project: String,
     /// Alias to URL.
     own: IndexMap<String, String>,
     /// By name, in order.
@@ -94,6 +96,7 @@ impl Aliases {
         }
         let default_mirror = project.default_mirror.clone().or_else(|| mirrors.keys().next().cloned());
         let aliases = Aliases {
+            project: project.name.clone(),
             own,
             mirrors,
             default_mirror,
@@ -242,6 +245,17 @@ impl UrlTable for Aliases {
         let mut candidates = self.candidates(url, self.settings.track);
         candidates.reverse();
         candidates
+    }
+
+    fn home(&self, url: &str) -> Option<AliasedPath> {
+        url::alias(url)?;
+        let (written, path) = url.split_once(':')?;
+        match self.behind(written) {
+            Behind::Nothing => None,
+            Behind::Alias { table, alias } => {
+                Some(AliasedPath { project: table.project.clone(), alias, path: path.to_owned() })
+            }
+        }
     }
 
     fn credentials(&self, url: &str) -> Option<Credentials> {

@@ -74,6 +74,10 @@ impl Source for PatchSource {
         Ok(None)
     }
 
+    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        Ok(Some(Vec::new()))
+    }
+
     fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
         Ok(())
     }

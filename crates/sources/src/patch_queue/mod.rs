@@ -86,6 +86,10 @@ impl Source for PatchQueueSource {
         Ok(None)
     }
 
+    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        Ok(Some(Vec::new()))
+    }
+
     fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
         Ok(())
     }

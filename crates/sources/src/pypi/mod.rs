@@ -126,6 +126,10 @@ impl Source for PypiSource {
         Ok(FileReference { suffix, sha256: newest.sha256.clone() }.node())
     }
 
+    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        Ok(Some(self.file().and_then(|file| file.remote(source_directory)).into_iter().collect()))
+    }
+
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
         self.file().ok_or_else(|| self.declared.unresolved())?.fetch(context)
     }

@@ -66,6 +66,10 @@ impl Source for QuiltSource {
         Ok(None)
     }
 
+    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        Ok(Some(Vec::new()))
+    }
+
     fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
         Ok(())
     }

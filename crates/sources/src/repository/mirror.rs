@@ -48,7 +48,27 @@ impl Mirror {
         if self.exists() {
             return Ok(());
         }
-        let scratch = workspace(context, kind)?;
+        self.create_within(context, workspace(context, kind)?)
+    }
+
+    /// The same for one that is not below the downloads; `parent` is its directory.
+    ///
+    /// # Errors
+    /// The disk, no `git`.
+    pub(crate) fn create_from(&self, context: &FetchContext<'_>, parent: &Path) -> Result<(), SourceError> {
+        if self.exists() {
+            return Ok(());
+        }
+        let scratch = tempfile::Builder::new().prefix(".part").tempdir_in(parent);
+        let failed = |error| SourceError::from(bourn_reapi::ServiceError::io(&error, "Creating", parent));
+        self.create_within(context, scratch.map_err(failed)?)
+    }
+
+    fn create_within(
+        &self,
+        context: &FetchContext<'_>,
+        scratch: tempfile::TempDir,
+    ) -> Result<(), SourceError> {
         let made = scratch.path().join("mirror");
         let init = git(context).args(["init", "-q", "--bare", "--template="]).arg(&made);
         // Formats that every git can read, and dulwich.

@@ -12,6 +12,7 @@ mod objects;
 mod pack;
 mod remote;
 mod stage;
+mod whole;
 mod workspace;
 
 pub(crate) use described::Described;
@@ -21,4 +22,5 @@ pub(crate) use mirror::{Mirror, git};
 pub(crate) use objects::{Kind, Objects, Oid};
 pub(crate) use remote::{latest, remote_refs};
 pub(crate) use stage::{Conversion, stage};
+pub(crate) use whole::{bring_whole, upstream};
 pub(crate) use workspace::open as open_workspace;
