@@ -14,6 +14,8 @@ mod interactive;
 mod picture;
 #[path = "program/plugins.rs"]
 mod plugins;
+#[path = "program/remotes.rs"]
+mod remotes;
 #[path = "program/torture.rs"]
 mod torture;
 
