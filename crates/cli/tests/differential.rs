@@ -17,6 +17,9 @@ mod mirror;
 mod python;
 #[path = "differential/refusals.rs"]
 mod refusals;
+#[expect(dead_code, reason = "shared with the tests of the sources, which use more of it")]
+#[path = "../../sources/tests/sources/registry.rs"]
+mod registry;
 #[path = "differential/remote.rs"]
 mod remote;
 #[expect(dead_code, reason = "shared with the tests of the sources, which use more of it")]

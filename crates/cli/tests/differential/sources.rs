@@ -1,6 +1,7 @@
 //! Sources that both programs track, fetch and stage, each in a home of its own, from the same server.
 
 use crate::Both;
+use crate::registry::{Entry, Registry, layer};
 use crate::server::{Said, Server};
 use bourn_testkit::Ran;
 use std::collections::HashMap;
@@ -338,5 +339,45 @@ fn modules_of_go() {
             format!("{text}=== plugins/PKG-INFO\nName: buildstream-plugins-community\nVersion: 2.4.0\n");
         let Some((tree, _)) = same_sources(&text, true) else { return };
         assert!(tree.contains("vendor/modules.txt"), "{tree}");
+    }
+}
+
+#[test]
+fn images_of_a_registry() {
+    let below = layer(&[
+        Entry::Directory("etc/"),
+        Entry::File("etc/old", "1"),
+        Entry::File("etc/kept", "2"),
+        Entry::File("bin/tool", "3"),
+        Entry::Link("bin/same", "bin/tool"),
+        Entry::File("gone/deep/file", "4"),
+        Entry::Directory("gone/"),
+        Entry::File("opaque/x/y", "5"),
+        Entry::File("dev/z", "6"),
+        Entry::Symlink("lib", "usr/lib"),
+        Entry::Directory("empty/"),
+    ]);
+    let above = layer(&[
+        Entry::File("etc/.wh.old", ""),
+        Entry::File(".wh.gone", ""),
+        Entry::File("opaque/.wh..wh..opq", ""),
+        Entry::File("opaque/new", "7"),
+        Entry::File("etc/kept", "8"),
+        Entry::Symlink("bin/tool", "/elsewhere"),
+    ]);
+    let mut registry = Registry::with_token("secret");
+    let both = registry.image("a/b", &["old"], &[below.clone(), above]);
+    let other = registry.image("a/b", &[], &[below]);
+    registry.index("a/b", "latest", &[("arm64", other), ("amd64", both)]);
+    let server = registry.serve();
+    for image in [
+        "registry-url: 'up:'\n  image: a/b\n  track: latest\n  architecture: amd64",
+        "registry-url: 'up:'\n  image: a/b\n  track: latest\n  architecture: arm64",
+        "url: up:a/b\n  track: old\n  version: '1'",
+    ] {
+        let source = format!("- kind: docker\n  {image}\n");
+        let text = project("buildstream-plugins", "docker", &server.url(""), &source);
+        let Some((_, element)) = same_sources(&text, true) else { return };
+        assert!(element.contains("ref: "), "{element}");
     }
 }

@@ -71,16 +71,22 @@ pub(crate) fn base_directory(members: &[Member], pattern: &str) -> Option<Vec<u8
     best.map(<[u8]>::to_vec)
 }
 
-/// Extracts members; `digests` has the content of files by number.
+/// Extracts the members that are wanted, by their place; `digests` has the content of files by number. What is not
+/// wanted still counts for links to it.
 ///
 /// # Errors
 /// A member that may not be extracted, or cannot.
-pub(crate) fn extract(members: &[Member], digests: &[Digest], rules: &Rules<'_>) -> ArchiveResult<Scene> {
+pub(crate) fn extract(
+    members: &[Member],
+    digests: &[Digest],
+    rules: &Rules<'_>,
+    is_wanted: impl Fn(usize) -> bool,
+) -> ArchiveResult<Scene> {
     let members = members.iter().map(|member| rules.stripped(member)).collect();
     let mut extraction = Extraction { scene: Scene::default(), members, digests, rules };
     for at in 0..extraction.members.len() {
         let (member, wanted) = &extraction.members[at];
-        if *wanted && member.kind != Kind::Device {
+        if *wanted && is_wanted(at) && member.kind != Kind::Device {
             extraction.member(at)?;
         }
     }

@@ -28,7 +28,7 @@ pub(crate) mod source;
 pub(crate) mod zipfile;
 
 use bourn_plan::SourceError;
-use bourn_reapi::{Cas, ServiceError};
+use bourn_reapi::{Cas, Digest, ServiceError};
 use members::Member;
 use std::fs::File;
 use std::io::{self, Read};
@@ -91,13 +91,22 @@ pub(crate) fn unpack_stream<'a>(
     cas: &dyn Cas,
     rules: impl FnOnce(&[Member]) -> ArchiveResult<Rules<'a>>,
 ) -> ArchiveResult<Scene> {
-    let (members, digests) = std::thread::scope(|scope| {
+    let (members, digests) = read(input, cas)?;
+    let rules = rules(&members)?;
+    extract::extract(&members, &digests, &rules, |_| true)
+}
+
+/// Reads a tar archive that is not compressed any more: its members, and the content of files by number, which is in
+/// the store then.
+///
+/// # Errors
+/// See [`ArchiveError`].
+pub(crate) fn read(input: impl Read, cas: &dyn Cas) -> ArchiveResult<(Vec<Member>, Vec<Digest>)> {
+    std::thread::scope(|scope| {
         let mut blobs = blobs::Blobs::start(scope, cas);
         let members = members::read(input, &mut blobs)?;
-        Ok::<_, ArchiveError>((members, blobs.finish()?))
-    })?;
-    let rules = rules(&members)?;
-    extract::extract(&members, &digests, &rules)
+        Ok((members, blobs.finish()?))
+    })
 }
 
 /// What the `base-dir` of a source means for an archive.

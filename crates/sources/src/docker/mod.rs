@@ -1,6 +1,11 @@
 //! `docker`: the file system of a container image.
 
+mod layers;
+mod manifest;
+mod registry;
+
 use crate::declared::{Declared, Origin, reference};
+use crate::download::activity;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
@@ -9,7 +14,9 @@ use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
 use bourn_yaml::{Diagnostic, Diagnostics};
-use std::path::Path;
+use manifest::Manifest;
+use registry::Registry;
+use std::path::{Path, PathBuf};
 
 /// The kind.
 pub(crate) struct Docker;
@@ -52,6 +59,25 @@ enum Image {
 }
 
 impl Image {
+    /// What aliases and mirrors apply to: the URL, or that of the registry.
+    fn url(&self) -> &str {
+        match self {
+            Image::Url { original, .. } => original,
+            Image::Parts { registry, .. } => registry,
+        }
+    }
+
+    /// Where the registry is that a translated URL leads to, and the path of the image there.
+    fn at<'a>(&'a self, url: &'a str) -> (String, &'a str) {
+        match self {
+            Image::Url { .. } => {
+                let parts = url::split(url);
+                (format!("{}://{}", parts.scheme, parts.authority), parts.path.trim_matches('/'))
+            }
+            Image::Parts { path, .. } => (url.trim_end_matches('/').to_owned(), path.trim_matches('/')),
+        }
+    }
+
     fn path(&self) -> &str {
         match self {
             Image::Url { path, .. } | Image::Parts { path, .. } => path,
@@ -120,6 +146,98 @@ fn read_image(reading: &Reading<'_>) -> Result<(Image, String), Diagnostic> {
 }
 
 impl DockerSource {
+    /// Where manifests and layers are kept, all of one place since their names are their sums.
+    fn directory(&self, source_directory: &Path) -> PathBuf {
+        source_directory.join(&*self.declared.kind)
+    }
+
+    /// The manifest, if it is kept.
+    fn kept_manifest(&self, source_directory: &Path) -> Result<Option<Manifest>, SourceError> {
+        let Some(digest) = self.digest() else { return Ok(None) };
+        let path = self.directory(source_directory).join(format!("{digest}.manifest.json"));
+        match std::fs::read(&path) {
+            // One that was damaged is fetched again.
+            Ok(content) if Digest::of(&content).hex() != digest["sha256:".len()..] => Ok(None),
+            Ok(content) => Manifest::parse(&content).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(crate::tree::unreadable(&path, &error)),
+        }
+    }
+
+    /// The manifest that a tag or digest leads to, from the first registry that has it; with that registry's
+    /// address and the token that it wants.
+    fn first_manifest(
+        &self,
+        context: &FetchContext<'_>,
+        candidates: Vec<Candidate>,
+        wanted: &str,
+    ) -> Result<(Registry, String), SourceError> {
+        let mut failure = SourceError::new("There is no registry to ask");
+        for candidate in candidates {
+            let registry = Registry::new(&candidate.url, &self.image);
+            match self.ask(context, registry, wanted) {
+                Err(error) if !context.cancel.is_cancelled() => failure = error,
+                done => return done,
+            }
+        }
+        Err(failure)
+    }
+
+    fn ask(
+        &self,
+        context: &FetchContext<'_>,
+        mut registry: Registry,
+        wanted: &str,
+    ) -> Result<(Registry, String), SourceError> {
+        context.progress.status(&format!("Asking {} for {wanted}", registry.shown()));
+        let (architecture, os) = self.platform();
+        let digest = registry.manifest(context, wanted, &architecture, &os)?;
+        Ok((registry, digest))
+    }
+
+    /// Architecture and operating system, those of this machine where none are declared.
+    fn platform(&self) -> (String, String) {
+        let system = rustix::system::uname();
+        let text = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
+        let machine = match text(system.machine()).as_str() {
+            "x86_64" => "amd64".to_owned(),
+            "aarch64" => "arm64".to_owned(),
+            other => other.to_owned(),
+        };
+        let name = text(system.sysname()).to_lowercase();
+        (self.architecture.clone().unwrap_or(machine), self.os.clone().unwrap_or(name))
+    }
+
+    fn fetch_layers(&self, context: &FetchContext<'_>, digest: &str) -> Result<(), SourceError> {
+        let directory = self.directory(context.source_directory);
+        let mut failure = None;
+        for candidate in context.urls.fetch(self.image.url()) {
+            let registry = Registry::new(&candidate.url, &self.image);
+            let fetched = self.ask(context, registry, digest).and_then(|(mut registry, found)| {
+                if found != *digest {
+                    let message = format!("Requested image {digest}, got manifest with digest {found}");
+                    return Err(SourceError::new(message));
+                }
+                let content = std::mem::take(&mut registry.content);
+                let manifest = Manifest::parse(&content)?;
+                manifest.check_layers()?;
+                for layer in &manifest.layers {
+                    registry.layer(context, &directory, layer)?;
+                }
+                // Last, so that it stands for all of them.
+                let path = directory.join(format!("{digest}.manifest.json"));
+                std::fs::create_dir_all(&directory)
+                    .and_then(|()| crate::http::write_whole(&path, &content))
+                    .map_err(|error| bourn_reapi::ServiceError::io(&error, "Writing", &path).into())
+            });
+            match fetched {
+                Err(error) if !context.cancel.is_cancelled() => failure = Some(error),
+                done => return done,
+            }
+        }
+        Err(failure.unwrap_or_else(|| SourceError::new("There is no registry to ask")))
+    }
+
     /// The digest of the manifest as registries write it.
     fn digest(&self) -> Option<String> {
         Some(format!("sha256:{}", self.reference.as_deref()?))
@@ -150,20 +268,36 @@ impl Source for DockerSource {
         Ok(Box::new(DockerSource { reference, ..self.clone() }))
     }
 
-    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
-        Err(self.declared.later("looked up"))
+    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        let Some(manifest) = self.kept_manifest(source_directory)? else { return Ok(false) };
+        let directory = self.directory(source_directory);
+        Ok(manifest.layers.iter().all(|layer| directory.join(layer.file_name()).is_file()))
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.declared.later("tracked"))
+    /// What the tag means now, on the architecture and operating system that are wanted.
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let Some(tag) = &self.tag else { return Ok(None) };
+        let (_, digest) = self.first_manifest(context, context.urls.track(self.image.url()), tag)?;
+        let digest = digest.strip_prefix("sha256:").unwrap_or(&digest).to_owned();
+        Ok(Some(reference("ref", digest)))
     }
 
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Err(self.declared.later("fetched"))
+    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        let digest = self.digest().ok_or_else(|| self.declared.unresolved())?;
+        manifest::check_digest(&digest)?;
+        if self.is_fetched(context.source_directory)? {
+            return Ok(());
+        }
+        let heading = format!("Fetching image {} with digest {digest}", self.image.path());
+        activity(context.progress, &heading, || self.fetch_layers(context, &digest))
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        let manifest = self.kept_manifest(context.source_directory)?;
+        let manifest = manifest.ok_or_else(|| {
+            SourceError::new("Unable to load the manifest of the image").hint("fetch the source first")
+        })?;
+        layers::stage(context.cas, &self.directory(context.source_directory), &manifest)
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {

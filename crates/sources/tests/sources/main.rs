@@ -1,9 +1,11 @@
 //! The room from outside: what is configured, keyed, fetched and staged.
 
 mod archives;
+mod docker;
 mod downloads;
 mod fixture;
 mod git;
 mod keys;
 mod packages;
+mod registry;
 mod server;
