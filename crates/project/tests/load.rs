@@ -6,65 +6,17 @@
 //! values; or what is wrong, as `! CODE PLACE` for each error, the first one being BuildStream's. Where BuildStream
 //! gives no place or that of a whole section, ours is the exact one.
 
+#[path = "cases/kinds.rs"]
+mod kinds;
+
 use bourn_project::selection::{Selection, except, select};
 use bourn_project::{
-    Element, ElementGraph, ElementId, JunctionNeed, KindOrigin, KindTraits, Kinds, LoadOptions, Loaded,
-    Locate, Workspace, load,
+    Element, ElementGraph, ElementId, JunctionNeed, LoadOptions, Loaded, Locate, Workspace, load,
 };
 use bourn_yaml::{Diagnostics, Files, Node, dump};
+use kinds::Core;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-
-/// The kinds of the core, as far as loading knows them.
-struct Core;
-
-impl Kinds for Core {
-    fn element_defaults(&self, kind: &str, _: &KindOrigin) -> Option<String> {
-        let text = match kind {
-            "stack" => "",
-            "manual" => {
-                "config:\n  configure-commands: []\n  build-commands: []\n  install-commands: []\n  strip-commands:\n  \
-                 - \"%{strip-binaries}\"\n"
-            }
-            "script" => "variables:\n  cwd: /\nconfig:\n  root-read-only: False\n  commands: []\n",
-            "import" => "config:\n  source: /\n  target: /\n",
-            "compose" => {
-                "config:\n  integrate: True\n  include: []\n  exclude: []\n  include-orphans: True\n"
-            }
-            "filter" => {
-                "config:\n  include: []\n  exclude: []\n  include-orphans: False\n  pass-integration: False\n"
-            }
-            _ => return None,
-        };
-        Some(text.to_owned())
-    }
-
-    fn source_known(&self, kind: &str, origin: &KindOrigin) -> bool {
-        *origin == KindOrigin::Core && matches!(kind, "local" | "remote" | "tar")
-    }
-
-    fn source_ref_keys(&self, kind: &str, _: &KindOrigin) -> &'static [&'static str] {
-        if kind == "local" { &[] } else { &["ref"] }
-    }
-
-    fn source_mirror_known(&self, kind: &str, origin: &KindOrigin) -> bool {
-        *origin == KindOrigin::Core && kind == "default"
-    }
-
-    fn element_traits(&self, kind: &str, _: &KindOrigin) -> Option<KindTraits> {
-        Some(KindTraits {
-            forbids_runtime_dependencies: matches!(kind, "compose" | "script"),
-            forbids_build_dependencies: false,
-            forbids_sources: matches!(kind, "compose" | "filter" | "script" | "stack"),
-            takes_dependency_config: matches!(kind, "manual" | "script"),
-            deprecated: None,
-        })
-    }
-
-    fn package_versions(&self, _: &str) -> Vec<String> {
-        Vec::new()
-    }
-}
 
 /// One case of a file.
 struct Case<'t> {
