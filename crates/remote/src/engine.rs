@@ -473,7 +473,11 @@ impl State {
         let parts: Vec<WriteRequest> =
             messages.iter().filter_map(|message| WriteRequest::decode(message.clone()).ok()).collect();
         let name = parts.first().ok_or(Code::InvalidArgument)?.resource_name.clone();
-        let digest = self.local(&name)?.split_once("/blobs/").ok_or(Code::InvalidArgument)?.1;
+        let local = self.local(&name)?;
+        let (packed, digest) = match local.split_once("/compressed-blobs/zstd/") {
+            Some((_, digest)) if self.traits.zstd => (true, digest),
+            _ => (false, local.split_once("/blobs/").ok_or(Code::InvalidArgument)?.1),
+        };
         let digest: Digest = digest.parse().map_err(|_| Code::InvalidArgument)?;
         let partial = self.partial.entry(name.clone()).or_default();
         for part in &parts {
@@ -484,7 +488,10 @@ impl State {
         }
         let committed_size = partial.len() as i64;
         if parts.last().is_some_and(|part| part.finish_write) {
-            let data = self.partial.remove(&name).unwrap_or_default();
+            let mut data = self.partial.remove(&name).unwrap_or_default();
+            if packed {
+                data = zstd::stream::decode_all(data.as_slice()).map_err(|_| Code::InvalidArgument)?;
+            }
             if Digest::of(&data) != digest {
                 return Err(Code::InvalidArgument);
             }

@@ -147,6 +147,7 @@ fn engines_of_all_kinds() {
     check_engine(Traits::default());
     check_engine(Traits { trees: false, ..Traits::default() });
     check_engine(Traits { zstd: true, ..Traits::default() });
+    check_engine(Traits { zstd: true, ..SMALL });
     check_engine(Traits { capabilities: false, trees: false, ..Traits::default() });
     check_engine(Traits { batch: 64 << 10, ..Traits::default() });
     check_engine(Traits { batch: 1 << 40, ..Traits::default() });
@@ -498,4 +499,19 @@ fn uploads_and_downloads_go_on_where_they_broke_off() {
     let two = place(vec![engine.server(ServerKind::All)]);
     assert_eq!(two.pull(false).unwrap().as_ref(), Some(&artifact));
     assert!(two.holds(&artifact));
+}
+
+#[test]
+fn what_cannot_travel_compressed_travels_as_it_is() {
+    for mishap in [Mishap::Code(Code::Unimplemented), Mishap::Cut, Mishap::Garbage] {
+        let engine = Engine::start(Traits { zstd: true, ..SMALL });
+        let one = place(vec![engine.server(ServerKind::All)]);
+        let artifact = artifact(&one.store);
+        engine.trouble("Write", mishap, 1);
+        assert!(one.push(&artifact).unwrap(), "{mishap:?}");
+        engine.trouble("Read", mishap, 1);
+        let two = place(vec![engine.server(ServerKind::All)]);
+        assert_eq!(two.pull(false).unwrap().as_ref(), Some(&artifact), "{mishap:?}");
+        assert!(two.holds(&artifact) && !engine.state().too_early, "{mishap:?}");
+    }
 }

@@ -46,7 +46,7 @@ const AT_A_TIME: usize = 16;
 const WORTH_COMPRESSING: usize = 1024;
 
 /// zstd's level: about as fast as the disk.
-const LEVEL: i32 = 1;
+pub(crate) const LEVEL: i32 = 1;
 
 /// What a server can do with blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

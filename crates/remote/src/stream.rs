@@ -5,7 +5,7 @@ use crate::link::{Lane, as_status, blocking, local_error};
 use crate::message::{
     QueryWriteStatusRequest, QueryWriteStatusResponse, ReadRequest, ReadResponse, WriteRequest, WriteResponse,
 };
-use crate::storage::Storage;
+use crate::storage::{LEVEL, Storage};
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use bourn_reapi::{Cas, Digest, ServiceError};
 use prost::bytes::Bytes;
@@ -168,6 +168,15 @@ impl Storage {
     /// The server failed; the local store does not hold the blob.
     pub(crate) async fn upload_blob(&self, cas: &Arc<dyn Cas>, digest: &Digest) -> Attempt<()> {
         let _turn = self.turn().await;
+        if self.abilities().await?.zstd {
+            match self.write_packed(cas, digest).await {
+                Ok(()) => {
+                    self.learn(&[*digest]);
+                    return Ok(());
+                }
+                Err(status) => local_error(&status).map_or(Ok(()), |error| Err(Fault::Local(error)))?,
+            }
+        }
         let name = self.resource(&format!("uploads/{}/blobs", identifier()), digest);
         let mut delay = self.link.delay();
         let mut fruitless = 0;
@@ -203,6 +212,19 @@ impl Storage {
         }
     }
 
+    /// Sends a blob compressed, in one go. Where that does not work, for whatever reason, it is sent as it is.
+    async fn write_packed(&self, cas: &Arc<dyn Cas>, digest: &Digest) -> Result<(), Status> {
+        let name = self.resource(&format!("uploads/{}/compressed-blobs/zstd", identifier()), digest);
+        let (store, digest) = (cas.clone(), *digest);
+        let (committed, sent) =
+            self.write_parts(move |pieces| pack_pieces(&*store, &digest, name, pieces)).await?;
+        // -1 says that the blob was there already.
+        match committed == -1 || u64::try_from(committed) == Ok(sent) {
+            true => Ok(()),
+            false => Err(Status::unavailable(format!("only {committed} bytes were accepted"))),
+        }
+    }
+
     /// Sends a blob from `offset` on.
     async fn write(
         &self,
@@ -211,24 +233,33 @@ impl Storage {
         name: &str,
         offset: u64,
     ) -> Result<(), Status> {
+        let (store, digest, name) = (cas.clone(), *digest, name.to_owned());
+        let read = move |pieces: &Sender<WriteRequest>| read_pieces(&*store, &digest, name, offset, pieces);
+        let (committed, _) = self.write_parts(read).await?;
+        // The full size says that it is there, now or already before.
+        match u64::try_from(committed) == Ok(digest.size) {
+            true => Ok(()),
+            false => Err(Status::unavailable(format!("only {committed} bytes were accepted"))),
+        }
+    }
+
+    /// Sends what `read` hands out, and says how much was accepted, and what `read` came to.
+    async fn write_parts(
+        &self,
+        read: impl FnOnce(&Sender<WriteRequest>) -> ServiceResult<u64> + Send + 'static,
+    ) -> Result<(i64, u64), Status> {
         let (pieces, receiver) = channel(WAITING);
-        let (store, digest_, name_) = (cas.clone(), *digest, name.to_owned());
-        let reader =
-            tokio::task::spawn_blocking(move || read_pieces(&*store, &digest_, name_, offset, &pieces));
+        let reader = tokio::task::spawn_blocking(move || read(&pieces));
         let moved = Arc::new(AtomicU64::new(0));
         let parts = Parts { receiver, moved: moved.clone() };
         let answer = self.link.upload::<WriteRequest, WriteResponse>(WRITE, parts);
         let answer = self.while_moving(&moved, answer).await;
-        let read = reader.await;
-        if let Ok(Err(error)) = read {
-            return Err(as_status(error));
-        }
-        let committed = answer?.committed_size;
-        // -1 says that a compressed blob was there already; the full size that it is there now or was before.
-        match committed == -1 || u64::try_from(committed) == Ok(digest.size) {
-            true => Ok(()),
-            false => Err(Status::unavailable(format!("only {committed} bytes were accepted"))),
-        }
+        let sent = match reader.await {
+            Ok(Err(error)) => return Err(as_status(error)),
+            Ok(Ok(sent)) => sent,
+            Err(error) => return Err(Status::internal(format!("reading was ended: {error}"))),
+        };
+        Ok((answer?.committed_size, sent))
     }
 
     /// Waits for an answer as long as something is sent from time to time.
@@ -356,21 +387,49 @@ impl Stream for Parts {
     }
 }
 
-/// Reads a blob piece by piece; ends early when nobody takes the pieces any more.
+fn unreadable(digest: &Digest, error: &io::Error) -> ServiceError {
+    ServiceError::new(ErrorKind::Io, format!("cannot read blob {digest}: {error}"))
+}
+
+/// Reads a blob and hands it on compressed, piece by piece; ends early when nobody takes the pieces any more. How many
+/// bytes were handed on.
+fn pack_pieces(
+    cas: &dyn Cas,
+    digest: &Digest,
+    name: String,
+    pieces: &Sender<WriteRequest>,
+) -> ServiceResult<u64> {
+    let packed = zstd::stream::read::Encoder::new(cas.open(digest)?, LEVEL);
+    let mut packed = packed.map_err(|error| unreadable(digest, &error))?;
+    let mut offset = 0;
+    loop {
+        let mut data = Vec::with_capacity(PIECE);
+        let read = packed.by_ref().take(PIECE as u64).read_to_end(&mut data);
+        read.map_err(|error| unreadable(digest, &error))?;
+        let write_offset = i64::try_from(offset).unwrap_or(i64::MAX);
+        offset += data.len() as u64;
+        let finish_write = data.len() < PIECE;
+        let part =
+            WriteRequest { resource_name: name.clone(), write_offset, finish_write, data: data.into() };
+        if pieces.blocking_send(part).is_err() || finish_write {
+            return Ok(offset);
+        }
+    }
+}
+
+/// Reads a blob piece by piece; ends early when nobody takes the pieces any more. How far it came.
 fn read_pieces(
     cas: &dyn Cas,
     digest: &Digest,
     name: String,
     mut offset: u64,
     pieces: &Sender<WriteRequest>,
-) -> ServiceResult<()> {
+) -> ServiceResult<u64> {
     let file = cas.open(digest)?;
-    let failed =
-        |error: io::Error| ServiceError::new(ErrorKind::Io, format!("cannot read blob {digest}: {error}"));
     loop {
         let left = digest.size - offset;
         let mut data = vec![0; usize::try_from(left).unwrap_or(PIECE).min(PIECE)];
-        file.read_exact_at(&mut data, offset).map_err(failed)?;
+        file.read_exact_at(&mut data, offset).map_err(|error| unreadable(digest, &error))?;
         let write_offset = i64::try_from(offset).unwrap_or(i64::MAX);
         offset += data.len() as u64;
         let part = WriteRequest {
@@ -380,7 +439,7 @@ fn read_pieces(
             data: data.into(),
         };
         if pieces.blocking_send(part).is_err() || offset == digest.size {
-            return Ok(());
+            return Ok(offset);
         }
     }
 }
