@@ -6,7 +6,7 @@ use crate::settings::resolve::Settings;
 use crate::settings::servers::Servers;
 use bourn_cas::Store;
 use bourn_elements::table as elements;
-use bourn_plan::{ElementKind, KindTable, SourceKind, UrlTable};
+use bourn_plan::{ElementKind, KindTable, Patience, SourceKind, UrlTable};
 use bourn_project::{Installed, KindOrigin, KindTraits, Kinds, Project};
 use bourn_pyhost::{Python, PythonKinds};
 use bourn_reapi::services::{Cancel, Executed, Execution, ServiceResult};
@@ -35,7 +35,7 @@ impl AllKinds {
     pub(crate) fn new(settings: &Settings, files: &Files) -> Result<AllKinds, Failure> {
         let netrc = netrc(files, &settings.environment.home().join(".netrc"))?;
         let urls =
-            UrlSettings { fetch: settings.user.fetch_source, track: settings.user.track_source, netrc };
+            UrlSettings { fetch: settings.user.fetch_source, track: settings.user.track_source, netrc, patience: Patience::default() };
         Ok(AllKinds { urls, python: PythonKinds::new(python(settings), files.clone()) })
     }
 }

@@ -27,8 +27,9 @@ pub use key::{CacheKey, KeyValue, StrictKey, WeakKey};
 pub use kind::{Description, ElementContext, ElementKind, KindTable, SourceKind};
 pub use plan::{Plan, PlannedElement, plan};
 pub use source::{
-    AliasedPath, Auth, Candidate, Credentials, FetchContext, FileTimes, LocalDigests, PlannedSource,
-    Previous, Progress, ProvenanceContext, Source, SourceContext, SourceError, SourceProvenance, SourceRef,
-    StageContext, TrackContext, Upstream, UpstreamContent, UrlError, UrlTable, Warning, Warnings,
+    AliasedPath, Auth, Candidate, Credentials, FetchContext, FileTimes, LocalDigests, Patience,
+    PlannedSource, Previous, Progress, ProvenanceContext, Source, SourceContext, SourceError,
+    SourceProvenance, SourceRef, StageContext, TrackContext, Upstream, UpstreamContent, UrlError, UrlTable,
+    Warning, Warnings,
 };
 pub use workbench::{AssemblyError, Compute, Entry, Workbench};

@@ -253,6 +253,11 @@ pub trait UrlTable: Send + Sync {
     /// The credentials kept for the host of a translated URL. Never printed.
     fn credentials(&self, url: &str) -> Option<Credentials>;
 
+    /// How long servers are waited for.
+    fn patience(&self) -> Patience {
+        Patience::default()
+    }
+
     /// An answer of a server that counts for the whole run: a table that remembers has it found out once per name,
     /// by whoever asks first. Errors are not remembered.
     ///
@@ -264,6 +269,22 @@ pub trait UrlTable: Send + Sync {
         find: &mut dyn FnMut() -> Result<Vec<u8>, SourceError>,
     ) -> Result<Arc<[u8]>, SourceError> {
         find().map(Arc::from)
+    }
+}
+
+/// How long servers are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For a connection.
+    pub connect: std::time::Duration,
+    /// While nothing comes and nothing can be sent.
+    pub silence: std::time::Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        let seconds = std::time::Duration::from_secs;
+        Patience { connect: seconds(30), silence: seconds(60) }
     }
 }
 

@@ -1,8 +1,8 @@
 //! As much of FTP as fetching one file takes: passive mode, binary, from any byte on.
 
-use super::{Answer, CONNECT, Failure, Request, SILENCE};
+use super::{Answer, Failure, Request};
 use crate::url::{split, unquote};
-use bourn_plan::{Credentials, UrlTable};
+use bourn_plan::{Credentials, Patience, UrlTable};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 
@@ -20,7 +20,7 @@ pub(super) fn retrieve(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Ans
         }
         None => urls.credentials(request.url),
     };
-    let mut control = Control::connect(host)?;
+    let mut control = Control::connect(host, urls.patience())?;
     control.log_in(credentials)?;
     control.expect("TYPE I", "2")?;
     let path = unquote(parts.path.trim_start_matches('/'));
@@ -53,28 +53,29 @@ pub(super) fn retrieve(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Ans
 struct Control {
     stream: BufReader<TcpStream>,
     peer: SocketAddr,
+    patience: Patience,
 }
 
 fn passing(error: &io::Error) -> Failure {
     Failure::passing(format!("ftp error: {error}"))
 }
 
-fn connect(address: &SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(address, CONNECT)?;
-    stream.set_read_timeout(Some(SILENCE))?;
-    stream.set_write_timeout(Some(SILENCE))?;
+fn connect(address: &SocketAddr, patience: Patience) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(address, patience.connect)?;
+    stream.set_read_timeout(Some(patience.silence))?;
+    stream.set_write_timeout(Some(patience.silence))?;
     Ok(stream)
 }
 
 impl Control {
-    fn connect(host: &str) -> Result<Control, Failure> {
+    fn connect(host: &str, patience: Patience) -> Result<Control, Failure> {
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
         let host = if has_port { host.to_owned() } else { format!("{host}:21") };
         let mut last = Failure::passing("ftp error: the name of the host is not known");
         for address in host.to_socket_addrs().map_err(|error| passing(&error))? {
-            match connect(&address) {
+            match connect(&address, patience) {
                 Ok(stream) => {
-                    let mut control = Control { stream: BufReader::new(stream), peer: address };
+                    let mut control = Control { stream: BufReader::new(stream), peer: address, patience };
                     control.reply()?;
                     return Ok(control);
                 }
@@ -145,7 +146,7 @@ impl Control {
             }
         };
         let port = port.ok_or_else(|| Failure::lasting("ftp error: no port for the data"))?;
-        connect(&SocketAddr::new(self.peer.ip(), port)).map_err(|error| passing(&error))
+        connect(&SocketAddr::new(self.peer.ip(), port), self.patience).map_err(|error| passing(&error))
     }
 }
 

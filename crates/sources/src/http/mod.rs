@@ -5,9 +5,10 @@
 //! with the right sum is renamed into place. Another process that wants the same file waits for the first.
 
 mod ftp;
+mod gate;
 mod transfer;
 
-use bourn_plan::{Auth, Credentials, UrlTable};
+use bourn_plan::{Auth, Credentials, Patience, UrlTable};
 use std::io::Read;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -16,11 +17,6 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 pub(crate) use transfer::{Fetched, Transfer, write_whole};
-
-/// How long a server may be silent.
-const SILENCE: Duration = Duration::from_secs(60);
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(30);
 
 /// One agent for all: it keeps connections open per host.
 static AGENT: LazyLock<Agent> = LazyLock::new(|| {
@@ -32,10 +28,8 @@ static AGENT: LazyLock<Agent> = LazyLock::new(|| {
         .accept("*/*")
         // What is stored is what the server has, not what it packs for the way.
         .accept_encoding("identity")
-        .timeout_connect(Some(CONNECT))
-        .timeout_per_read(Some(SILENCE))
-        .timeout_per_write(Some(SILENCE))
-        .max_idle_connections_per_host(8)
+        .max_idle_connections(64)
+        .max_idle_connections_per_host(gate::PER_HOST)
         .build();
     Agent::new_with_config(config)
 });
@@ -151,19 +145,22 @@ fn pause(attempt: u32) -> Duration {
 }
 
 fn http(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Answer, Failure> {
+    let turn = gate::enter(crate::url::split(request.url).authority);
     let known = urls.credentials(request.url);
     let bearer = (request.auth == Auth::Bearer).then_some(known.as_ref()).flatten();
     let first = bearer.map(|credentials| format!("Bearer {}", credentials.password));
-    let response = call(request, request.url, first.as_deref())?;
+    let response = call(request, request.url, first.as_deref(), urls)?;
     if response.status() != 401 || request.auth == Auth::Bearer {
-        return answer(request, response);
+        return answer(request, response, turn);
     }
     // The server that asks may be another one than was asked, after a redirection.
     use ureq::ResponseExt;
     let asked = response.get_uri().to_string();
-    let Some(credentials) = urls.credentials(&asked) else { return answer(request, response) };
-    let response = call(request, &asked, Some(&basic(&credentials)))?;
-    answer(request, response)
+    let Some(credentials) = urls.credentials(&asked) else {
+        return answer(request, response, turn);
+    };
+    let response = call(request, &asked, Some(&basic(&credentials)), urls)?;
+    answer(request, response, turn)
 }
 
 fn basic(credentials: &Credentials) -> String {
@@ -171,10 +168,17 @@ fn basic(credentials: &Credentials) -> String {
     format!("Basic {}", crate::base64::encode(text.as_bytes()))
 }
 
-fn call(request: &Request<'_>, url: &str, authorization: Option<&str>) -> Result<Response<Body>, Failure> {
+fn call(
+    request: &Request<'_>,
+    url: &str,
+    authorization: Option<&str>,
+    urls: &dyn UrlTable,
+) -> Result<Response<Body>, Failure> {
     let uri: Uri =
         encoded(url).parse().map_err(|_| Failure::lasting(format!("malformed URL: {}", shown(url))))?;
-    let mut builder = AGENT.get(uri);
+    let Patience { connect, silence } = urls.patience();
+    let builder = AGENT.get(uri).config().timeout_connect(Some(connect)).timeout_per_read(Some(silence));
+    let mut builder = builder.timeout_per_write(Some(silence)).build();
     for (name, value) in &request.headers {
         builder = builder.header(*name, value);
     }
@@ -230,7 +234,7 @@ fn failure(error: &ureq::Error) -> Failure {
     Failure { message, status: None, passing: !lasting, after: None }
 }
 
-fn answer(request: &Request<'_>, response: Response<Body>) -> Result<Answer, Failure> {
+fn answer(request: &Request<'_>, response: Response<Body>, turn: gate::Turn) -> Result<Answer, Failure> {
     let status = response.status().as_u16();
     let headers: Vec<(String, String)> = response
         .headers()
@@ -253,15 +257,24 @@ fn answer(request: &Request<'_>, response: Response<Body>) -> Result<Answer, Fai
         return Err(Failure::lasting("the server answered with another part of the file"));
     }
     let (etag, modified) = (header("etag"), header("last-modified"));
-    let body = Box::new(response.into_body().into_reader());
+    let body = Box::new(gate::Body::new(response.into_body().into_reader(), turn));
     Ok(Answer { status, from, total, etag, modified, headers, body })
 }
 
 fn refusal(status: u16, reason: Option<&str>, after: Option<String>) -> Failure {
     let message = format!("HTTP Error {status}: {}", reason.unwrap_or("unknown"));
-    let after = after.and_then(|after| after.trim().parse().ok()).map(Duration::from_secs);
+    let after = after.and_then(|after| pause_until(after.trim()));
     let passing = matches!(status, 408 | 425 | 429 | 500 | 502..=504);
     Failure { message, status: Some(status), passing, after: after.map(|after| after.min(LONGEST_PAUSE)) }
+}
+
+/// How long `Retry-After` wants to be waited: seconds, or a date, which may be over.
+fn pause_until(after: &str) -> Option<Duration> {
+    if let Ok(seconds) = after.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(after).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(jiff::Timestamp::now())).unwrap_or_default())
 }
 
 /// `bytes FIRST-LAST/TOTAL`, the total perhaps a star.

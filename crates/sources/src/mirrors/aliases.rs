@@ -3,7 +3,7 @@
 use super::{Mirror, Request, UrlPolicy, UrlSettings, read};
 use crate::url;
 use bourn_plan::mirror::ForeignMirrors;
-use bourn_plan::{AliasedPath, Auth, Candidate, Credentials, SourceError, UrlError, UrlTable};
+use bourn_plan::{AliasedPath, Auth, Candidate, Credentials, Patience, SourceError, UrlError, UrlTable};
 use bourn_project::Project;
 use bourn_yaml::Diagnostic;
 use indexmap::IndexMap;
@@ -260,6 +260,10 @@ impl UrlTable for Aliases {
 
     fn credentials(&self, url: &str) -> Option<Credentials> {
         self.settings.netrc.credentials(&url::host(url)?)
+    }
+
+    fn patience(&self) -> Patience {
+        self.settings.patience
     }
 
     fn remember(

@@ -11,8 +11,8 @@ mod netrc;
 mod simple_mirror;
 
 use crate::table::{Package, package};
-use bourn_plan::UrlTable;
 use bourn_plan::mirror::{ForeignMirrors, Mirror, Request};
+use bourn_plan::{Patience, UrlTable};
 use bourn_project::{KindOrigin, Project};
 use bourn_yaml::{Diagnostic, Diagnostics, Domain, Node};
 use std::sync::Arc;
@@ -68,6 +68,8 @@ pub struct UrlSettings {
     pub track: UrlPolicy,
     /// The user's `.netrc`.
     pub netrc: Netrc,
+    /// How long servers are waited for.
+    pub patience: Patience,
 }
 
 /// Makes the tables of all projects. A parent stands before its subprojects. `foreign` knows mirrors that are not

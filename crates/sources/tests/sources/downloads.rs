@@ -390,3 +390,72 @@ fn asking_to_stop_stops() {
     case.fixture.cancel.cancel();
     assert!(case.fetch().is_err());
 }
+
+/// A case that does not wait for long.
+fn impatient(server: &Server) -> Case {
+    let mut case = Case::of(server);
+    let second = std::time::Duration::from_secs(1);
+    case.fixture.settings.patience = bourn_plan::Patience { connect: second, silence: second };
+    case
+}
+
+#[test]
+fn a_server_that_falls_silent_is_asked_for_the_rest() {
+    let server = Server::start(|number, asked| {
+        let said = Said::range(asked, CONTENT);
+        if number == 0 { said.stall(20) } else { said }
+    });
+    impatient(&server).check_fetched();
+    assert_eq!(server.asked()[1].from(), Some(20));
+}
+
+#[test]
+fn a_server_that_always_falls_silent_is_given_up() {
+    let server = Server::start(|_, _| Said { stalls: true, ..Said::ok(CONTENT).cut(0) });
+    let error = impatient(&server).check_refused("Error mirroring");
+    assert!(error.temporary, "{error}");
+    assert_eq!(server.asked().len(), 4);
+}
+
+#[test]
+fn a_server_says_until_when_it_wants_to_be_left_alone() {
+    let server = Server::start(|number, _| match number {
+        0 => Said::status(503).header("Retry-After", "Wed, 21 Oct 2015 07:28:00 GMT"),
+        1 => Said::status(429).header("Retry-After", "soon"),
+        _ => Said::ok(CONTENT),
+    });
+    Case::of(&server).check_fetched();
+    assert_eq!(server.asked().len(), 3);
+}
+
+#[test]
+fn lengths_that_are_wrong() {
+    // More is promised than comes, every time.
+    let server = Server::start(|_, _| Said::ok(CONTENT).header("Content-Length", "100"));
+    let error = Case::of(&server).check_refused("Error mirroring");
+    assert!(error.temporary, "{error}");
+    // Less is promised: what comes is cut there, and the sum tells.
+    let server = Server::start(|_, _| Said::ok(CONTENT).header("Content-Length", "10"));
+    Case::of(&server).check_refused("has sha256sum");
+}
+
+#[test]
+fn a_host_is_not_asked_for_everything_at_once() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    let (now, most) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let (busy, peak) = (now.clone(), most.clone());
+    let server = Server::start(move |_, _| {
+        peak.fetch_max(busy.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        busy.fetch_sub(1, Ordering::SeqCst);
+        Said::ok(CONTENT)
+    });
+    std::thread::scope(|scope| {
+        for _ in 0..30 {
+            scope.spawn(|| Case::of(&server).check_fetched());
+        }
+    });
+    assert_eq!(now.load(Ordering::SeqCst), 0);
+    assert!(most.load(Ordering::SeqCst) <= 8, "{most:?} at once");
+    assert_eq!(server.asked().len(), 30);
+}

@@ -33,6 +33,8 @@ pub(crate) struct Said {
     pub(crate) body: Vec<u8>,
     /// The connection ends after so many bytes of the body.
     pub(crate) cut: Option<usize>,
+    /// Nothing comes after that, but the connection stays open.
+    pub(crate) stalls: bool,
     /// The body comes in chunks, its length unsaid.
     pub(crate) chunked: bool,
 }
@@ -49,6 +51,11 @@ impl Said {
     pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Said {
         self.headers.push((name.to_owned(), value.into()));
         self
+    }
+
+    /// Falls silent after so many bytes of the body, for as long as the test lasts.
+    pub(crate) fn stall(self, at: usize) -> Said {
+        Said { stalls: true, ..self.cut(at) }
     }
 
     pub(crate) fn cut(mut self, at: usize) -> Said {
@@ -76,6 +83,8 @@ pub(crate) struct Server {
     port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
     stop: Arc<AtomicBool>,
+    /// Connections that are kept open without a word.
+    stalled: Arc<Mutex<Vec<TcpStream>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -87,20 +96,24 @@ impl Server {
         let (asked, stop) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::<AtomicBool>::default());
         let (seen, stopped) = (asked.clone(), stop.clone());
         let answer = Arc::new(answer);
+        let stalled = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let keep = stalled.clone();
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let (seen, answer) = (seen.clone(), answer.clone());
+                let (seen, answer, keep) = (seen.clone(), answer.clone(), keep.clone());
                 if let Ok(stream) = stream {
                     std::thread::spawn(move || {
-                        let _ = serve(&stream, &seen, &*answer);
+                        if let Ok(true) = serve(&stream, &seen, &*answer) {
+                            keep.lock().expect("no panic").push(stream);
+                        }
                     });
                 }
             }
         });
-        Server { port, asked, stop, thread: Some(thread) }
+        Server { port, asked, stop, stalled, thread: Some(thread) }
     }
 
     /// A server that has one file, ranges included.
@@ -121,6 +134,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
+        self.stalled.lock().expect("no panic").clear();
         let _ = TcpStream::connect(("127.0.0.1", self.port));
         self.thread.take().map(JoinHandle::join);
     }
@@ -130,7 +144,7 @@ fn serve(
     stream: &TcpStream,
     seen: &Mutex<Vec<Asked>>,
     answer: &(dyn Fn(usize, &Asked) -> Said + Send + Sync),
-) -> std::io::Result<()> {
+) -> std::io::Result<bool> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut line = String::new();
     reader.read_line(&mut line)?;
@@ -172,13 +186,14 @@ fn serve(
             writer.write_all(chunk)?;
             writer.write_all(b"\r\n")?;
         }
-        if said.cut.is_none() {
+        if said.cut.is_none() && !said.stalls {
             writer.write_all(b"0\r\n\r\n")?;
         }
     } else {
         writer.write_all(body)?;
     }
-    writer.flush()
+    writer.flush()?;
+    Ok(said.stalls)
 }
 
 /// An FTP server that has one file, for one user, and hangs up once after `cut` bytes.
