@@ -13,15 +13,19 @@ use crate::exit::Failure;
 use crate::expiry;
 use crate::invocation::Invocation;
 use crate::report::element::{ElementFormat, Symbol};
+use crate::report::pipeline::{self, State};
 use crate::report::style::{PLAIN, Painter, Style};
 use crate::settings::resolve::Settings;
 use crate::watch::Watch;
+use crate::wire;
 use crate::workspaces::Workspaces;
 use crate::world::World;
+use bourn_build::cache::Cached;
 use bourn_build::event::MessageKind;
 use bourn_project::selection::Selection as Scope;
 use bourn_project::{DependencyKind, ElementId};
-use bourn_reapi::Digest;
+use bourn_reapi::services::ServiceResult;
+use bourn_reapi::{ArtifactName, Digest};
 use bourn_sources::{Local, LocalTrees};
 use bourn_yaml::look::{Again, PlaceKind, Stamp, Sum, sum_of};
 use bourn_yaml::{Look, Node};
@@ -39,7 +43,8 @@ use std::time::{Duration, SystemTime};
 const LONG: [Symbol; 4] = [Symbol::Config, Symbol::Vars, Symbol::Env, Symbol::Public];
 
 /// The symbols that a picture knows.
-const KNOWN: [Symbol; 14] = [
+const KNOWN: [Symbol; 15] = [
+    Symbol::State,
     Symbol::Name,
     Symbol::Kind,
     Symbol::Description,
@@ -57,7 +62,7 @@ const KNOWN: [Symbol; 14] = [
 ];
 
 /// The first bytes of the file; another version is another format.
-const MAGIC: &[u8] = b"bourn picture 2\n";
+const MAGIC: &[u8] = b"bourn picture 3\n";
 
 /// Most pictures kept; those that were written first go.
 const MOST: usize = 64;
@@ -164,6 +169,12 @@ struct StoredElement {
     /// The long texts that were asked for, in the order of their symbols.
     #[prost(string, repeated, tag = "7")]
     texts: Vec<String>,
+    /// The name of its artifact; empty while its key is not known.
+    #[prost(string, tag = "8")]
+    artifact: String,
+    /// Whether all its sources have refs.
+    #[prost(bool, tag = "9")]
+    resolved: bool,
 }
 
 /// Answers from the picture, if there is one that holds.
@@ -185,6 +196,11 @@ pub(crate) fn show(invocation: &Invocation<'_>, request: &Request<'_>) -> Result
         Some(false) => {}
     }
     touch_junctions(invocation.settings, &stored);
+    let states = match format.uses(&[Symbol::State]) {
+        true => states(invocation, &stored)?,
+        false => Some(Vec::new()),
+    };
+    let Some(states) = states else { return Ok(None) };
     let reporter = &invocation.reporter;
     for activity in ["Loading elements", "Resolving elements"] {
         reporter.counted(activity, || Ok::<_, Failure>(((), None)))?;
@@ -192,19 +208,46 @@ pub(crate) fn show(invocation: &Invocation<'_>, request: &Request<'_>) -> Result
     for warning in &stored.warnings {
         reporter.message(MessageKind::Warn, &warning.text, warning.detail.as_deref(), None);
     }
+    if !states.is_empty() {
+        reporter.counted("Query cache", || Ok::<_, Failure>(((), None)))?;
+    }
     let painter = Painter { colors: invocation.settings.terminal.colors };
     let key_length = invocation.settings.user.logging.key_length;
     let long = request.long();
     let printer = Printer { stored: &stored, workspaces: &workspaces, key_length, long: &long };
     let mut out = String::new();
-    for element in &stored.elements {
-        format.render(&mut out, painter, |symbol| Ok::<_, Failure>(printer.value(element, symbol)))?;
+    for (at, element) in stored.elements.iter().enumerate() {
+        format.render(&mut out, painter, |symbol| {
+            Ok::<_, Failure>(match (symbol, states.get(at)) {
+                (Symbol::State, Some((word, style))) => ((*word).to_owned(), *style),
+                _ => printer.value(element, symbol),
+            })
+        })?;
         out.push('\n');
     }
     if out.is_empty() {
         out.push('\n');
     }
     Ok(Some(out))
+}
+
+/// The states of all elements, asked of the cache. `None` where it lacks an artifact: whether that can be built is told
+/// by more than a picture has.
+fn states(invocation: &Invocation<'_>, stored: &Stored) -> Result<Option<Vec<State>>, Failure> {
+    let services = wire::services(invocation.settings)?;
+    let state = |element: &StoredElement| -> ServiceResult<Option<State>> {
+        if !element.resolved {
+            return Ok(Some(pipeline::NO_REFERENCE));
+        }
+        if element.kind == "junction" {
+            return Ok(Some(pipeline::JUNCTION));
+        }
+        let Some(name) = ArtifactName::parse(&element.artifact) else { return Ok(None) };
+        let Some(message) = services.assets.artifact(&name)? else { return Ok(None) };
+        let cached = Cached::check(message, &*services.cas)?;
+        Ok(cached.map(|cached| if cached.is_success() { pipeline::CACHED } else { pipeline::FAILED }))
+    };
+    Ok(stored.elements.par_iter().with_min_len(16).map(state).collect::<ServiceResult<Option<Vec<_>>>>()?)
 }
 
 /// Keeps a picture of what was loaded since `began`. That it cannot be written is no error.
@@ -267,6 +310,11 @@ pub(crate) fn keep(
                         .map(|dependency| dependency.element.0 * 3 + number(dependency.kind))
                         .collect(),
                     texts: texts(id)?,
+                    artifact: match &world.plan.element(id).strict_key {
+                        Some(key) => session.artifact_name(id, &key.0).to_string(),
+                        None => String::new(),
+                    },
+                    resolved: world.plan.element(id).sources.iter().all(|source| source.source.is_resolved()),
                 })
             })
             .collect::<Result<_, Failure>>()?,

@@ -201,21 +201,32 @@ impl Printer<'_> {
     }
 }
 
-/// The state of an element in a word, and its colour.
-pub(crate) fn state(plan: &Plan, states: &States, id: ElementId) -> (&'static str, Style) {
+/// A state in a word, and its colour.
+pub(crate) type State = (&'static str, Style);
+
+/// A source has no ref.
+pub(crate) const NO_REFERENCE: State = ("no reference", Style::color(31));
+/// A junction, whatever else there is to say.
+pub(crate) const JUNCTION: State = ("junction", Style::color(35));
+/// Its artifact is in the cache.
+pub(crate) const CACHED: State = ("cached", Style::color(35));
+/// The artifact of a failure is in the cache.
+pub(crate) const FAILED: State = ("failed", Style::color(31));
+
+/// The state of an element.
+pub(crate) fn state(plan: &Plan, states: &States, id: ElementId) -> State {
     const RED: Style = Style::color(31);
     const BLUE: Style = Style::color(34);
-    const MAGENTA: Style = Style::color(35);
     if plan.element(id).sources.iter().any(|source| !source.source.is_resolved()) {
-        return ("no reference", RED);
+        return NO_REFERENCE;
     }
     if &*plan.graph.element(id).kind == "junction" {
-        return ("junction", MAGENTA);
+        return JUNCTION;
     }
     let state = states.get(id);
     match &state.artifact {
-        ArtifactState::Cached(artifact) if artifact.is_success() => return ("cached", MAGENTA),
-        ArtifactState::Cached(_) => return ("failed", RED),
+        ArtifactState::Cached(artifact) if artifact.is_success() => return CACHED,
+        ArtifactState::Cached(_) => return FAILED,
         ArtifactState::Unknown => return ("waiting", BLUE),
         ArtifactState::Absent => {}
     }

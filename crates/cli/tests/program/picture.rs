@@ -283,6 +283,59 @@ fn what_is_asked_decides() {
 }
 
 #[test]
+fn states_are_those_of_the_cache() {
+    let env = env();
+    env.files(
+        "
+=== project.conf
+name: stated
+min-version: 2.0
+=== a.bst
+kind: import
+sources:
+- kind: local
+  path: file
+=== b.bst
+kind: stack
+depends: [a.bst]
+=== c.bst
+kind: import
+sources:
+- kind: remote
+  url: https://example.org/file
+=== file
+content
+",
+    );
+    let states = |target: &str| {
+        std::thread::sleep(Duration::from_millis(40));
+        env.run(&["show", "--format", "%{name} %{state}", target]).success().stdout
+    };
+    let inodes = || -> Vec<u64> {
+        let entries = fs::read_dir(env.cache().join("bourn/pictures")).expect("pictures").flatten();
+        entries
+            .map(|entry| std::os::unix::fs::MetadataExt::ino(&entry.metadata().expect("metadata")))
+            .collect()
+    };
+    let [unbuilt, built] =
+        ["buildable\nb.bst waiting", "cached\nb.bst cached"].map(|states| format!("a.bst {states}\n"));
+    assert_eq!((states("b.bst"), states("b.bst")), (unbuilt.clone(), unbuilt.clone()));
+    env.run(&["build", "b.bst"]).success();
+    assert_eq!(states("b.bst"), built);
+    let before = inodes();
+    assert_eq!(states("b.bst"), built);
+    assert_eq!(inodes(), before, "the picture was not used");
+    env.run(&["artifact", "delete", "b.bst"]).success();
+    assert_eq!(states("b.bst"), "a.bst cached\nb.bst buildable\n");
+    env.run(&["artifact", "delete", "a.bst"]).success();
+    assert_eq!(states("b.bst"), unbuilt);
+    assert_eq!(
+        (states("c.bst"), states("c.bst")),
+        ("c.bst no reference\n".into(), "c.bst no reference\n".into())
+    );
+}
+
+#[test]
 fn a_damaged_picture_is_none() {
     let env = project();
     let usual = show(&env, &[]).success().stdout;
@@ -297,7 +350,7 @@ fn a_damaged_picture_is_none() {
         write_bytes(&path, &whole[..at]);
         assert_eq!(show(&env, &[]).success().stdout, usual, "cut at {at}");
     }
-    let newer = [b"bourn picture 3\n", &whole[16..]].concat();
+    let newer = [b"bourn picture 4\n", &whole[16..]].concat();
     write_bytes(&path, &newer);
     assert_eq!(show(&env, &[]).success().stdout, usual, "another version");
     assert_eq!(fs::read_dir(&pictures).expect("pictures").count(), 1, "drafts are left");
