@@ -42,6 +42,9 @@ pub(crate) const TOOLS: &[Package] = &[
     package("zstd", "/usr/bin/zstd"),
     package("bzip2", "/usr/bin/bzip2"),
     package("make", "/usr/bin/make"),
+    package("python3-pip", "/usr/share/doc/python3-pip"),
+    package("ostree", "/usr/bin/ostree"),
+    package("brz", "/usr/bin/brz"),
     package("busybox-static", "/bin/busybox"),
 ];
 

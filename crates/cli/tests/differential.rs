@@ -9,10 +9,10 @@ mod cache;
 mod keys;
 #[path = "differential/kinds.rs"]
 mod kinds;
-#[path = "differential/packages.rs"]
-mod packages;
 #[path = "differential/mirror.rs"]
 mod mirror;
+#[path = "differential/packages.rs"]
+mod packages;
 #[path = "differential/python.rs"]
 mod python;
 #[path = "differential/refusals.rs"]

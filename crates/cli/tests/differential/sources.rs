@@ -1,7 +1,7 @@
 //! Sources that both programs track, fetch and stage, each in a home of its own, from the same server.
 
 use crate::Both;
-use crate::registry::{Entry, Registry, layer};
+use crate::registry::{Entry, Registry, index, layer};
 use crate::server::{Said, Server};
 use bourn_testkit::Ran;
 use std::collections::HashMap;
@@ -380,4 +380,30 @@ fn images_of_a_registry() {
         let Some((_, element)) = same_sources(&text, true) else { return };
         assert!(element.contains("ref: "), "{element}");
     }
+}
+
+#[test]
+fn files_for_bazel() {
+    let server = serve(&[("file", TAR)]);
+    let source = "- kind: bazel_file\n  url: up:file\n  canonical-ids: ['https://x/é', b]\n";
+    let text = project("buildstream-plugins-community", "bazel_file", &server.url(""), source);
+    let Some((tree, _)) = same_sources(&text, true) else { return };
+    assert!(tree.contains("info.txt"), "{tree}");
+    let text = project(
+        "buildstream-plugins-community",
+        "bazel_file",
+        &server.url(""),
+        &source.replace("up:", &server.url("")),
+    );
+    same_sources(&text, true);
+}
+
+#[test]
+fn packages_that_pip_downloads() {
+    let server = index();
+    let source = "- kind: local\n  path: app\n- kind: pip\n  url: up:simple/\n  requirements-files: [r.txt]\n=== app/r.txt\none\n";
+    let text = project("buildstream-plugins", "pip", &server.url(""), source);
+    let Some((tree, element)) = same_sources(&text, true) else { return };
+    assert!(tree.contains(".bst_pip_downloads/two-1.0.tar.gz"), "{tree}");
+    assert!(element.contains("one==1.0"), "{element}");
 }

@@ -1,6 +1,7 @@
 //! Kinds that stage released archives, against what the reference made of the same files.
 
 use crate::fixture::Fixture;
+use crate::registry::index;
 use crate::server::Server;
 use bourn_reapi::{Cas, Digest};
 use bourn_testkit::memory::MemoryStore;
@@ -231,4 +232,61 @@ fn modules_of_go_need_a_project() {
         let error = staged.expect_err(expect).to_string();
         assert!(error.contains(expect), "{error}");
     }
+}
+
+#[test]
+fn pip_downloads_from_an_index() {
+    let server = index();
+    let fixture = Fixture::new(&format!("aliases:\n  up: {}\n", server.url("")));
+    let text = "kind: pip\nurl: up:simple/\npackages: [one]\n";
+    let store = MemoryStore::new();
+    fixture.with_context(&*store, None, |context| {
+        let source = fixture.source(text).expect("a source");
+        let error = source.fetch(context).expect_err("no ref");
+        assert!(error.message.contains("has no ref"), "{error}");
+        let found = source.track(context).expect("tracked").expect("a ref");
+        assert_eq!(found.get_str("ref").expect("a text"), "one==1.0\ntwo==1.0");
+        let source = source.with_reference(&found).expect("a source");
+        assert!(!source.is_fetched(context.source_directory).expect("known"));
+        source.fetch(context).expect("fetched");
+        assert!(source.is_fetched(context.source_directory).expect("known"));
+        let tree = source.stage(context).expect("staged");
+        let top = store.directory(&tree).expect("a directory");
+        assert_eq!(top.directories[0].name, ".bst_pip_downloads");
+    });
+}
+
+#[test]
+fn pip_says_what_it_cannot_find() {
+    let server = index();
+    let fixture = Fixture::new(&format!("aliases:\n  up: {}\n", server.url("")));
+    let store = MemoryStore::new();
+    fixture.with_context(&*store, None, |context| {
+        let source =
+            fixture.source("kind: pip\nurl: up:simple/\nref: three==1\npackages: [x]\n").expect("a source");
+        let error = source.fetch(context).expect_err("no such package");
+        assert!(error.message.contains("Failed to download Python packages"), "{error}");
+        assert!(!source.is_fetched(context.source_directory).expect("known"));
+        let source =
+            fixture.source("kind: pip\nurl: up:simple/\nrequirements-files: [r.txt]\n").expect("a source");
+        let error = source.track(context).expect_err("no such file");
+        assert!(error.message.contains("Failed to find the requirements file r.txt"), "{error}");
+    });
+}
+
+#[test]
+fn files_for_bazel() {
+    let server = Server::with_file(TAR);
+    let fixture = Fixture::new(&format!("aliases:\n  up: {}\n", server.url("")));
+    let store = MemoryStore::new();
+    let sum = Digest::of(TAR).hex();
+    fixture.with_context(&*store, None, |context| {
+        let source = fixture.source("kind: bazel_file\nurl: up:x\n").expect("a source");
+        let found = source.track(context).expect("tracked").expect("a ref");
+        assert_eq!(found.get_str("ref").expect("a text"), sum);
+        source.with_reference(&found).expect("a source").stage(context).expect("staged");
+        let wrong = format!("kind: bazel_file\nurl: up:x\nref: {}\n", sum.replace('a', "b"));
+        let error = fixture.source(&wrong).expect("a source").fetch(context).expect_err("another sum");
+        assert!(error.message.contains("has sha256sum"), "{error}");
+    });
 }

@@ -1,4 +1,5 @@
-//! A registry of container images on loopback: the distribution API, version 2, with tokens.
+//! Registries on loopback: one of container images (the distribution API, version 2, with tokens), and an index of
+//! Python packages.
 
 use crate::server::{Asked, Said, Server};
 use bourn_reapi::Digest;
@@ -136,4 +137,49 @@ impl Registry {
             None => Said::status(404),
         }
     }
+}
+
+/// A source distribution that needs nothing but itself to be looked into.
+fn distribution(name: &str, requires: &str) -> Vec<u8> {
+    let backend = format!(
+        "import os, shutil
+def prepare_metadata_for_build_wheel(directory, settings=None):
+    made = os.path.join(directory, '{name}-1.0.dist-info')
+    os.makedirs(made)
+    shutil.copy('PKG-INFO', os.path.join(made, 'METADATA'))
+    return '{name}-1.0.dist-info'
+def build_wheel(*args, **options):
+    raise NotImplementedError
+"
+    );
+    let project = "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n";
+    let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{requires}");
+    let packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut archive = tar::Builder::new(packed);
+    for (file, content) in [("backend.py", &*backend), ("pyproject.toml", project), ("PKG-INFO", &*metadata)]
+    {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        let path = format!("{name}-1.0/{file}");
+        archive.append_data(&mut header, path, content.as_bytes()).expect("an archive");
+    }
+    archive.into_inner().and_then(flate2::write::GzEncoder::finish).expect("an archive")
+}
+
+/// An index of Python packages with `one` and `two`, which the first requires.
+pub(crate) fn index() -> Server {
+    let packages = [("one", distribution("one", "Requires-Dist: two\n")), ("two", distribution("two", ""))];
+    Server::start(move |_, asked| {
+        for (name, content) in &packages {
+            if asked.path == format!("/simple/{name}/") {
+                let page = format!("<a href=\"/files/{name}-1.0.tar.gz\">{name}-1.0.tar.gz</a>");
+                return Said::ok(page).header("Content-Type", "text/html");
+            }
+            if asked.path == format!("/files/{name}-1.0.tar.gz") {
+                return Said::ok(content.clone());
+            }
+        }
+        Said::status(404)
+    })
 }
