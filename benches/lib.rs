@@ -7,6 +7,7 @@ mod builds;
 mod project;
 mod remote;
 mod show;
+mod sources;
 mod store;
 mod timing;
 
@@ -45,5 +46,6 @@ pub const FIGURES: &[(&str, &str, fn(&Bench) -> Measured)] = &[
     ("remote-large", "push and pull of an artifact of 2.3 GB in 105,320 files", remote::large),
     ("workspace", "editing one of 500 C files in a workspace and building again", store::workspace),
     ("show", "show of 1,000 and 10,000 synthetic elements with their keys", show::synthetic),
+    ("sources", "track and fetch 500 elements that share 50 git repositories", sources::git),
     ("local-source", "show of an element with a local source of 105,320 files", show::local_source),
 ];

@@ -34,8 +34,12 @@ impl AllKinds {
     /// A `.netrc` that cannot be read.
     pub(crate) fn new(settings: &Settings, files: &Files) -> Result<AllKinds, Failure> {
         let netrc = netrc(files, &settings.environment.home().join(".netrc"))?;
-        let urls =
-            UrlSettings { fetch: settings.user.fetch_source, track: settings.user.track_source, netrc, patience: Patience::default() };
+        let urls = UrlSettings {
+            fetch: settings.user.fetch_source,
+            track: settings.user.track_source,
+            netrc,
+            patience: Patience::default(),
+        };
         Ok(AllKinds { urls, python: PythonKinds::new(python(settings), files.clone()) })
     }
 }

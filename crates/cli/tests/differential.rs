@@ -15,6 +15,8 @@ mod mirror;
 mod packages;
 #[path = "differential/python.rs"]
 mod python;
+#[path = "differential/refs.rs"]
+mod refs;
 #[path = "differential/refusals.rs"]
 mod refusals;
 #[expect(dead_code, reason = "shared with the tests of the sources, which use more of it")]

@@ -1,0 +1,150 @@
+//! Refs written back in place: by both the same, and by ours with nothing else changed.
+
+use crate::Both;
+use crate::tracking::{Place, meaning};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// All files of a project but what programs keep for themselves.
+fn files(project: &Path) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let mut todo = vec![project.to_owned()];
+    while let Some(directory) = todo.pop() {
+        for entry in directory.read_dir().expect("a directory").flatten() {
+            let path = entry.path();
+            let name = path.strip_prefix(project).expect("below").to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !name.starts_with('.') {
+                    todo.push(path);
+                }
+            } else {
+                found.insert(name, std::fs::read_to_string(&path).expect("a text"));
+            }
+        }
+    }
+    found
+}
+
+/// The files of a fixture, by name.
+fn named(fixture: &str) -> BTreeMap<String, String> {
+    let parts = fixture.split("=== ").filter(|part| !part.is_empty());
+    let named = parts.map(|part| part.split_once('\n').expect("a name"));
+    named.map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
+}
+
+/// Has both track `element.bst` of a project; what ours wrote. `NEW` in the files stands for the ref that is found, `OLD`
+/// for another. The files that `expect` has are to be ours to the letter; all others stay as they are.
+#[track_caller]
+fn check(fixture: &str, arguments: &[&str], expect: &str) {
+    let server = Place::start();
+    server.add("file", "text/plain", "content");
+    let (new, old) = (bourn_reapi::Digest::of(b"content").hex(), "0".repeat(64));
+    let fill = |text: &str| text.replace("NEW", &new).replace("OLD", &old).replace("URL", &server.url(""));
+    let conf = "=== project.conf\nname: written\nmin-version: 2.0\naliases:\n  up: URL\n";
+    let fixture = match fixture.contains("=== project.conf") {
+        true => fill(fixture),
+        false => fill(&format!("{conf}{fixture}")),
+    };
+    let Some(both) = Both::new(&fixture) else { return };
+    let before = files(&both.bourn.project());
+    let mut words = vec!["source", "track"];
+    words.extend(arguments);
+    both.bourn(&words).success();
+    let ours = files(&both.bourn.project());
+    std::fs::remove_dir_all(both.bourn.project()).expect("removed");
+    both.bourn.files(&fixture);
+    both.bst(&words).success();
+    let theirs = files(&both.bourn.project());
+    let names = |files: &BTreeMap<String, String>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&ours), names(&theirs));
+    let expected = named(&fill(expect));
+    for (name, text) in &ours {
+        assert_eq!(
+            meaning(text),
+            meaning(&theirs[name]),
+            "{name} by bourn\n{text}\nand by bst\n{}",
+            theirs[name]
+        );
+        let expected = expected.get(name).or_else(|| before.get(name));
+        assert_eq!(Some(text), expected, "{name}");
+    }
+    assert_ne!(ours, before, "nothing was tracked");
+}
+
+#[test]
+fn comments_order_and_layout_stay() {
+    check(
+        "=== element.bst\n# top\nkind:   import # why\n\n\nsources:\n  # the file\n  -   kind: remote\n      ref: OLD   # pinned\n      url: up:file\n\n# end\n",
+        &["element.bst"],
+        "=== element.bst\n# top\nkind:   import # why\n\n\nsources:\n  # the file\n  -   kind: remote\n      ref: NEW   # pinned\n      url: up:file\n\n# end\n",
+    );
+}
+
+#[test]
+fn a_first_ref_goes_to_the_end_of_its_source() {
+    check(
+        "=== element.bst\nkind: import\nsources:\n- kind: remote\n  url: up:file # it\n\n- kind: local\n  path: element.bst\n  directory: x\n",
+        &["element.bst"],
+        "=== element.bst\nkind: import\nsources:\n- kind: remote\n  url: up:file # it\n  ref: NEW\n\n- kind: local\n  path: element.bst\n  directory: x\n",
+    );
+}
+
+/// The value is written anew, without the quotes that it does not need.
+#[test]
+fn quotes_and_flow() {
+    check(
+        "=== element.bst\nkind: import\nsources:\n- {kind: remote, url: 'up:file', ref: \"OLD\", filename: \"x\"}\n",
+        &["element.bst"],
+        "=== element.bst\nkind: import\nsources:\n- {kind: remote, url: 'up:file', ref: NEW, filename: \"x\"}\n",
+    );
+}
+
+#[test]
+fn refs_in_included_files() {
+    check(
+        "=== element.bst\nkind: import\n(@): shared.yml\n=== shared.yml\nsources:\n- kind: remote\n  url: up:file\n  ref: OLD # here\n",
+        &["element.bst"],
+        "=== shared.yml\nsources:\n- kind: remote\n  url: up:file\n  ref: NEW # here\n",
+    );
+}
+
+#[test]
+fn refs_in_conditionals() {
+    check(
+        "=== element.bst\nkind: import\nsources:\n- kind: remote\n  url: up:file\n  (?):\n  - linux:\n      ref: OLD # of linux\n  - not linux:\n      ref: x\n=== project.conf\nname: written\nmin-version: 2.0\naliases:\n  up: URL\noptions:\n  linux:\n    type: bool\n    description: x\n    default: true\n".replace("  - linux:", "  - linux == True:").replace("  - not linux:", "  - linux == False:").as_str(),
+        &["element.bst"],
+        "=== element.bst\nkind: import\nsources:\n- kind: remote\n  url: up:file\n  (?):\n  - linux == True:\n      ref: NEW # of linux\n  - linux == False:\n      ref: x\n",
+    );
+}
+
+const APART: &str =
+    "=== project.conf\nname: written\nmin-version: 2.0\nref-storage: project.refs\naliases:\n  up: URL\n";
+
+#[test]
+fn refs_kept_apart() {
+    let sources = "kind: import\nsources:\n- kind: remote\n  url: up:file\n";
+    check(
+        &format!(
+            "{APART}=== element.bst\n{sources}=== project.refs\n# kept\nprojects:\n  written:\n    other.bst:\n    - ref: x # other\n"
+        ),
+        &["element.bst"],
+        "=== project.refs\n# kept\nprojects:\n  written:\n    other.bst:\n    - ref: x # other\n    element.bst:\n    - ref: NEW\n",
+    );
+    check(
+        &format!("{APART}=== element.bst\n{sources}"),
+        &["element.bst"],
+        "=== project.refs\nprojects:\n  written:\n    element.bst:\n    - ref: NEW\n",
+    );
+}
+
+#[test]
+fn refs_across_junctions() {
+    let below = "=== below/project.conf\nname: below\nmin-version: 2.0\naliases:\n  up: URL\n=== below/inner.bst\nkind: import\nsources:\n- kind: remote\n  url: up:file\n";
+    check(
+        &format!(
+            "{APART}=== below.bst\nkind: junction\nsources:\n- kind: local\n  path: below\n=== element.bst\nkind: stack\ndepends:\n- below.bst:inner.bst\n{below}"
+        ),
+        &["-J", "--deps", "all", "element.bst"],
+        "=== project.refs\nprojects:\n  below:\n    inner.bst:\n    - ref: NEW\n",
+    );
+}
