@@ -228,7 +228,8 @@ impl<'a> Session<'a> {
         if sources_wanted && known.sources == SourceState::Unknown {
             answer.sources = Some(match self.source_state(id) {
                 // Whoever only looks is told of all other elements; whoever needs the sources meets the error then.
-                Err(error) if wanted == Query::Artifacts && error.failure.domain == domain::SOURCE => {
+                // An error that a plugin gave a reason ends the command, as it does with bst.
+                Err(error) if wanted == Query::Artifacts && is_passed_over(&error) => {
                     self.warn(id, &error);
                     SourceState::Missing
                 }
@@ -310,6 +311,11 @@ impl<'a> Session<'a> {
         let Some(message) = self.assets().artifact(&self.artifact_name(id, key))? else { return Ok(None) };
         Ok(Cached::check(message, &**self.cas())?.map(Arc::new))
     }
+}
+
+/// Whether an error only says that it cannot be told whether sources are there.
+fn is_passed_over(error: &BuildError) -> bool {
+    error.failure.domain == domain::SOURCE && error.failure.reason.is_none()
 }
 
 /// What the cache is asked for.

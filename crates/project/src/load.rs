@@ -169,6 +169,9 @@ impl Session<'_, '_> {
             project += 1;
         }
         self.settle()?;
+        // What was read is composed by now; until here the last projects may have included through a junction that is
+        // itself a target. Giving the memory back takes a while, which all threads share.
+        self.elements.par_iter_mut().for_each(|found| found.node = Node::null());
         Ok(self.graph(&targets, &excepted, composed))
     }
 
@@ -271,8 +274,6 @@ impl Session<'_, '_> {
             }
         }
         self.settle()?;
-        // What was read is composed by now. Giving the memory back takes a while, which all threads share.
-        self.elements.par_iter_mut().for_each(|found| found.node = Node::null());
         Ok(composed)
     }
 

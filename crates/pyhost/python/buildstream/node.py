@@ -7,8 +7,8 @@ where place is [file, line, column] or null for values that no file holds.
 from .exceptions import LoadError, LoadErrorReason
 
 _MISSING = object()
-_TRUE = ("True", "true")
-_FALSE = ("False", "false")
+_TRUE = ("True", "true", "1")
+_FALSE = ("False", "false", "0")
 
 
 class ProvenanceInformation:
