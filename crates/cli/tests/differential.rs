@@ -5,6 +5,8 @@
 
 #[path = "differential/cache.rs"]
 mod cache;
+#[path = "differential/hosted.rs"]
+mod hosted;
 #[path = "differential/keys.rs"]
 mod keys;
 #[path = "differential/kinds.rs"]

@@ -201,6 +201,8 @@ impl Listener for Loading<'_> {
                 let domain = arguments["domain"].as_str().unwrap_or_default();
                 element.public.get(domain).map_or(Json::Null, |node| wire::node(node, self.files))
             }
+            // Their refs are not known before the sources are configured.
+            "sources" => element.sources.iter().map(|source| json!({"kind": &*source.kind})).collect(),
             "dependencies" => {
                 let found = self.dependencies(id, arguments);
                 found.into_iter().map(|other| given(context, other, self.files)).collect()

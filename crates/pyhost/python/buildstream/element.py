@@ -183,12 +183,18 @@ class _SourceOfElement:
         return self.__given["kind"]
 
     def get_ref(self):
-        return self.__given["ref"]
+        return self.__told("ref")
 
     def collect_source_info(self):
         from .source import SourceInfo
 
-        return [SourceInfo._from_told(told) for told in self.__given["info"] or []]
+        return [SourceInfo._from_told(told) for told in self.__told("info") or []]
+
+    def __told(self, name):
+        if name not in self.__given:
+            # Sources are configured after elements.
+            raise BstError("What a source is at is not known yet while elements are configured")
+        return self.__given[name]
 
 
 _elements = {}
