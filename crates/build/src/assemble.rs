@@ -47,10 +47,10 @@ pub fn assemble(session: &Session<'_>, job: &Job<'_>, id: ElementId) -> Assemble
     let assembly = &session.planned(id).description.assembly;
     let outcome = match bench.assemble_by_plugin() {
         Some(outcome) => outcome,
-        None => bench.steps(&assembly.assemble).map(|()| assembly.collect.clone()),
+        None => bench.steps(&assembly.assemble).map(|()| Some(assembly.collect.clone())),
     };
     match outcome {
-        Ok(collect) => keep(&bench, Some(&collect), None),
+        Ok(collect) => keep(&bench, collect.as_deref(), None),
         Err(mut error) if error.of_element => {
             error.failure.sandbox = true;
             let collect = error.collect.clone();

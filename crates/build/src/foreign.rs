@@ -38,8 +38,8 @@ impl<'s> Bench<'s> {
         self.by_plugin(|build, bench| build.stage(bench)).unwrap_or(Ok(()))
     }
 
-    /// Has the plugin build: the directory that is collected. `None` where there is no plugin.
-    pub(crate) fn assemble_by_plugin(&mut self) -> Option<BuildResult<String>> {
+    /// Has the plugin build: the directory that is collected, if any. `None` where there is no plugin.
+    pub(crate) fn assemble_by_plugin(&mut self) -> Option<BuildResult<Option<String>>> {
         let done = self.by_plugin(|build, bench| build.assemble(bench));
         // The process is of no use any more, however it ended.
         self.foreign = None;

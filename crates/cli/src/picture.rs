@@ -145,6 +145,9 @@ struct StoredWarning {
     text: String,
     #[prost(string, optional, tag = "2")]
     detail: Option<String>,
+    /// Whether it is only worth knowing.
+    #[prost(bool, tag = "3")]
+    informs: bool,
 }
 
 /// An element.
@@ -206,7 +209,8 @@ pub(crate) fn show(invocation: &Invocation<'_>, request: &Request<'_>) -> Result
         reporter.counted(activity, || Ok::<_, Failure>(((), None)))?;
     }
     for warning in &stored.warnings {
-        reporter.message(MessageKind::Warn, &warning.text, warning.detail.as_deref(), None);
+        let kind = if warning.informs { MessageKind::Info } else { MessageKind::Warn };
+        reporter.message(kind, &warning.text, warning.detail.as_deref(), None);
     }
     if !states.is_empty() {
         reporter.counted("Query cache", || Ok::<_, Failure>(((), None)))?;
@@ -288,7 +292,7 @@ pub(crate) fn keep(
         warnings: world
             .warnings(invocation)
             .into_iter()
-            .map(|(text, detail)| StoredWarning { text, detail })
+            .map(|(kind, text, detail)| StoredWarning { text, detail, informs: kind == MessageKind::Info })
             .collect(),
         names: (0..graph.elements.len()).map(|at| graph.full_name(ElementId(at as u32))).collect(),
         elements: elements

@@ -105,7 +105,17 @@ impl Kinds for AllKinds {
     }
 
     fn element_traits(&self, kind: &str, origin: &KindOrigin) -> Option<KindTraits> {
-        elements::traits(kind, origin)
+        elements::traits(kind, origin).or_else(|| {
+            let why = self.python.deprecated("elements", kind, origin)?;
+            Some(KindTraits { takes_dependency_config: true, deprecated: Some(why), ..KindTraits::default() })
+        })
+    }
+
+    fn source_deprecated(&self, kind: &str, origin: &KindOrigin) -> Option<String> {
+        match bourn_sources::find(kind, origin) {
+            Some(_) => None,
+            None => self.python.deprecated("sources", kind, origin),
+        }
     }
 
     fn package_versions(&self, package: &str) -> Vec<String> {

@@ -17,7 +17,7 @@ use bourn_build::log::LogOptions;
 use bourn_build::options::{CacheBuildTrees, Machine, Options, Workspace};
 use bourn_build::session::Session;
 use bourn_build::state::States;
-use bourn_plan::Plan;
+use bourn_plan::{Plan, Weight};
 use bourn_project::load::Workspace as LoadedWorkspace;
 use bourn_project::selection::{self, Selection as Scope};
 use bourn_project::{ElementGraph, ElementId, LoadOptions, Loaded};
@@ -117,8 +117,8 @@ impl World {
         let options = loader.options(&plan.graph)?;
         let control = Control::new(services.executor.clone());
         let world = World { plan, workspaces, kinds, local, services, storage, options, control };
-        for (text, detail) in world.warnings(invocation) {
-            invocation.reporter.message(MessageKind::Warn, &text, detail.as_deref(), None);
+        for (kind, text, detail) in world.warnings(invocation) {
+            invocation.reporter.message(kind, &text, detail.as_deref(), None);
         }
         Ok(world)
     }
@@ -158,8 +158,8 @@ impl World {
         source
     }
 
-    /// What loading warns of: text and detail.
-    pub(crate) fn warnings(&self, invocation: &Invocation<'_>) -> Vec<(String, Option<String>)> {
+    /// What loading warns of or tells: kind, text and detail.
+    pub(crate) fn warnings(&self, invocation: &Invocation<'_>) -> Vec<(MessageKind, String, Option<String>)> {
         let place = |at: Option<Provenance>| match at.and_then(|at| invocation.files.position(at)) {
             Some(place) => format!("{place}: "),
             None => String::new(),
@@ -169,10 +169,17 @@ impl World {
             .graph
             .warnings
             .iter()
-            .map(|warning| (format!("{}{}", place(warning.at), warning.message), warning.detail.clone()));
+            .map(|warning| {
+                let text = format!("{}{}", place(warning.at), warning.message);
+                (MessageKind::Warn, text, warning.detail.clone())
+            });
         let of_plan = self.plan.warnings.iter().map(|warning| {
             let token = warning.token.map(|token| format!("[{token}]: ")).unwrap_or_default();
-            (format!("{token}{}{}", place(Some(warning.at)), warning.message), warning.detail.clone())
+            let kind = match warning.weight {
+                Weight::Info => MessageKind::Info,
+                Weight::Warning => MessageKind::Warn,
+            };
+            (kind, format!("{token}{}{}", place(Some(warning.at)), warning.message), warning.detail.clone())
         });
         of_graph.chain(of_plan).collect()
     }

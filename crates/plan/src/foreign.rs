@@ -35,11 +35,11 @@ pub trait ForeignBuild {
     /// What the plugin raises.
     fn stage(&mut self, bench: &mut dyn ForeignBench) -> Result<(), AssemblyError>;
 
-    /// Builds: the directory that is collected.
+    /// Builds: the directory that is collected, if any.
     ///
     /// # Errors
     /// What the plugin raises.
-    fn assemble(&mut self, bench: &mut dyn ForeignBench) -> Result<String, AssemblyError>;
+    fn assemble(&mut self, bench: &mut dyn ForeignBench) -> Result<Option<String>, AssemblyError>;
 }
 
 /// One line of a script.

@@ -3,7 +3,7 @@
 use crate::assembly::Assembly;
 use crate::closure::Edges;
 use crate::key::KeyValue;
-use crate::source::{Source, SourceContext, UrlTable};
+use crate::source::{Source, SourceContext, UrlTable, Warning};
 use bourn_project::{Dependency, Element, ElementGraph, ElementId, KindOrigin, Project, SourceDeclaration};
 use bourn_yaml::Diagnostics;
 use std::sync::Arc;
@@ -58,6 +58,8 @@ pub struct Description {
     pub has_artifact: bool,
     /// The element whose sources stand for this one (`filter`: the parent) for `workspace` and `source` commands.
     pub source_element: Option<ElementId>,
+    /// What is told of it once the project is loaded.
+    pub remarks: Vec<Warning>,
 }
 
 impl Description {
@@ -71,6 +73,7 @@ impl Description {
             strict_rebuild: false,
             has_artifact: true,
             source_element: None,
+            remarks: Vec::new(),
         }
     }
 }

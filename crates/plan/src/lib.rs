@@ -30,6 +30,6 @@ pub use source::{
     AliasedPath, Auth, Candidate, Credentials, FetchContext, FileTimes, LocalDigests, Patience,
     PlannedSource, Previous, Progress, ProvenanceContext, Source, SourceContext, SourceError,
     SourceProvenance, SourceRef, StageContext, TrackContext, Upstream, UpstreamContent, UrlError, UrlTable,
-    Warning, Warnings,
+    Warning, Warnings, Weight,
 };
 pub use workbench::{AssemblyError, Compute, Entry, Workbench};

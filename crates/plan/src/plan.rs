@@ -146,13 +146,19 @@ impl Desk<'_> {
             None => Err(unknown_kind(element).into()),
         };
         match (description, self.sources(element)) {
-            (Ok(description), Ok(sources)) => Ok(PlannedElement {
-                description,
-                sources,
-                weak_key: None,
-                strict_key: None,
-                sources_key: None,
-            }),
+            (Ok(mut description), Ok(sources)) => {
+                let project = self.graph.project(element.project);
+                for remark in std::mem::take(&mut description.remarks) {
+                    self.warnings.raise(project, remark)?;
+                }
+                Ok(PlannedElement {
+                    description,
+                    sources,
+                    weak_key: None,
+                    strict_key: None,
+                    sources_key: None,
+                })
+            }
             (Err(mut description), Err(sources)) => {
                 description.0.extend(sources.0);
                 Err(description)

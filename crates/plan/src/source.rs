@@ -25,9 +25,21 @@ pub struct SourceContext<'a> {
     pub warnings: &'a Warnings,
 }
 
-/// A warning about the user's files.
+/// How much a remark matters.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Weight {
+    /// Worth knowing.
+    Info,
+    /// Odd.
+    #[default]
+    Warning,
+}
+
+/// A warning about the user's files, or something else that is told once the project is loaded.
 #[derive(Clone, Debug)]
 pub struct Warning {
+    /// How much it matters.
+    pub weight: Weight,
     /// bst's token (`unaliased-url`, or `kind:token` of a plugin), if it can be made fatal.
     pub token: Option<&'static str>,
     /// One sentence.

@@ -313,6 +313,7 @@ def hello(call):
 CALLS = {
     "hello": hello,
     "package-find": find_package,
+    "plugin-traits": lambda call: traits(plugin_class(call["plugin"])),
     "element-describe": describe_element,
     "element-configure": configure_element,
     "element-stage": stage_element,

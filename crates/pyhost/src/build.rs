@@ -68,10 +68,13 @@ impl ForeignBuild for Building {
         self.phase("element-stage", bench).map(drop)
     }
 
-    fn assemble(&mut self, bench: &mut dyn ForeignBench) -> Result<String, AssemblyError> {
+    fn assemble(&mut self, bench: &mut dyn ForeignBench) -> Result<Option<String>, AssemblyError> {
         let collect = self.phase("element-assemble", bench)?;
-        let none = || AssemblyError::world("assemble() did not return the directory to be collected");
-        collect.as_str().map(str::to_owned).ok_or_else(none)
+        match collect {
+            Json::Null => Ok(None),
+            Json::String(path) => Ok(Some(path)),
+            _ => Err(AssemblyError::world("assemble() returned something that is no path")),
+        }
     }
 }
 
@@ -201,7 +204,8 @@ impl AtWork<'_> {
     /// What is known of elements; of the graph, and beyond.
     fn about_element(&mut self, question: &str, arguments: &Json) -> Answer {
         let (graph, edges, files) = (self.bench.graph(), self.bench.edges(), self.files);
-        let mut loading = Loading { graph, edges, files };
+        let at = graph.element(self.bench.element()).at;
+        let mut loading = Loading { graph, edges, files, at, remarks: Vec::new() };
         let id = loading.element(arguments)?;
         let domain = text(arguments, "domain");
         match question {

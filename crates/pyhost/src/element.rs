@@ -5,11 +5,11 @@ use crate::host::{Heading, Host, HostError, Listener, Within};
 use crate::wire;
 use bourn_plan::assembly::Assembly;
 use bourn_plan::closure::{Edges, Walk};
-use bourn_plan::{Description, ElementContext, ElementKind};
+use bourn_plan::{Description, ElementContext, ElementKind, Warning};
 use bourn_project::{Dependency, ElementGraph, ElementId};
 use bourn_reapi::artifact::normal_name;
 use bourn_yaml::code::intern;
-use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files};
+use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files, Provenance};
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,13 +30,14 @@ pub struct PythonElement {
 impl ElementKind for PythonElement {
     fn describe(&self, element: ElementContext<'_>) -> Result<Description, Diagnostics> {
         let call = self.call("element-describe", element);
-        let mut listener = Loading { graph: element.graph, edges: element.edges, files: &self.files };
+        let mut listener = Loading::of(element, &self.files);
         let answer = self.host.call(&call, &mut listener).map_err(|error| refused(element, error))?;
-        self.read(element, &answer, call)
+        let remarks = listener.remarks;
+        self.read(element, &answer, call, remarks)
     }
 
     fn build_script(&self, element: ElementContext<'_>) -> Option<String> {
-        let mut listener = Loading { graph: element.graph, edges: element.edges, files: &self.files };
+        let mut listener = Loading::of(element, &self.files);
         let answer = self.host.ask(&self.call("element-script", element), &mut listener).ok()?;
         answer.as_str().map(str::to_owned)
     }
@@ -71,6 +72,7 @@ impl PythonElement {
         element: ElementContext<'_>,
         answer: &Json,
         call: Json,
+        remarks: Vec<Warning>,
     ) -> Result<Description, Diagnostics> {
         let traits = &answer["traits"];
         let is = |name: &str| traits[name].as_bool().unwrap_or_default();
@@ -91,6 +93,7 @@ impl PythonElement {
             strict_rebuild: is("strict-rebuild"),
             has_artifact: is("has-artifact"),
             source_element: None,
+            remarks,
         })
     }
 }
@@ -154,9 +157,18 @@ pub(crate) struct Loading<'a> {
     pub(crate) graph: &'a ElementGraph,
     pub(crate) edges: &'a Edges,
     pub(crate) files: &'a Files,
+    /// The element that speaks.
+    pub(crate) at: Provenance,
+    /// What it said.
+    pub(crate) remarks: Vec<Warning>,
 }
 
-impl Loading<'_> {
+impl<'a> Loading<'a> {
+    fn of(element: ElementContext<'a>, files: &'a Files) -> Loading<'a> {
+        let ElementContext { graph, edges, .. } = element;
+        Loading { graph, edges, files, at: element.element().at, remarks: Vec::new() }
+    }
+
     pub(crate) fn element(&self, arguments: &Json) -> Result<ElementId, HostError> {
         let id = arguments["element"].as_u64().and_then(|id| u32::try_from(id).ok());
         let known = id.filter(|id| (*id as usize) < self.graph.elements.len());
@@ -182,7 +194,13 @@ impl Loading<'_> {
 }
 
 impl Listener for Loading<'_> {
-    fn note(&mut self, _: &str, _: &str, _: Option<&str>) {}
+    fn note(&mut self, kind: &str, text: &str, detail: Option<&str>) {
+        if let Some(weight) = wire::weight(kind) {
+            // Which warnings are fatal is known to the plugin, and the text has the token already.
+            let (message, detail) = (text.to_owned(), detail.map(str::to_owned));
+            self.remarks.push(Warning { weight, token: None, message, detail, at: self.at });
+        }
+    }
 
     fn activity(&mut self, _: Heading<'_>, within: Within<'_>) -> Result<(), HostError> {
         within(self)

@@ -329,11 +329,10 @@ struct Loading<'a> {
 
 impl Listener for Loading<'_> {
     fn note(&mut self, kind: &str, text: &str, detail: Option<&str>) {
-        if kind != "warn" {
-            return;
-        }
+        let Some(weight) = wire::weight(kind) else { return };
         // Which warnings are fatal is known to the plugin, and the text has the token already.
         let warning = Warning {
+            weight,
             token: None,
             message: text.to_owned(),
             detail: detail.map(str::to_owned),

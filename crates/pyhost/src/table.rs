@@ -26,6 +26,7 @@ pub struct PythonKinds {
     hosts: Mutex<HashMap<Option<PathBuf>, Arc<Host>>>,
     elements: FrozenMap<Name, Box<PythonElement>>,
     sources: FrozenMap<Name, Box<PythonSourceKind>>,
+    deprecated: Mutex<HashMap<(String, Name), Option<String>>>,
 }
 
 impl PythonKinds {
@@ -37,6 +38,7 @@ impl PythonKinds {
             hosts: Mutex::default(),
             elements: FrozenMap::new(),
             sources: FrozenMap::new(),
+            deprecated: Mutex::default(),
         }
     }
 
@@ -70,6 +72,28 @@ impl PythonKinds {
             files: self.files.clone(),
         };
         Some(self.sources.insert(name, Box::new(source)))
+    }
+
+    /// Why a kind of a group (`elements`, `sources`) should not be used any more, if its plugin says so. Only plugins
+    /// whose own code names the attribute are asked, since others would be started for nothing.
+    pub fn deprecated(&self, group: &str, kind: &str, origin: &KindOrigin) -> Option<String> {
+        let (directory, host) = self.find(kind, origin)?;
+        let code = self.files.bytes(&directory.join(format!("{kind}.py"))).ok()?;
+        if !String::from_utf8_lossy(&code).contains("BST_PLUGIN_DEPRECATED") {
+            return None;
+        }
+        let name = (directory.to_owned(), kind.to_owned());
+        let mut known = self.deprecated.lock().unwrap_or_else(PoisonError::into_inner);
+        known
+            .entry((group.to_owned(), name))
+            .or_insert_with(|| {
+                let plugin = json!({"directory": directory, "kind": kind, "group": group});
+                // A plugin that cannot be loaded says so when it is used.
+                let traits =
+                    host.call(&json!({"call": "plugin-traits", "plugin": plugin}), &mut Deaf).ok()?;
+                traits["deprecated"].as_str().map(str::to_owned)
+            })
+            .clone()
     }
 
     /// The installed Python package of a name, with its plugin of a kind of a group; `None` when it is not installed.

@@ -1,6 +1,6 @@
 //! Values as they go over the pipe.
 
-use bourn_plan::KeyValue;
+use bourn_plan::{KeyValue, Weight};
 use bourn_yaml::{Files, Mapping, Node, Provenance, Value};
 use serde_json::{Value as Json, json};
 
@@ -96,5 +96,14 @@ fn stripped(node: &Node) -> Json {
         Value::Mapping(entries) => {
             Json::Object(entries.iter().map(|(key, value)| (key.to_string(), stripped(value))).collect())
         }
+    }
+}
+
+/// How much a message of a plugin matters while the project is loaded, where nothing but warnings and infos is told.
+pub fn weight(kind: &str) -> Option<Weight> {
+    match kind {
+        "warn" => Some(Weight::Warning),
+        "info" => Some(Weight::Info),
+        _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Reading the configuration of a source: keys, URLs and paths, each checked as bst checks it.
 
 use crate::declared::Declared;
-use bourn_plan::{SourceContext, SourceError, UrlError, Warning};
+use bourn_plan::{SourceContext, SourceError, UrlError, Warning, Weight};
 use bourn_project::SourceDeclaration;
 use bourn_yaml::look::PlaceKind;
 use bourn_yaml::{Diagnostic, Domain, Node};
@@ -60,7 +60,8 @@ impl<'a> Reading<'a> {
         token: Option<&'static str>,
         message: impl Into<String>,
     ) -> Result<(), Diagnostic> {
-        let warning = Warning { token, message: message.into(), detail: None, at: self.declaration.at };
+        let weight = Weight::Warning;
+        let warning = Warning { weight, token, message: message.into(), detail: None, at: self.declaration.at };
         self.context.warnings.raise(self.context.project, warning)
     }
 

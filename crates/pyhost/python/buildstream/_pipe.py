@@ -1,4 +1,4 @@
-"""The pipe to bourn, version 2: one JSON value a line, in both directions.
+"""The pipe to bourn, version 3: one JSON value a line, in both directions.
 
 bourn sends a call, the host answers it; there is one call at a time.
 
@@ -14,14 +14,19 @@ bourn sends a call, the host answers it; there is one call at a time.
 The kinds of other notes are debug, status, info, log, warn. An ERROR has message, detail, reason (a text or null),
 domain, temporary, collect (the directory to be kept although the build failed, or null) and traceback.
 
-Operations (see the functions of the same names in host.py): hello, element-describe, element-stage,
-element-assemble, element-script, source-describe, source-cached, source-validate, source-fetch, source-track,
-source-stage, source-workspace, source-info, mirror-describe, mirror-translate, package-find. A `plugin` is {"directory",
-"kind", "group"}: the file DIRECTORY/KIND.py, group being elements, sources or source-mirrors.
+Operations (see CALLS in host.py): hello, plugin-traits, package-find; element-describe, element-configure,
+element-stage, element-assemble (these three follow one another in one process), element-script; source-describe,
+source-cached, source-validate, source-fetch, source-track, source-stage, source-workspace, source-info;
+mirror-describe, mirror-translate. A `plugin` is {"directory", "kind", "group"}: the file DIRECTORY/KIND.py, group
+being elements, sources or source-mirrors. A call with `watch` is answered with `seen`: the `files`, `directories` and
+`places` that were looked at, and whether anything `outside` of the file system was.
 
-Questions while loading, about the element with the number `element`: variable, environment, public, dependencies,
-search, expand. Questions of sources: translate-url, check-url, substitutions, substitute. Questions while building,
-about the tree of the sandbox: those in sandbox.py and storage.py.
+Questions about the element of the number `element`, always: variable, environment, public, dependencies, search; and
+while building: set-public, manifest, artifact-name, sources. Questions of sources: translate-url, check-url,
+substitutions, substitute. Questions while building, about the sandbox of the number `sandbox` (0 is the element's
+own): sandbox-set, sandbox-create, workspace, run, batch, stage, stage-sources, and about the `path` of its tree:
+tree-list, tree-paths, tree-directory, tree-stat, tree-read, tree-draft, tree-write, tree-remove, tree-rename,
+tree-import, tree-digest. Content of files goes through files of the host, never over the pipe.
 """
 
 import json
@@ -32,7 +37,7 @@ import sys
 import threading
 from contextlib import contextmanager
 
-VERSION = 2
+VERSION = 3
 
 _output = None
 _lines = queue.SimpleQueue()
