@@ -47,25 +47,38 @@ pub fn lay_out(directory: &Path) -> io::Result<PathBuf> {
     if host.exists() {
         return Ok(host);
     }
-    let draft = directory.join(format!(".{name}.{}", std::process::id()));
+    fs::create_dir_all(directory)?;
+    // Two versions of a package may be started at once, so a name per process would not do.
+    let draft = tempfile::Builder::new().prefix(&format!(".{name}.")).tempdir_in(directory)?;
+    let whole = draft.path().join("module");
     for (name, text) in FILES {
-        let path = draft.join(name);
-        fs::create_dir_all(path.parent().unwrap_or(&draft))?;
+        let path = whole.join(name);
+        fs::create_dir_all(path.parent().unwrap_or(&whole))?;
         fs::File::create(path)?.write_all(text.as_bytes())?;
     }
-    match fs::rename(&draft, &home) {
-        Ok(()) => Ok(host),
-        Err(_) if host.exists() => {
-            fs::remove_dir_all(&draft)?;
-            Ok(host)
-        }
-        Err(error) => Err(error),
+    match fs::rename(&whole, &home) {
+        Err(error) if !host.exists() => Err(error),
+        _ => Ok(host),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_at_once_lay_out_one() {
+        let directory = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let place = directory.path().join(round.to_string());
+            let hosts: Vec<_> = std::thread::scope(|scope| {
+                let started: Vec<_> = (0..8).map(|_| scope.spawn(|| lay_out(&place))).collect();
+                started.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
+            });
+            assert!(hosts.iter().all(|host| *host == hosts[0] && host.is_file()));
+            assert_eq!(fs::read_dir(&place).unwrap().count(), 1, "nothing but the module");
+        }
+    }
 
     #[test]
     fn every_file_of_the_module_is_carried() {
