@@ -36,7 +36,7 @@ pub mod domain {
 /// Reasons of bst's that are needed in more than one place.
 pub mod reason {
     /// The cache cannot take what is to be written, and nothing in it can go.
-    pub const CACHE_TOO_FULL: &str = "cache-too-full";
+    pub use bourn_plan::source::CACHE_TOO_FULL;
 }
 
 /// Why something was not done.
@@ -161,11 +161,30 @@ impl From<AssemblyError> for BuildError {
 
 impl From<SourceError> for BuildError {
     fn from(error: SourceError) -> BuildError {
-        let mut own = BuildError::new(domain::SOURCE, error.message);
+        let domain = if error.reason == reason::CACHE_TOO_FULL { domain::CAS } else { domain::SOURCE };
+        let mut own = BuildError::new(domain, error.message);
         own.failure.reason = Some(error.reason.to_owned()).filter(|reason| !reason.is_empty());
         own.failure.detail = error.detail;
         own.failure.hint = error.hint;
         own.temporary = error.temporary;
         own
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_cache_is_the_same_failure_whoever_writes_to_it() {
+        let full = || ServiceError::new(ErrorKind::NoSpace, "the cache is full").hint("free some space");
+        let direct = BuildError::from(full()).failure;
+        let through_source = BuildError::from(SourceError::from(full())).failure;
+        for failure in [direct, through_source] {
+            assert_eq!((failure.domain, failure.reason.as_deref()), (domain::CAS, Some("cache-too-full")));
+            assert_eq!(failure.hint.as_deref(), Some("free some space"));
+        }
+        let other = BuildError::from(SourceError::from(ServiceError::new(ErrorKind::Io, "no"))).failure;
+        assert_eq!((other.domain, other.reason), (domain::SOURCE, None));
     }
 }

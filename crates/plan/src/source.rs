@@ -174,10 +174,15 @@ impl SourceError {
     }
 }
 
+/// The reason of errors of a cache that holds no more.
+pub const CACHE_TOO_FULL: &str = "cache-too-full";
+
 impl From<ServiceError> for SourceError {
     fn from(error: ServiceError) -> SourceError {
         let temporary = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TimedOut);
-        SourceError { reason: "", message: error.message, detail: error.detail, hint: error.hint, temporary }
+        // The one reason of a store that a source does not know how to tell itself.
+        let reason = if error.kind == ErrorKind::NoSpace { CACHE_TOO_FULL } else { "" };
+        SourceError { reason, message: error.message, detail: error.detail, hint: error.hint, temporary }
     }
 }
 
