@@ -30,8 +30,9 @@ pub(crate) fn save(plan: &Plan, files: &Files, id: ElementId, found: &[Tracked])
 /// Into the element, or wherever the ref that it replaces was written.
 fn save_inline(files: &Files, source: &PlannedSource, tracked: &Tracked) -> BuildResult<()> {
     let at = source.declaration.at;
-    if let Some(junction) = at.file.and_then(|file| files.get(file).junction.clone()) {
-        let text = format!("{junction}: Cannot track source in a fragment from a junction");
+    let file = at.file.map(|file| files.get(file));
+    if let Some(file) = file.filter(|file| file.junction.is_some()) {
+        let text = format!("{}: Cannot track source in a fragment from a junction", file.name());
         return Err(BuildError::new(domain::SOURCE, text).reason("tracking-junction-fragment"));
     }
     let config = &source.declaration.config;

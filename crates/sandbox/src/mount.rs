@@ -7,7 +7,7 @@ use crate::child::{Failure, Step, at};
 use crate::kernel::{self, List};
 use crate::orders::{DIRECTORY, OVERLAY, PARTS, Reader};
 use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
-use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, symlinkat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
@@ -379,7 +379,43 @@ fn put_binds(taken: &List<RawFd>, mut orders: Reader<'_>) -> Result<(), Failure>
         let _host = orders.text().ok_or(Failure::MALFORMED)?;
         let path = orders.text().ok_or(Failure::MALFORMED)?;
         orders.number();
-        put(&kernel::own(mount), path).map_err(at(Step::Bind, path))?;
+        let mount = kernel::own(mount);
+        make_place(&mount, path).and_then(|()| put(&mount, path)).map_err(at(Step::Bind, path))?;
     }
     Ok(())
+}
+
+/// Makes the place where something is mounted below `/tmp`, which is empty at first whatever the tree holds there.
+fn make_place(mount: &OwnedFd, path: &CStr) -> Result<(), Errno> {
+    let bytes = path.to_bytes();
+    if !bytes.starts_with(b"/tmp/") {
+        return Ok(());
+    }
+    let mut buffer = [0_u8; 4096];
+    let copy = buffer.get_mut(..bytes.len()).filter(|copy| copy.len() < 4096).ok_or(Errno::NAMETOOLONG)?;
+    copy.copy_from_slice(bytes);
+    for end in bytes.iter().enumerate().skip(5).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at) {
+        buffer[end] = 0;
+        there(mkdirat(CWD, text_of(&buffer)?, Mode::from_raw_mode(0o755)))?;
+        buffer[end] = b'/';
+    }
+    let path = text_of(&buffer)?;
+    if FileType::from_raw_mode(fstat(mount)?.st_mode) == FileType::Directory {
+        return there(mkdirat(CWD, path, Mode::from_raw_mode(0o755)));
+    }
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    drop(openat(CWD, path, flags, Mode::from_raw_mode(0o644))?);
+    Ok(())
+}
+
+fn text_of(buffer: &[u8]) -> Result<&CStr, Errno> {
+    CStr::from_bytes_until_nul(buffer).map_err(|_| Errno::NAMETOOLONG)
+}
+
+/// What is there already need not be made.
+fn there(made: Result<(), Errno>) -> Result<(), Errno> {
+    match made {
+        Err(Errno::EXIST) => Ok(()),
+        made => made,
+    }
 }

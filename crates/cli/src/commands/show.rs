@@ -12,7 +12,7 @@ use crate::watch::Watch;
 use crate::world::World;
 use bourn_build::session::Query;
 use bourn_project::ElementId;
-use bourn_project::selection::Selection as Scope;
+use bourn_project::selection::{self, Selection as Scope};
 use serde_json::{Map, Value};
 use std::time::SystemTime;
 
@@ -61,7 +61,10 @@ fn print_elements(
     let session = world.session(invocation, &watch);
     let keys_wanted = |format: &ElementFormat| !world.options.strict && format.uses(&KEYS);
     if format.is_none_or(|format| keys_wanted(format) || format.uses(&STATE)) {
-        invocation.query(&session, elements, scope != Scope::None, Query::Artifacts)?;
+        // Without strictness a key depends on what the cache holds of everything below.
+        let below = (!world.options.strict).then(|| selection::select(world.graph(), elements, Scope::All));
+        let asked = below.as_deref().unwrap_or(elements);
+        invocation.query(&session, asked, scope != Scope::None, Query::Artifacts)?;
     }
     let states = session.states();
     let printer = world.printer(invocation, &states);
