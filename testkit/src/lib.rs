@@ -3,7 +3,9 @@
 pub mod env;
 pub mod fixture;
 pub mod memory;
+pub mod random;
 pub mod terminal;
 
 pub use env::{Ran, TestEnv};
+pub use random::Random;
 pub use terminal::Terminal;

@@ -8,12 +8,16 @@ mod basics;
 mod edits;
 #[path = "program/examples.rs"]
 mod examples;
+#[path = "program/fuzz.rs"]
+mod fuzz;
 #[path = "program/interactive.rs"]
 mod interactive;
 #[path = "program/picture.rs"]
 mod picture;
 #[path = "program/plugins.rs"]
 mod plugins;
+#[path = "program/projects.rs"]
+mod projects;
 #[path = "program/remotes.rs"]
 mod remotes;
 #[path = "program/torture.rs"]

@@ -2,7 +2,7 @@
 //! damaged in between: what is built at last is what a fresh cache has.
 
 use crate::env;
-use bourn_testkit::TestEnv;
+use bourn_testkit::{Random, TestEnv};
 use std::collections::BTreeSet;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -14,18 +14,6 @@ const ROUNDS: &str = "BOURN_TEST_ROUNDS";
 
 /// Elements that each make a few files of their own, and one that collects them.
 const ELEMENTS: usize = 8;
-
-/// Numbers that look random and are the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
 
 /// The project, and a cache that may hold only half of what a few rounds make.
 fn project() -> TestEnv {
@@ -85,7 +73,7 @@ fn damage(cache: &Path, random: &mut Random) -> usize {
     objects.sort();
     let mut damaged = 0;
     for _ in 0..random.below(4) {
-        let at = usize::try_from(random.below(objects.len().max(1) as u64)).unwrap_or(0);
+        let at = random.below(objects.len().max(1));
         let Some(path) = objects.get(at) else { break };
         let Ok(mut content) = std::fs::read(path) else { continue };
         damaged += 1;
@@ -130,7 +118,7 @@ fn killed_builds_lose_nothing() {
         salt(&env, round / 2);
         let builds = [start(&env), start(&env)];
         for mut build in builds {
-            std::thread::sleep(Duration::from_millis(random.below(250)));
+            std::thread::sleep(Duration::from_millis(random.below(250) as u64));
             killed += usize::from(build.try_wait().expect("a status").is_none());
             let _ = build.kill();
             let output = build.wait_with_output().expect("an end");
