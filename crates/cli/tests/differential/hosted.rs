@@ -7,35 +7,62 @@ use std::path::{Path, PathBuf};
 
 const PROJECT: &str = include_str!("kinds.txt");
 
-/// Where the reference has the element kinds of its packages.
-fn packages(both: &Both) -> Vec<PathBuf> {
+const PACKAGES: [&str; 2] = ["buildstream-plugins", "buildstream-plugins-community"];
+
+/// Directory of the reference's installed Python packages.
+fn installed(both: &Both) -> PathBuf {
     let library = both.bst.parent().and_then(Path::parent).expect("an environment").join("lib");
-    let python =
-        library.read_dir().expect("a library").next().expect("a Python").expect("a directory").path();
-    let packages = ["buildstream_plugins", "buildstream_plugins_community"];
-    packages.iter().map(|name| python.join("site-packages").join(name).join("elements")).collect()
+    let python = library.read_dir().expect("a library").next().expect("a Python").expect("a directory");
+    python.path().join("site-packages")
 }
 
-/// Copies the plugins of a directory; with `changed`, so that none is recognised by its code.
+/// Copies what is in a directory, and below it; with `changed`, so that no plugin is recognised by its code.
 fn copy_plugins(from: &Path, to: &Path, changed: bool) {
     std::fs::create_dir_all(to).expect("a directory");
-    for entry in from.read_dir().expect("the plugins").flatten().filter(|entry| entry.path().is_file()) {
-        let mut text = std::fs::read(entry.path()).expect("a plugin");
-        if changed && entry.path().extension().is_some_and(|extension| extension == "py") {
+    for entry in from.read_dir().expect("the plugins").flatten() {
+        let (path, into) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            if entry.file_name() != "__pycache__" {
+                copy_plugins(&path, &into, changed);
+            }
+            continue;
+        }
+        let mut text = std::fs::read(&path).expect("a plugin");
+        if changed && path.extension().is_some_and(|extension| extension == "py") {
             text.extend(b"\n# Not the code that is known.\n");
         }
-        std::fs::write(to.join(entry.file_name()), text).expect("a plugin");
+        std::fs::write(into, text).expect("a plugin");
     }
 }
 
-/// `plugins:` with each package replaced by a directory of the project.
-fn local(fixture: &str) -> String {
-    fixture
-        .replace(
-            "origin: pip\n  package-name: buildstream-plugins-community",
-            "origin: local\n  path: community",
+/// A project with each package of plugins replaced by a copy in the project that is not known, so that Python runs
+/// its plugins; `group` says of which directory of the packages. `None`, loudly, where the reference is not installed.
+pub(crate) fn hosted(fixture: &str, group: &str) -> Option<Both> {
+    let local = |text: &str, package: &str| {
+        let module = package.replace('-', "_");
+        text.replace(
+            &format!("origin: pip\n  package-name: {package}\n"),
+            &format!("origin: local\n  path: hosted/{module}/{group}\n"),
         )
-        .replace("origin: pip\n  package-name: buildstream-plugins\n", "origin: local\n  path: official\n")
+    };
+    let mut both =
+        Both::new(&PACKAGES.iter().fold(fixture.to_owned(), |text, package| local(&text, package)))?;
+    let (from, project) = (installed(&both), both.bourn.project());
+    for package in PACKAGES.map(|package| package.replace('-', "_")) {
+        copy_plugins(&from.join(&package), &project.join("hosted").join(&package), true);
+    }
+    // Projects that carry plugins say whose they are by this file.
+    let _ = std::fs::remove_file(project.join("plugins/PKG-INFO"));
+    // The reference's Python has what some of them import, and the real BuildStream, which bourn's must win over.
+    let programs = both.bst.parent().expect("a directory").display().to_string();
+    both.bourn.set("PATH", &format!("{programs}:{}", std::env::var("PATH").unwrap_or_default()));
+    Some(both)
+}
+
+/// Checks that Python ran plugins.
+#[track_caller]
+pub(crate) fn python_ran(both: &Both) {
+    assert!(both.bourn.cache().join("bourn/pyhost").exists(), "no Python was started");
 }
 
 /// Key of each element, by name.
@@ -52,18 +79,12 @@ fn keys(both: &Both) -> BTreeMap<String, String> {
 
 #[test]
 fn every_element_kind_has_the_same_key_through_the_host() {
-    let (Some(native), Some(mut hosted)) = (Both::new(PROJECT), Both::new(&local(PROJECT))) else { return };
-    let found = packages(&native);
-    copy_plugins(&found[1], &native.bourn.project().join("plugins"), false);
-    for (from, to) in [(&found[0], "official"), (&found[1], "community"), (&found[1], "plugins")] {
-        copy_plugins(from, &hosted.bourn.project().join(to), true);
-    }
-    // The reference's Python has what some of them import, and the real BuildStream, which bourn's must win over.
-    let programs = hosted.bst.parent().expect("a directory").display().to_string();
-    hosted.bourn.set("PATH", &format!("{programs}:{}", std::env::var("PATH").unwrap_or_default()));
+    let (Some(native), Some(hosted)) = (Both::new(PROJECT), hosted(PROJECT, "elements")) else { return };
+    let community = installed(&native).join("buildstream_plugins_community/elements");
+    copy_plugins(&community, &native.bourn.project().join("plugins"), false);
+    copy_plugins(&community, &hosted.bourn.project().join("plugins"), true);
     let expected = keys(&native);
     assert_eq!(expected.len(), PROJECT.matches("\n=== elements/").count(), "{expected:?}");
     assert_eq!(keys(&hosted), expected, "through the host (left) and built in (right)");
-    let started = |both: &Both| both.bourn.cache().join("bourn/pyhost").exists();
-    assert!(started(&hosted), "Python ran the plugins");
+    python_ran(&hosted);
 }

@@ -1,6 +1,7 @@
 //! Sources that both programs track, fetch and stage, each in a home of its own, from the same server.
 
 use crate::Both;
+use crate::hosted::{hosted, python_ran};
 use crate::registry::{Entry, Registry, index, layer};
 use crate::server::{Said, Server};
 use bourn_testkit::Ran;
@@ -47,14 +48,18 @@ fn tree(directory: &Path) -> String {
     String::from_utf8_lossy(&output.expect("find and sort").stdout).into_owned()
 }
 
-/// Checks that both programs write the same ref, and stage the same tree. Answers the tree and the element.
+/// Checks that both programs write the same ref, and stage the same tree, and that bourn does so too where Python runs
+/// the same plugins. Answers the tree and the element.
 #[track_caller]
 pub(crate) fn same_sources(project: &str, track: bool) -> Option<(String, String)> {
-    let (ours, theirs) = (Both::new(project)?, Both::new(project)?);
-    [&ours, &theirs].into_iter().for_each(copy_plugins);
+    let (ours, theirs, python) = (Both::new(project)?, Both::new(project)?, hosted(project, "sources")?);
+    [&ours, &theirs, &python].into_iter().for_each(copy_plugins);
     let found = left(&ours, &|arguments| ours.bourn(arguments), track);
     let expect = left(&theirs, &|arguments| theirs.bst(arguments), track);
     assert_eq!(found, expect, "bourn (left) and bst (right)");
+    let hosted = left(&python, &|arguments| python.bourn(arguments), track);
+    assert_eq!(hosted, expect, "bourn through Python (left) and bst (right)");
+    python_ran(&python);
     Some((found.tree, found.element))
 }
 

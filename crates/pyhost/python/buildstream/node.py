@@ -264,12 +264,7 @@ class MappingNode(Node):
     def get_mapping(self, key, default=_MISSING):
         node = self._find(key, default)
         if node is default:
-            if default is None:
-                return None
-            made = default if isinstance(default, MappingNode) else _made(default)
-            # What is made for a missing key belongs to the mapping from then on.
-            self.value[key] = made
-            return made
+            return None if default is None else _made(default)
         return _typed(node, MappingNode, "a dictionary")
 
     def _find(self, key, default):
