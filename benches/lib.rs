@@ -34,8 +34,11 @@ pub struct Bench {
 /// What a figure answers: its rows, or why it could not be measured.
 pub type Measured = Result<Vec<Row>, String>;
 
-/// Every figure by name, with what it measures.
-pub const FIGURES: &[(&str, &str, fn(&Bench) -> Measured)] = &[
+/// A figure: its name, what it measures, and how.
+pub type Figure = (&'static str, &'static str, fn(&Bench) -> Measured);
+
+/// Every figure.
+pub const FIGURES: &[Figure] = &[
     ("trivial", "50 trivial elements on a Debian sysroot", builds::trivial),
     ("thousand", "1,000 trivial elements on a Debian sysroot", builds::thousand),
     ("native", "configure, make and install beside the same commands in a chroot", builds::native),

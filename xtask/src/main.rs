@@ -1,5 +1,7 @@
 //! The chores of the project. `cargo xtask` alone prints what there is.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people at a terminal")]
+
 mod bench;
 mod debian;
 mod demo;

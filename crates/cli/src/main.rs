@@ -1,5 +1,7 @@
 //! The program `bourn`, which is also `bst`.
 
+#![allow(clippy::result_large_err, reason = "a failure is made once and ends the run")]
+
 mod args;
 mod commands;
 mod complete;

@@ -361,7 +361,7 @@ impl Request<'_> {
             machine.sysname(),
         );
         let Settings { user, strict, options, default_mirror, .. } = settings;
-        let _ = write!(text, "{user:?} {strict:?} {options:?} {default_mirror:?} {}\n", settings.max_jobs());
+        let _ = writeln!(text, "{user:?} {strict:?} {options:?} {default_mirror:?} {}", settings.max_jobs());
         // Where credentials are looked for.
         let _ = writeln!(text, "{:?}", settings.environment.home());
         for (element, workspace) in workspaces.iter() {
@@ -378,7 +378,7 @@ fn environment(settings: &Settings) -> Sum {
     let mut variables: Vec<String> = settings
         .environment
         .all()
-        .filter(|(name, _)| !["_", "SHLVL", "OLDPWD"].iter().any(|other| *name == *other))
+        .filter(|(name, _)| !["_", "SHLVL", "OLDPWD"].contains(name))
         .map(|variable| format!("{variable:?}"))
         .collect();
     variables.sort();
@@ -620,7 +620,7 @@ impl Printer<'_> {
     /// Direct dependencies: those for building, those for running, each once.
     fn dependencies(&self, element: &StoredElement, build: bool, run: bool) -> String {
         let is_build = |dependency: &&u32| build && **dependency % 3 != 1;
-        let is_rest = |dependency: &&u32| run && **dependency % 3 != 0 && !is_build(dependency);
+        let is_rest = |dependency: &&u32| run && !dependency.is_multiple_of(3) && !is_build(dependency);
         let all = element.dependencies.iter();
         let names = all.clone().filter(is_build).chain(all.filter(is_rest));
         let names = names.map(|dependency| Node::scalar(self.name(dependency / 3).to_owned()));

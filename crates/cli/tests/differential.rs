@@ -3,6 +3,8 @@
 //! `BOURN_REFERENCE` names the reference's `bst`; `cargo xtask test` installs it and sets the variable. Without it
 //! these tests say that they were skipped.
 
+#![allow(clippy::print_stderr, reason = "what was skipped is said")]
+
 #[path = "differential/cache.rs"]
 mod cache;
 #[path = "differential/hosted.rs"]

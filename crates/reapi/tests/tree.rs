@@ -83,7 +83,7 @@ fn snapshots_stay_as_they_were() {
 #[test]
 fn digests_are_those_of_the_messages() {
     let cas = store();
-    assert_eq!(Tree::empty(&cas).digest().expect("stored"), bourn_reapi::Digest::empty());
+    assert_eq!(Tree::empty(&cas).digest().expect("stored"), Digest::empty());
     let made = tree(&cas, &["b=1", "a/", "c->b"]).digest().expect("stored");
     let message = cas.directory(&made).expect("there");
     assert_eq!((message.files.len(), message.directories.len(), message.symlinks.len()), (1, 1, 1));

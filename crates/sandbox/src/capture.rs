@@ -276,8 +276,8 @@ impl Capture<'_> {
         let node = beneath.known.as_ref()?.file(name)?;
         let staged = node.node_properties.as_ref().and_then(|properties| properties.mtime);
         let staged = staged.map_or((STAGED_TIME, 0), |time| (time.seconds, i64::from(time.nanos)));
-        let same = Moment(stat.st_ctime as i64, stat.st_ctime_nsec as i64) < self.started
-            && (stat.st_mtime as i64, stat.st_mtime_nsec as i64) == staged
+        let same = Moment(stat.st_ctime, stat.st_ctime_nsec as i64) < self.started
+            && (stat.st_mtime, stat.st_mtime_nsec as i64) == staged
             && stat.st_size as u64 == node.content().ok()?.size
             && (stat.st_mode & 0o100 != 0) == node.is_executable;
         same.then(|| FileNode { node_properties: self.with_time(node, staged), ..node.clone() })
@@ -293,7 +293,7 @@ impl Capture<'_> {
     }
 
     fn properties(&self, stat: &Stat) -> Option<NodeProperties> {
-        let time = Timestamp { seconds: stat.st_mtime as i64, nanos: stat.st_mtime_nsec as i32 };
+        let time = Timestamp { seconds: stat.st_mtime, nanos: stat.st_mtime_nsec as i32 };
         self.times.then(|| NodeProperties { mtime: Some(time), ..NodeProperties::default() })
     }
 

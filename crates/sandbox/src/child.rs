@@ -3,6 +3,8 @@
 //! It is the `init` of its pid namespace: orphans become its children and are reaped, and nothing survives it.
 //! Nothing here allocates, panics or returns (see [`kernel::split`]).
 
+#![allow(clippy::result_large_err, clippy::large_enum_variant, reason = "nothing may be allocated here")]
+
 use crate::kernel::{self, Pointers, Program, Refused};
 use crate::mount;
 use crate::orders::Reader;

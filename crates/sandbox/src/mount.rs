@@ -3,6 +3,8 @@
 //! Everything from the host is opened first and the root is changed second; all the rest is mounted after that, so
 //! that no path inside, whatever symbolic links the tree holds, can lead out.
 
+#![allow(clippy::result_large_err, reason = "nothing may be allocated here")]
+
 use crate::child::{Failure, Step, at};
 use crate::kernel::{self, List};
 use crate::orders::{DIRECTORY, OVERLAY, PARTS, Reader};

@@ -38,9 +38,11 @@ impl FileEntry {
 #[derive(Clone, Debug)]
 pub struct Files {
     entries: Arc<RwLock<Vec<Arc<FileEntry>>>>,
-    /// `None` once something was seen that nobody can look at again.
-    looks: Arc<Mutex<Option<Vec<(PathBuf, Look)>>>>,
+    looks: Arc<Mutex<Looks>>,
 }
+
+/// What was looked at; `None` once something was seen that nobody can look at again.
+type Looks = Option<Vec<(PathBuf, Look)>>;
 
 /// A place as people read it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -132,7 +132,7 @@ fn workspace(command: &WorkspaceCommand, run: &Runner<'_>) -> Outcome {
     use commands::workspace;
     match command {
         WorkspaceCommand::Close(options) => run.plain(|invocation| workspace::close(invocation, options)),
-        WorkspaceCommand::List => run.plain(|invocation| workspace::list(invocation)),
+        WorkspaceCommand::List => run.plain(workspace::list),
         WorkspaceCommand::Open(options) => run.plain(|invocation| workspace::open(invocation, options)),
         WorkspaceCommand::Reset(options) => run.plain(|invocation| workspace::reset(invocation, options)),
     }

@@ -123,7 +123,7 @@ impl Heading<'_> {
         let options: Vec<_> =
             project.options.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         self.push_section(out, "Project Options", &options);
-        let (elements, sources) = self.kinds(id);
+        let [elements, sources] = self.kinds(id);
         self.push_section(out, "Element Plugins", &elements);
         self.push_section(out, "Source Plugins", &sources);
         self.push_servers(out, "Artifact cache servers", &self.servers.artifacts, project);
@@ -159,7 +159,7 @@ impl Heading<'_> {
     }
 
     /// The kinds of elements and sources that a project uses, and where they come from.
-    fn kinds(&self, id: ProjectId) -> (Vec<(String, String)>, Vec<(String, String)>) {
+    fn kinds(&self, id: ProjectId) -> [Vec<(String, String)>; 2] {
         let mut elements: IndexMap<&str, &KindOrigin> = IndexMap::new();
         let mut sources: IndexMap<&str, &KindOrigin> = IndexMap::new();
         for element in self.printer.plan.graph.elements.iter().filter(|element| element.project == id) {
@@ -171,7 +171,7 @@ impl Heading<'_> {
         let told = |kinds: IndexMap<&str, &KindOrigin>| {
             kinds.into_iter().map(|(kind, from)| (kind.to_owned(), origin(from))).collect()
         };
-        (told(elements), told(sources))
+        [told(elements), told(sources)]
     }
 }
 

@@ -511,8 +511,11 @@ fn padded(size: u64) -> u64 {
     size.div_ceil(BLOCK as u64).saturating_mul(BLOCK as u64)
 }
 
+/// A keyword and a value.
+type Record = (Vec<u8>, Vec<u8>);
+
 /// The records of a pax header: `LENGTH KEYWORD=VALUE` and a newline each.
-fn records(content: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Trouble> {
+fn records(content: &[u8]) -> Result<Vec<Record>, Trouble> {
     let invalid = || Trouble::Invalid("invalid header");
     let mut records = Vec::new();
     let mut rest = content;

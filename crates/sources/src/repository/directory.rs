@@ -319,7 +319,9 @@ impl Files {
                 FileNode { name: name.to_owned(), digest, is_executable: false, node_properties: None };
             top.at(directory).files.push(file);
         }
-        self.directories.iter().for_each(|path| drop(top.at(path)));
+        for path in &self.directories {
+            top.at(path);
+        }
         top.store(cas)
     }
 }

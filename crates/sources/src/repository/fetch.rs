@@ -90,10 +90,10 @@ impl Wanted<'_> {
                 run(context, mirror, url, None, &specs)?;
             }
         }
-        if !mirror.contains(self.commit) {
-            if let Some(error) = run(context, mirror, url, None, &ALL.map(str::to_owned))? {
-                return Err(error);
-            }
+        if !mirror.contains(self.commit)
+            && let Some(error) = run(context, mirror, url, None, &ALL.map(str::to_owned))?
+        {
+            return Err(error);
         }
         self.check(mirror, url)
     }
@@ -289,11 +289,14 @@ fn boundary(mirror: &Mirror) -> Result<Vec<String>, SourceError> {
     }
 }
 
-/// The commit that a ref such as a tag leads to.
+/// A tag object and its content.
+pub(crate) type Tag = (Oid, Vec<u8>);
+
+/// The commit that a ref such as a tag leads to, with the tags on the way.
 ///
 /// # Errors
 /// It is not there.
-pub(crate) fn peel(mirror: &Mirror, oid: Oid) -> Result<(Oid, Vec<(Oid, Vec<u8>)>), SourceError> {
+pub(crate) fn peel(mirror: &Mirror, oid: Oid) -> Result<(Oid, Vec<Tag>), SourceError> {
     let mut at = oid;
     let mut tags = Vec::new();
     loop {
