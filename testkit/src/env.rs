@@ -62,13 +62,16 @@ impl TestEnv {
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Writes the user's configuration; the directories are set already.
+    /// Writes the user's configuration; the directories are set already, and that tests also run where the disk is
+    /// nearly full, unless `text` says something of its own about the cache.
     ///
     /// # Panics
     /// It cannot be written.
     pub fn configure(&self, text: &str) {
         let at = self.path().display();
-        let text = format!("cachedir: {at}/cache\nsourcedir: {at}/sources\nlogdir: {at}/logs\n{text}");
+        let has_own = text.lines().any(|line| line.starts_with("cache:"));
+        let cache = if has_own { "" } else { "cache:\n  reserved-disk-space: 1M\n" };
+        let text = format!("cachedir: {at}/cache\nsourcedir: {at}/sources\nlogdir: {at}/logs\n{cache}{text}");
         let config = self.home().join(".config");
         std::fs::create_dir_all(&config).expect("a directory for the configuration");
         std::fs::write(config.join("buildstream.conf"), text).expect("the configuration written");

@@ -164,15 +164,10 @@ impl World {
             Some(place) => format!("{place}: "),
             None => String::new(),
         };
-        let of_graph = self
-            .plan
-            .graph
-            .warnings
-            .iter()
-            .map(|warning| {
-                let text = format!("{}{}", place(warning.at), warning.message);
-                (MessageKind::Warn, text, warning.detail.clone())
-            });
+        let of_graph = self.plan.graph.warnings.iter().map(|warning| {
+            let text = format!("{}{}", place(warning.at), warning.message);
+            (MessageKind::Warn, text, warning.detail.clone())
+        });
         let of_plan = self.plan.warnings.iter().map(|warning| {
             let token = warning.token.map(|token| format!("[{token}]: ")).unwrap_or_default();
             let kind = match warning.weight {

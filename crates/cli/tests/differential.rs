@@ -15,6 +15,8 @@ mod keys;
 mod kinds;
 #[path = "differential/mirror.rs"]
 mod mirror;
+#[path = "differential/packaged.rs"]
+mod packaged;
 #[path = "differential/packages.rs"]
 mod packages;
 #[path = "differential/python.rs"]

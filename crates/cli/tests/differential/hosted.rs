@@ -10,14 +10,14 @@ const PROJECT: &str = include_str!("kinds.txt");
 const PACKAGES: [&str; 2] = ["buildstream-plugins", "buildstream-plugins-community"];
 
 /// Directory of the reference's installed Python packages.
-fn installed(both: &Both) -> PathBuf {
+pub(crate) fn installed(both: &Both) -> PathBuf {
     let library = both.bst.parent().and_then(Path::parent).expect("an environment").join("lib");
     let python = library.read_dir().expect("a library").next().expect("a Python").expect("a directory");
     python.path().join("site-packages")
 }
 
 /// Copies what is in a directory, and below it; with `changed`, so that no plugin is recognised by its code.
-fn copy_plugins(from: &Path, to: &Path, changed: bool) {
+pub(crate) fn copy_plugins(from: &Path, to: &Path, changed: bool) {
     std::fs::create_dir_all(to).expect("a directory");
     for entry in from.read_dir().expect("the plugins").flatten() {
         let (path, into) = (entry.path(), to.join(entry.file_name()));

@@ -1,13 +1,14 @@
-//! An element of every kind built by both, each in a cache of its own: the same artifacts, and the same failures.
+//! An element of every kind built by both, each in a cache of its own: the same artifacts, and the same failures; and a
+//! third time by bourn where Python runs the plugins of the packages.
 //!
 //! Tools that a base system would have are stand-ins that write down how they were called, so the artifacts hold the
 //! commands, working directories and environments. Kinds left out: `oci`, which the reference cannot build, and
 //! `x86image`, which makes images of several gigabytes with new identifiers each time.
 
 use crate::Both;
+use crate::hosted::{copy_plugins, hosted, installed, python_ran};
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
 use std::process::Command;
 
 const PROJECT: &str = include_str!("kinds.txt");
@@ -40,24 +41,14 @@ const TOOLS: &[&str] = &[
     "systemd-firstboot",
 ];
 
-/// Kinds that no package registers under a name that can be loaded, so that projects copy them.
-const COPIED: &[&str] = &[
-    "fastboot_bootimg.py",
-    "fastboot_bootimg.yaml",
-    "fastboot_ext4.py",
-    "fastboot_ext4.yaml",
-    "ostree.py",
-    "ostree.yaml",
-];
-
 /// Elements that are to fail, and do with both: something forbidden was found; busybox has no such `dpkg-deb`.
 const FAILING: &[&str] = &["check_forbidden-found.bst", "dpkg_deploy.bst"];
 
 /// A gzip header holds the time, so only what is in the archive is the same.
 const TIMED: &str = "tar_plain.bst";
 
-fn project() -> Option<Both> {
-    let both = Both::new(PROJECT)?;
+/// Puts the stand-ins and the copied kinds into a project; with `changed`, so that none of these is recognised.
+fn prepared(both: Both, changed: bool) -> Both {
     let bin = both.bourn.project().join("files/base/bin");
     std::fs::copy("/bin/busybox", bin.join("busybox"))
         .expect("busybox-static, which `cargo xtask test` installs");
@@ -70,21 +61,9 @@ fn project() -> Option<Both> {
     for name in TOOLS {
         symlink("fake", bin.join(name)).expect("a link");
     }
-    let plugins = both.bourn.project().join("plugins");
-    std::fs::create_dir_all(&plugins).expect("a directory");
-    let package = community(&both);
-    for name in COPIED {
-        std::fs::copy(package.join(name), plugins.join(name)).expect("a plugin");
-    }
-    Some(both)
-}
-
-/// Where the reference has the element kinds of the community's package.
-fn community(both: &Both) -> PathBuf {
-    let python = both.bst.with_file_name("python3");
-    let script = "import buildstream_plugins_community.elements as e; print(e.__path__[0])";
-    let output = Command::new(python).args(["-c", script]).output().expect("the reference's Python");
-    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+    let kinds = installed(&both).join("buildstream_plugins_community/elements");
+    copy_plugins(&kinds, &both.bourn.project().join("plugins"), changed);
+    both
 }
 
 fn targets(both: &Both) -> Vec<String> {
@@ -106,7 +85,12 @@ fn artifacts(stdout: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn every_kind_is_built_alike() {
-    let (Some(ours), Some(theirs)) = (project(), project()) else { return };
+    let (Some(ours), Some(theirs), Some(python)) =
+        (Both::new(PROJECT), Both::new(PROJECT), hosted(PROJECT, "elements"))
+    else {
+        return;
+    };
+    let (ours, theirs, python) = (prepared(ours, false), prepared(theirs, false), prepared(python, true));
     let names = targets(&ours);
     let words = |first: &[&'static str]| {
         first.iter().copied().chain(names.iter().map(String::as_str)).collect::<Vec<_>>()
@@ -114,6 +98,8 @@ fn every_kind_is_built_alike() {
     let build = words(&["--on-error", "continue", "build"]);
     ours.bourn(&build).failure(255, "");
     theirs.bst(&build).failure(255, "");
+    python.bourn(&build).failure(255, "");
+    python_ran(&python);
     let show =
         words(&["show", "--deps", "all", "--format", "%{name} %{full-key} %{state} %{artifact-cas-digest}"]);
     let mut built = artifacts(&ours.bourn(&show).success().stdout);
@@ -124,9 +110,14 @@ fn every_kind_is_built_alike() {
     }
     let good = built.iter().filter(|(_, rest)| rest.contains(" cached ")).count();
     assert_eq!(good, names.len() - FAILING.len(), "{built:#?}");
+    let mut hosted = artifacts(&python.bourn(&show).success().stdout);
+    assert!(hosted.remove(TIMED).is_some());
     assert!(built.remove(TIMED).is_some() && expected.remove(TIMED).is_some());
     assert_eq!(built, expected);
-    assert_eq!(unpacked(&ours, Both::bourn), unpacked(&theirs, Both::bst));
+    assert_eq!(hosted, expected, "through Python (left) and bst (right)");
+    let listed = unpacked(&theirs, Both::bst);
+    assert_eq!(unpacked(&ours, Both::bourn), listed);
+    assert_eq!(unpacked(&python, Both::bourn), listed);
 }
 
 /// What is in the archive whose header holds the time.

@@ -100,7 +100,7 @@ sources:
     )
 }
 
-const TAR: &[u8] = include_bytes!("../../../sources/tests/sources/packages/foo-1.0.tar.gz");
+pub(crate) const TAR: &[u8] = include_bytes!("../../../sources/tests/sources/packages/foo-1.0.tar.gz");
 
 #[test]
 fn debian_packages() {
@@ -120,7 +120,7 @@ fn debian_packages() {
 }
 
 /// A git repository with these files, as [`bourn_testkit::fixture`] writes them; its commit.
-fn repository(directory: &Path, files: &str, tags: &[&str]) -> String {
+pub(crate) fn repository(directory: &Path, files: &str, tags: &[&str]) -> String {
     bourn_testkit::fixture::write(directory, files);
     let git = |arguments: &[&str]| {
         let mut git = std::process::Command::new("git");
@@ -139,13 +139,13 @@ fn repository(directory: &Path, files: &str, tags: &[&str]) -> String {
 }
 
 /// Git's own server for the repositories of a directory: the reference fetches single commits from no other place.
-struct GitServer {
+pub(crate) struct GitServer {
     child: std::process::Child,
     port: u16,
 }
 
 impl GitServer {
-    fn start(directory: &Path) -> GitServer {
+    pub(crate) fn start(directory: &Path) -> GitServer {
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = free.expect("a port").port();
         let mut git = std::process::Command::new("git");
@@ -162,7 +162,7 @@ impl GitServer {
         panic!("git daemon does not answer");
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("git://127.0.0.1:{}/", self.port)
     }
 }

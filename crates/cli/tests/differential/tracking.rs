@@ -70,7 +70,7 @@ pub(crate) fn meaning(text: &str) -> String {
     plain(&bourn_yaml::parse(&files, id).unwrap_or_else(|error| panic!("{text}\n{error}")))
 }
 
-fn compressed(text: &str) -> Vec<u8> {
+pub(crate) fn compressed(text: &str) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(text.as_bytes()).expect("memory");
     encoder.finish().expect("memory")

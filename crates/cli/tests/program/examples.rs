@@ -55,7 +55,8 @@ fn configuration_reference() {
     let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("\n```"));
     let all: Vec<&str> = blocks.map(|(block, _)| block).collect();
     write(&env, "all.conf", &all.join("\n"));
-    let told = env.run(&["--config", "all.conf", "show", "--deps", "none", "--format", "%{name}", "stack.bst"]);
+    let told =
+        env.run(&["--config", "all.conf", "show", "--deps", "none", "--format", "%{name}", "stack.bst"]);
     assert_eq!(told.success().stdout, "stack.bst\n");
 }
 

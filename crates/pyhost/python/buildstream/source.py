@@ -62,8 +62,8 @@ class SourceInfo:
             told.get("kind"),
             told.get("url"),
             None if provenance is None else MappingNode.from_dict(provenance),
-            told.get("medium"),
-            told.get("version-type"),
+            _named(SourceInfoMedium, told.get("medium")),
+            _named(SourceVersionType, told.get("version-type")),
             told.get("version"),
             told.get("version-guess"),
             told.get("extra-data") or {},
@@ -85,6 +85,11 @@ class SourceInfo:
         if self.extra_data:
             said["extra-data"] = self.extra_data
         return said
+
+
+def _named(names, text):
+    """The member that a text is the value of; kinds may also use words of their own."""
+    return names(text) if text in names.values() else text
 
 
 def _value(name):
