@@ -1,6 +1,7 @@
 //! What every source keeps of its declaration, and how it tells where it comes from.
 
 use crate::key;
+use crate::release::Release;
 use bourn_plan::{KeyValue, ProvenanceContext, SourceError, SourceProvenance};
 use bourn_yaml::{Mapping, Node, Provenance, Value};
 use std::sync::Arc;
@@ -14,6 +15,8 @@ pub(crate) struct Declared {
     pub(crate) provenance: Option<Node>,
     /// Its place.
     pub(crate) at: Provenance,
+    /// The release of the package that its kind is of.
+    pub(crate) release: Release,
 }
 
 /// One answer about where something comes from; the words of bst's `SourceInfo`.
@@ -148,6 +151,11 @@ impl Declared {
     /// The error of a source that has no ref.
     pub(crate) fn unresolved(&self) -> SourceError {
         SourceError::new(format!("The source of kind `{}` has no ref", self.kind)).hint("track it first")
+    }
+
+    /// What one of the community's kinds answers about where it comes from: nothing before release 2.1.
+    pub(crate) fn told(&self, answers: Vec<SourceProvenance>) -> Option<Vec<SourceProvenance>> {
+        (self.release >= Release(2, 1, 0)).then_some(answers)
     }
 
     /// The error of something that a kind cannot do yet.

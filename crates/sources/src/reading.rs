@@ -1,6 +1,8 @@
 //! Reading the configuration of a source: keys, URLs and paths, each checked as bst checks it.
 
 use crate::declared::Declared;
+use crate::release::Release;
+use crate::version::VersionGuess;
 use bourn_plan::{SourceContext, SourceError, UrlError, Warning, Weight};
 use bourn_project::SourceDeclaration;
 use bourn_yaml::look::PlaceKind;
@@ -40,6 +42,7 @@ impl<'a> Reading<'a> {
             kind: self.declaration.kind.clone(),
             provenance: self.declaration.provenance.clone(),
             at: self.declaration.at,
+            release: Release::of(&self.declaration.origin),
         }
     }
 
@@ -47,6 +50,14 @@ impl<'a> Reading<'a> {
     pub(crate) fn keys(&self, own: &[&str]) -> Result<(), Diagnostic> {
         let valid: Vec<&str> = own.iter().chain(&COMMON).copied().collect();
         self.node.validate_keys(&valid)
+    }
+
+    /// Checks the same of one of the community's kinds that guess versions, which they do since 2.1.
+    pub(crate) fn keys_and_version(&self, own: &[&str]) -> Result<(), Diagnostic> {
+        if Release::of(&self.declaration.origin) < Release(2, 1, 0) {
+            return self.keys(own);
+        }
+        self.keys(&own.iter().chain(&VersionGuess::KEYS).copied().collect::<Vec<_>>())
     }
 
     /// An error about this source.

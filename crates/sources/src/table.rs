@@ -96,9 +96,13 @@ impl Package {
 pub fn find(kind: &str, origin: &KindOrigin) -> Option<&'static dyn SourceKind> {
     let package = package(origin)?;
     let entry = SOURCES.iter().find(|entry| entry.name == kind && entry.package == package)?;
-    // `anitya` came with 2.4 of the community's package.
-    let missing = kind == "anitya" && Release::of(origin) < Release(2, 4, 0);
-    (!missing).then_some(entry.kind)
+    // What came to the community's package later than 2.0.
+    let since = match kind {
+        "anitya" => Release(2, 4, 0),
+        "bazel_file" => Release(2, 1, 0),
+        _ => Release(0, 0, 0),
+    };
+    (Release::of(origin) >= since).then_some(entry.kind)
 }
 
 /// The manual entry of a source kind.

@@ -7,7 +7,6 @@ use crate::download::RemoteFile;
 use crate::glob::Glob;
 use crate::key;
 use crate::reading::Reading;
-use crate::release::Release;
 use crate::template::{TemplateError, fill};
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -32,7 +31,6 @@ struct AnityaSource {
     /// Globs of members that are not staged.
     exclude: Vec<String>,
     reference: Option<VersionReference>,
-    release: Release,
 }
 
 /// The ref.
@@ -68,7 +66,6 @@ fn read(reading: &Reading<'_>) -> Result<AnityaSource, Diagnostic> {
         exclude: exclude.into_iter().map(str::to_owned).collect(),
         reference: read_reference(node, &template)?,
         template,
-        release: Release::of(&reading.declaration.origin),
     })
 }
 
@@ -189,7 +186,7 @@ impl Source for AnityaSource {
         let Some(VersionReference { url, sha256, .. }) = &self.reference else { return Ok(None) };
         let suffix = url.strip_prefix(prefix(&self.template)).unwrap_or(url);
         let url = format!("{}{suffix}", self.translated_prefix);
-        Ok(Some(vec![remote_file(&self.declared, &url, Some(sha256), None, self.release, None)]))
+        Ok(Some(vec![remote_file(&self.declared, &url, Some(sha256), None, None)]))
     }
 }
 

@@ -5,7 +5,6 @@ use crate::declared::{Declared, reference};
 use crate::download::RemoteFile;
 use crate::key;
 use crate::reading::Reading;
-use crate::release::Release;
 use crate::trees;
 use crate::version::VersionGuess;
 use bourn_plan::*;
@@ -34,7 +33,6 @@ struct BazelFileSource {
     guess: VersionGuess,
     /// SHA-256 of the file.
     reference: Option<String>,
-    release: Release,
 }
 
 impl SourceKind for BazelFile {
@@ -59,7 +57,6 @@ fn read(reading: &Reading<'_>) -> Result<BazelFileSource, Diagnostic> {
         reference: node.opt_str("ref")?.map(str::to_owned),
         url: reading.translate(&original_url)?,
         original_url,
-        release: Release::of(&reading.declaration.origin),
     })
 }
 
@@ -163,7 +160,7 @@ impl Source for BazelFileSource {
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
         let (sha256, guess) = (self.reference.as_deref(), Some(&self.guess));
-        Ok(Some(vec![remote_file(&self.declared, &self.url, sha256, guess, self.release, None)]))
+        Ok(Some(vec![remote_file(&self.declared, &self.url, sha256, guess, None)]))
     }
 }
 

@@ -25,7 +25,6 @@ struct BzrSource {
     /// Number of the revision.
     reference: Option<String>,
     version: Option<String>,
-    release: Release,
 }
 
 impl SourceKind for Bzr {
@@ -52,7 +51,6 @@ fn read(reading: &Reading<'_>) -> Result<BzrSource, Diagnostic> {
         url: reading.translate(&original_url)?,
         original_url,
         version: node.opt_str("version")?.map(str::to_owned),
-        release,
     })
 }
 
@@ -94,7 +92,7 @@ impl Source for BzrSource {
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
-        if self.release < Release(2, 5, 0) {
+        if self.declared.release < Release(2, 5, 0) {
             return Ok(None);
         }
         Ok(Some(vec![self.declared.provenance(Origin {

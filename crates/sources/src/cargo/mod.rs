@@ -26,7 +26,6 @@ struct CargoSource {
     vendor_directory: String,
     /// In the order of the ref; an empty ref is none.
     crates: Vec<RegistryCrate>,
-    release: Release,
 }
 
 impl SourceKind for Cargo {
@@ -54,7 +53,6 @@ fn read(reading: &Reading<'_>) -> Result<CargoSource, Diagnostic> {
         cargo_lock: node.opt_str("cargo-lock")?.unwrap_or("Cargo.lock").to_owned(),
         vendor_directory: node.opt_str("vendor-dir")?.unwrap_or("crates").to_owned(),
         crates: read_crates(node)?,
-        release,
     })
 }
 
@@ -174,7 +172,7 @@ impl Source for CargoSource {
         &self,
         context: &ProvenanceContext<'_>,
     ) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
-        if self.release < Release(2, 5, 0) {
+        if self.declared.release < Release(2, 5, 0) {
             return Ok(None);
         }
         let told =

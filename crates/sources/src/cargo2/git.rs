@@ -168,12 +168,11 @@ impl GitCrate {
     pub(super) fn provenance(
         &self,
         declared: &Declared,
-        release: Release,
         context: &ProvenanceContext<'_>,
     ) -> Result<SourceProvenance, SourceError> {
         let mut origin =
             Origin::git(&self.url, &self.commit, Some(self.version.clone())).extra("crate-name", &*self.name);
-        if release >= Release(2, 3, 2) {
+        if declared.release >= Release(2, 3, 2) {
             origin = origin.extra("ecosystem", "GIT");
         }
         declared.provenance_of(origin, self.provenance.as_ref(), context)

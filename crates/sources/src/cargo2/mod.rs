@@ -35,7 +35,6 @@ struct Cargo2Source {
     git_mirrors: IndexMap<String, String>,
     /// In the order of the ref.
     crates: Vec<Crate>,
-    release: Release,
 }
 
 /// A crate.
@@ -58,14 +57,15 @@ impl SourceKind for Cargo2 {
 fn read(reading: &Reading<'_>) -> Result<Cargo2Source, Diagnostic> {
     reading.keys(&["url", "ref", "cargo-lock", "vendor-dir", "git-mirrors"])?;
     let node = reading.node;
+    let declared = reading.declared();
+    let vendor_directory = if declared.release < Release(2, 0, 3) { "crates" } else { ".vendored-crates" };
     let mut source = Cargo2Source {
-        declared: reading.declared(),
+        declared,
         registry: Registry::read(reading)?,
         cargo_lock: node.opt_str("cargo-lock")?.unwrap_or("Cargo.lock").to_owned(),
-        vendor_directory: node.opt_str("vendor-dir")?.unwrap_or(".vendored-crates").to_owned(),
+        vendor_directory: node.opt_str("vendor-dir")?.unwrap_or(vendor_directory).to_owned(),
         git_mirrors: read_texts(node.opt_mapping("git-mirrors")?)?,
         crates: Vec::new(),
-        release: Release::of(&reading.declaration.origin),
     };
     source.crates = read_crates(node, &source.git_mirrors)?;
     for one in &mut source.crates {
@@ -172,7 +172,7 @@ impl Source for Cargo2Source {
             (*self.vendor_directory).into(),
             KeyValue::List(self.crates.iter().map(Crate::key).collect()),
             // The reference counts up this letter when it stages the same ref differently.
-            "a".into(),
+            (if self.declared.release < Release(2, 2, 0) { "x" } else { "a" }).into(),
         ]))
     }
 
@@ -254,14 +254,14 @@ impl Source for Cargo2Source {
         &self,
         context: &ProvenanceContext<'_>,
     ) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
-        let ecosystem = (self.release >= Release(2, 3, 2)).then_some("crates.io");
+        let ecosystem = (self.declared.release >= Release(2, 3, 2)).then_some("crates.io");
         let told = self.crates.iter().map(|one| match one {
             Crate::Registry(one) => one.provenance(&self.declared, &self.registry, ecosystem, context),
-            Crate::Git(one) => one.provenance(&self.declared, self.release, context),
+            Crate::Git(one) => one.provenance(&self.declared, context),
         });
         let told: Vec<SourceProvenance> = told.collect::<Result<_, _>>()?;
         // Without any crate the reference has nothing to say.
-        Ok((!told.is_empty()).then_some(told))
+        Ok(self.declared.told(told).filter(|told| !told.is_empty()))
     }
 }
 

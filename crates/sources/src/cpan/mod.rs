@@ -30,7 +30,6 @@ struct CpanSource {
     suffix: Option<String>,
     sha256: Option<String>,
     guess: VersionGuess,
-    release: Release,
 }
 
 impl SourceKind for Cpan {
@@ -48,7 +47,7 @@ impl SourceKind for Cpan {
 }
 
 fn read(reading: &Reading<'_>) -> Result<CpanSource, Diagnostic> {
-    reading.keys(&["name", "suffix", "sha256sum", "index", "version", "version-guess-pattern"])?;
+    reading.keys_and_version(&["name", "suffix", "sha256sum", "index"])?;
     let node = reading.node;
     let original_index = node.opt_str("index")?.unwrap_or("https://cpan.metacpan.org/").to_owned();
     Ok(CpanSource {
@@ -59,7 +58,6 @@ fn read(reading: &Reading<'_>) -> Result<CpanSource, Diagnostic> {
         suffix: node.opt_str("suffix")?.map(str::to_owned),
         sha256: node.opt_str("sha256sum")?.map(str::to_owned),
         guess: VersionGuess::read(node)?,
-        release: Release::of(&reading.declaration.origin),
     })
 }
 
@@ -145,9 +143,8 @@ impl Source for CpanSource {
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
         let url = format!("{}{}", self.index, self.suffix.as_deref().unwrap_or_default());
-        let told =
-            remote_file(&self.declared, &url, self.sha256.as_deref(), Some(&self.guess), self.release, None);
-        Ok(Some(vec![told]))
+        let sha256 = self.sha256.as_deref();
+        Ok(self.declared.told(vec![remote_file(&self.declared, &url, sha256, Some(&self.guess), None)]))
     }
 }
 
@@ -157,12 +154,11 @@ pub(crate) fn remote_file(
     url: &str,
     sha256: Option<&str>,
     guess: Option<&VersionGuess>,
-    release: Release,
     ecosystem: Option<&str>,
 ) -> SourceProvenance {
     let guess = guess.and_then(|guess| guess.guess(Some(url)));
     let mut origin = Origin::remote_file(url, sha256, guess);
-    if release >= Release(2, 3, 2) {
+    if declared.release >= Release(2, 3, 2) {
         origin = origin.extra("ecosystem", key::optional(ecosystem));
     }
     declared.provenance(origin)

@@ -36,7 +36,6 @@ struct DockerSource {
     version: Option<String>,
     /// SHA-256 of the manifest.
     reference: Option<String>,
-    release: Release,
 }
 
 /// How the image is named.
@@ -115,7 +114,6 @@ fn read(reading: &Reading<'_>) -> Result<DockerSource, Diagnostic> {
         os: named("os")?,
         version: node.opt_str("version")?.map(str::to_owned),
         reference: node.opt_str("ref")?.map(str::to_owned),
-        release,
     };
     if release < Release(2, 4, 0) && source.reference.is_none() && source.tag.is_none() {
         return Err(reading.error("", "Must specify either 'ref' or 'track' parameters"));
@@ -301,7 +299,7 @@ impl Source for DockerSource {
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
-        if self.release < Release(2, 5, 0) {
+        if self.declared.release < Release(2, 5, 0) {
             return Ok(None);
         }
         let digest = self.digest();

@@ -36,7 +36,6 @@ struct GitSource {
     format: RefFormat,
     submodules: Submodules,
     guess: VersionGuess,
-    release: Release,
 }
 
 /// A tag that `git describe` shall find in what is staged.
@@ -80,7 +79,6 @@ fn read(reading: &Reading<'_>) -> Result<GitSource, Diagnostic> {
         format: node.opt_enum("ref-format", RefFormat::NAMES)?.unwrap_or(RefFormat::Sha1),
         guess: if guesses { VersionGuess::read(node)? } else { VersionGuess::default() },
         submodules: Submodules::read(reading)?,
-        release,
     };
     if source.reference.is_none() && source.track.is_none() {
         return Err(reading.error("missing-track-and-ref", "Git sources require a ref and/or track"));
@@ -406,7 +404,7 @@ impl GitSource {
 
     /// Who made the tags, as far as they have to say.
     fn tagger(&self) -> &'static str {
-        if self.release >= Release(2, 3, 0) {
+        if self.declared.release >= Release(2, 3, 0) {
             "tagger Unspecified Tagger <unspecified-tagger> 0 +0000\n"
         } else {
             ""
@@ -590,7 +588,7 @@ impl Source for GitSource {
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
-        if self.release < Release(2, 5, 0) {
+        if self.declared.release < Release(2, 5, 0) {
             return Ok(None);
         }
         let reference = self.reference.as_deref().unwrap_or_default();

@@ -121,6 +121,6 @@ impl Source for GitModuleSource {
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
-        Ok(Some(vec![self.repository.provenance()]))
+        Ok(self.repository.provenance())
     }
 }

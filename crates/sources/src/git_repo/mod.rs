@@ -32,7 +32,6 @@ struct GitRepoSource {
     exclude: Vec<String>,
     format: RefFormat,
     guess: VersionGuess,
-    release: Release,
 }
 
 /// How a tracked commit is written.
@@ -61,7 +60,7 @@ impl SourceKind for GitRepo {
 }
 
 fn read(reading: &Reading<'_>) -> Result<GitRepoSource, Diagnostic> {
-    reading.keys(&["ref", "url", "track", "exclude", "ref-format", "version", "version-guess-pattern"])?;
+    reading.keys_and_version(&["ref", "url", "track", "exclude", "ref-format"])?;
     let node = reading.node;
     let reference = read_reference(node)?;
     let original_url = node.get_str("url")?.to_owned();
@@ -74,7 +73,6 @@ fn read(reading: &Reading<'_>) -> Result<GitRepoSource, Diagnostic> {
         exclude: node.opt_str_list("exclude")?.unwrap_or_default().into_iter().map(str::to_owned).collect(),
         format: node.opt_enum("ref-format", RefFormat::NAMES)?.unwrap_or(RefFormat::Sha1),
         guess: VersionGuess::read(node)?,
-        release: Release::of(&reading.declaration.origin),
     })
 }
 
@@ -282,7 +280,7 @@ impl Source for GitRepoSource {
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
         let reference = self.reference.as_deref().unwrap_or_default();
-        Ok(Some(vec![describe(&self.declared, &self.url, reference, Some(&self.guess), self.release)]))
+        Ok(self.declared.told(vec![describe(&self.declared, &self.url, reference, Some(&self.guess))]))
     }
 }
 
@@ -292,7 +290,6 @@ pub(crate) fn describe(
     url: &str,
     reference: &str,
     guess: Option<&VersionGuess>,
-    release: Release,
 ) -> SourceProvenance {
     let described = Described::parse(reference);
     let tag = described.and_then(|described| described.tag).filter(|tag| !tag.is_empty());
@@ -305,7 +302,7 @@ pub(crate) fn describe(
     if let Some(count) = described.and_then(|described| described.count) {
         origin = origin.extra("commit-offset", count);
     }
-    if release >= Release(2, 3, 2) {
+    if declared.release >= Release(2, 3, 2) {
         origin = origin.extra("ecosystem", "GIT");
     }
     declared.provenance(origin)

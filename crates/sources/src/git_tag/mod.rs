@@ -108,13 +108,12 @@ impl Submodules {
 
 impl TaggedRepository {
     /// The keys it reads.
-    const KEYS: [&'static str; 6] =
-        ["url", "ref", "full-clone", "use-lfs", "version", "version-guess-pattern"];
+    const KEYS: [&'static str; 4] = ["url", "ref", "full-clone", "use-lfs"];
 
     /// Reads it, and checks that there are no keys but these and `own`.
     pub(crate) fn read(reading: &Reading<'_>, own: &[&str]) -> Result<TaggedRepository, Diagnostic> {
         let keys: Vec<&str> = Self::KEYS.iter().chain(own).copied().collect();
-        reading.keys(&keys)?;
+        reading.keys_and_version(&keys)?;
         let node = reading.node;
         let original_url = node.get_str("url")?.to_owned();
         Ok(TaggedRepository {
@@ -224,8 +223,9 @@ impl TaggedRepository {
     }
 
     /// Where it comes from.
-    pub(crate) fn provenance(&self) -> SourceProvenance {
-        self.provenance_of(&self.url, self.reference.as_deref().unwrap_or_default())
+    pub(crate) fn provenance(&self) -> Option<Vec<SourceProvenance>> {
+        let reference = self.reference.as_deref().unwrap_or_default();
+        self.declared.told(vec![self.provenance_of(&self.url, reference)])
     }
 
     /// Where it or one of its submodules comes from.
@@ -514,7 +514,7 @@ impl Source for GitTagSource {
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
-        Ok(Some(vec![self.repository.provenance()]))
+        Ok(self.repository.provenance())
     }
 }
 

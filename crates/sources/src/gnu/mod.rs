@@ -9,7 +9,6 @@ use crate::download::RemoteFile;
 use crate::http::shown;
 use crate::key;
 use crate::reading::Reading;
-use crate::release::Release;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
@@ -33,7 +32,6 @@ struct GnuSource {
     /// Whether it is tracked at all.
     track: bool,
     reference: Option<FileReference>,
-    release: Release,
 }
 
 /// A ref that names a file below a URL.
@@ -87,7 +85,6 @@ fn read(reading: &Reading<'_>) -> Result<GnuSource, Diagnostic> {
         original_url,
         track: node.opt_bool("track")?.unwrap_or(true),
         reference: FileReference::read(node)?,
-        release: Release::of(&reading.declaration.origin),
     })
 }
 
@@ -180,6 +177,6 @@ impl Source for GnuSource {
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
         let Some(FileReference { suffix, sha256 }) = &self.reference else { return Ok(None) };
         let url = format!("{}{suffix}", self.url);
-        Ok(Some(vec![remote_file(&self.declared, &url, Some(sha256), None, self.release, None)]))
+        Ok(self.declared.told(vec![remote_file(&self.declared, &url, Some(sha256), None, None)]))
     }
 }

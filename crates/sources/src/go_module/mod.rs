@@ -18,6 +18,10 @@ use bourn_reapi::Digest;
 use bourn_yaml::{Diagnostic, Diagnostics, Mapping, Node};
 use std::path::Path;
 
+/// The release in which its staging was rewritten: modules may lie in a directory of their repository, and are staged
+/// without `.git`.
+const REWRITTEN: Release = Release(2, 2, 0);
+
 /// The kind.
 pub(crate) struct GoModule;
 
@@ -31,7 +35,6 @@ struct GoModuleSource {
     /// Path that Go programs import it by.
     module: String,
     reference: Option<GoReference>,
-    release: Release,
 }
 
 /// The ref.
@@ -68,25 +71,25 @@ impl SourceKind for GoModule {
 
 fn read(reading: &Reading<'_>) -> Result<GoModuleSource, Diagnostic> {
     reading.keys(&["ref", "url", "module"])?;
-    let release = Release::of(&reading.declaration.origin);
-    let reference = read_reference(reading.node, release)?;
+    let declared = reading.declared();
+    let reference = read_reference(reading.node, declared.release)?;
     if matches!(reference, Some(GoReference { explicit: Some(Explicit::Ignored), .. })) {
         reading.warn(None, "'explicit' is deprecated and ignored.")?;
     }
     let original_url = reading.node.get_str("url")?.to_owned();
     Ok(GoModuleSource {
-        declared: reading.declared(),
+        declared,
         module: reading.node.get_str("module")?.to_owned(),
         url: reading.translate(&original_url)?,
         original_url,
         reference,
-        release,
     })
 }
 
 fn read_reference(node: &Node, release: Release) -> Result<Option<GoReference>, Diagnostic> {
     let Some(node) = node.get("ref").filter(|node| !node.is_null()) else { return Ok(None) };
-    node.validate_keys(&["go-version", "git-ref", "explicit", "subdirectory"])?;
+    let keys = ["go-version", "git-ref", "explicit", "subdirectory"];
+    node.validate_keys(if release < REWRITTEN { &keys[..3] } else { &keys })?;
     let explicit = if release < Release(2, 4, 0) {
         Some(Explicit::Is(node.get_bool("explicit")?))
     } else {
@@ -139,7 +142,7 @@ impl Source for GoModuleSource {
         Ok(key::object([
             ("ref", reference),
             ("module", (*self.module).into()),
-            ("bugfix", KeyValue::Integer(1)),
+            ("bugfix", KeyValue::Integer(i64::from(self.declared.release >= REWRITTEN))),
         ]))
     }
 
@@ -152,7 +155,7 @@ impl Source for GoModuleSource {
     }
 
     fn with_reference(&self, node: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
-        Ok(Box::new(GoModuleSource { reference: read_reference(node, self.release)?, ..self.clone() }))
+        Ok(Box::new(GoModuleSource { reference: read_reference(node, self.declared.release)?, ..self.clone() }))
     }
 
     fn previous(&self) -> Previous {
@@ -192,6 +195,11 @@ impl Source for GoModuleSource {
     /// What was staged before, with the module and a list of its packages below `vendor/`.
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
         let reference = self.reference.as_ref().ok_or_else(|| self.declared.unresolved())?;
+        if self.declared.release < REWRITTEN {
+            let message = "Sources of kind `go_module` cannot be staged as releases before 2.2 did";
+            let hint = "use buildstream-plugins-community 2.2 or newer; keys change with it";
+            return Err(SourceError::new(message).hint(hint));
+        }
         let repository = self.checkout()?.stage_files(context)?;
         let cas = context.cas;
         let mut tree = Some(repository);
@@ -210,7 +218,7 @@ impl Source for GoModuleSource {
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
         let git_ref = self.reference.as_ref().map_or("", |reference| reference.git_ref.as_str());
         let guess = VersionGuess::default();
-        Ok(Some(vec![describe(&self.declared, &self.url, git_ref, Some(&guess), self.release)]))
+        Ok(self.declared.told(vec![describe(&self.declared, &self.url, git_ref, Some(&guess))]))
     }
 }
 

@@ -22,7 +22,6 @@ struct PatchSource {
     full_path: PathBuf,
     /// How many leading components of file names in the patch are dropped.
     strip_level: i32,
-    release: Release,
 }
 
 impl SourceKind for Patch {
@@ -39,8 +38,7 @@ fn read(reading: &Reading<'_>) -> Result<PatchSource, Diagnostic> {
     reading.keys(&["path", "strip-level"])?;
     let (path, full_path) = reading.project_path("path", PathKind::File)?;
     let strip_level = reading.node.opt_int("strip-level")?.unwrap_or(1);
-    let release = Release::of(&reading.declaration.origin);
-    Ok(PatchSource { declared: reading.declared(), path, full_path, strip_level, release })
+    Ok(PatchSource { declared: reading.declared(), path, full_path, strip_level })
 }
 
 impl Source for PatchSource {
@@ -100,7 +98,7 @@ impl Source for PatchSource {
         &self,
         context: &ProvenanceContext<'_>,
     ) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
-        if self.release < Release(2, 5, 0) {
+        if self.declared.release < Release(2, 5, 0) {
             return Ok(None);
         }
         let sha256 = context.local.file(&self.full_path)?.hex();

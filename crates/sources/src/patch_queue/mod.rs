@@ -4,6 +4,7 @@ use crate::declared::{Declared, Origin};
 use crate::download::activity;
 use crate::host::{Tool, change_previous};
 use crate::reading::{PathKind, Reading};
+use crate::release::Release;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
@@ -34,7 +35,9 @@ impl SourceKind for PatchQueue {
 }
 
 fn read(reading: &Reading<'_>) -> Result<PatchQueueSource, Diagnostic> {
-    reading.keys(&["path"])?;
+    // Before 2.1 there may be a `strip`, which nothing reads.
+    let strip = reading.declared().release < Release(2, 1, 0);
+    reading.keys(if strip { &["path", "strip"] } else { &["path"] })?;
     let (path, full_path) = reading.project_path("path", PathKind::Directory)?;
     Ok(PatchQueueSource { declared: reading.declared(), path, full_path })
 }
@@ -114,6 +117,6 @@ impl Source for PatchQueueSource {
             let url = crate::url::join(&self.path, &name);
             Ok(self.declared.provenance(Origin::local(&url, "sha256", &sha256)))
         });
-        Ok(Some(told.collect::<Result<_, SourceError>>()?))
+        Ok(self.declared.told(told.collect::<Result<_, SourceError>>()?))
     }
 }

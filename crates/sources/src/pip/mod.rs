@@ -49,7 +49,6 @@ struct PipSource {
     requirements: Vec<String>,
     /// A line `NAME==VERSION` per package.
     reference: Option<String>,
-    release: Release,
 }
 
 impl SourceKind for Pip {
@@ -76,7 +75,6 @@ fn read(reading: &Reading<'_>) -> Result<PipSource, Diagnostic> {
         original_url,
         packages: list("packages")?,
         requirements: list("requirements-files")?,
-        release: Release::of(&reading.declaration.origin),
     };
     if source.packages.is_empty() && source.requirements.is_empty() {
         return Err(reading.error("", "Either 'packages' or 'requirements-files' must be specified"));
@@ -160,7 +158,7 @@ impl Source for PipSource {
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
-        if self.release < Release(2, 5, 0) {
+        if self.declared.release < Release(2, 5, 0) {
             return Ok(None);
         }
         let told = self.reference.as_deref().unwrap_or_default().lines().map(|line| {

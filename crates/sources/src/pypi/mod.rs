@@ -9,7 +9,6 @@ use crate::download::RemoteFile;
 use crate::gnu::FileReference;
 use crate::http::shown;
 use crate::reading::Reading;
-use crate::release::Release;
 use crate::version::VersionGuess;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -37,7 +36,6 @@ struct PypiSource {
     exclude: Vec<String>,
     guess: VersionGuess,
     reference: Option<FileReference>,
-    release: Release,
 }
 
 impl SourceKind for Pypi {
@@ -51,9 +49,7 @@ impl SourceKind for Pypi {
 }
 
 fn read(reading: &Reading<'_>) -> Result<PypiSource, Diagnostic> {
-    let keys =
-        ["url", "name", "ref", "prereleases", "include", "exclude", "version", "version-guess-pattern"];
-    reading.keys(&keys)?;
+    reading.keys_and_version(&["url", "name", "ref", "prereleases", "include", "exclude"])?;
     let node = reading.node;
     let list = |key: &str| -> Result<Vec<String>, Diagnostic> {
         Ok(node.opt_str_list(key)?.unwrap_or_default().into_iter().map(str::to_owned).collect())
@@ -69,7 +65,6 @@ fn read(reading: &Reading<'_>) -> Result<PypiSource, Diagnostic> {
         original_url,
         guess: VersionGuess::read(node)?,
         reference: FileReference::read(node)?,
-        release: Release::of(&reading.declaration.origin),
     })
 }
 
@@ -142,6 +137,6 @@ impl Source for PypiSource {
         let Some(FileReference { suffix, sha256 }) = &self.reference else { return Ok(None) };
         let url = format!("{}{suffix}", self.url);
         let guess = Some(&self.guess);
-        Ok(Some(vec![remote_file(&self.declared, &url, Some(sha256), guess, self.release, Some("PyPI"))]))
+        Ok(self.declared.told(vec![remote_file(&self.declared, &url, Some(sha256), guess, Some("PyPI"))]))
     }
 }
