@@ -2,16 +2,15 @@
 
 use crate::element::Loading;
 use crate::host::{Heading, Host, HostError, Listener, Within, Worker};
+use crate::tree::Tree;
 use crate::wire;
 use bourn_plan::assembly::{Overlaps, Reach, Split, Stage};
-use bourn_plan::foreign::{Foreign, ForeignBench, ForeignBuild, ForeignCommand, ForeignItem, ImportFrom};
-use bourn_plan::workbench::{AssemblyError, Entry, Origin};
+use bourn_plan::foreign::{Foreign, ForeignBench, ForeignBuild, ForeignCommand, ForeignItem};
+use bourn_plan::workbench::{AssemblyError, Origin};
 use bourn_project::ElementId;
-use bourn_reapi::tree::ImportReport;
 use bourn_yaml::Files;
 use bourn_yaml::code::intern;
 use serde_json::{Value as Json, json};
-use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,7 +93,7 @@ fn assembly(error: HostError) -> AssemblyError {
 }
 
 /// An error as the plugin sees it.
-fn told(error: AssemblyError) -> HostError {
+pub(crate) fn told(error: AssemblyError) -> HostError {
     HostError {
         message: error.message,
         detail: error.detail,
@@ -106,7 +105,7 @@ fn told(error: AssemblyError) -> HostError {
     }
 }
 
-fn no_file_system(message: String, reason: &str) -> HostError {
+pub(crate) fn no_file_system(message: String, reason: &str) -> HostError {
     HostError {
         reason: Some(reason.to_owned()).filter(|reason| !reason.is_empty()),
         domain: Some("virtual-fs".to_owned()),
@@ -143,7 +142,8 @@ impl Listener for AtWork<'_> {
     fn ask(&mut self, question: &str, arguments: &Json) -> Answer {
         self.bench.select(number(arguments, "sandbox")).map_err(told)?;
         if question.starts_with("tree-") {
-            return self.tree(question, arguments);
+            let (bench, drafts) = (&mut *self.bench, self.drafts);
+            return Tree { bench, drafts }.answer(question, arguments);
         }
         match question {
             "sandbox-set" => self.set(arguments),
@@ -243,207 +243,18 @@ impl AtWork<'_> {
         });
         Ok(each.collect())
     }
-
-    fn tree(&mut self, question: &str, arguments: &Json) -> Answer {
-        let path = text(arguments, "path");
-        match question {
-            "tree-list" => {
-                let found = self.bench.list(&self.directory(path)?).map_err(told)?.unwrap_or_default();
-                Ok(found.into_iter().map(|(name, _)| name).collect())
-            }
-            "tree-paths" => {
-                let found = self.bench.paths(&self.directory(path)?).map_err(told)?.unwrap_or_default();
-                Ok(found.into())
-            }
-            "tree-directory" => self.open_directory(path, is(arguments, "create"), is(arguments, "follow")),
-            "tree-stat" => self.stat(path, is(arguments, "follow")),
-            "tree-read" => self.read(path),
-            "tree-draft" => self.draft(path, is(arguments, "new")),
-            "tree-write" => self.write(path, arguments),
-            "tree-remove" => self.remove(path, is(arguments, "recursive")),
-            "tree-rename" => self.rename(path, text(arguments, "to")),
-            "tree-import" => self.import(path, arguments),
-            "tree-digest" => {
-                let digest = self.bench.tree_digest(path).map_err(told)?;
-                Ok(json!({"hash": digest.hex(), "size": digest.size}))
-            }
-            _ => Err(HostError::new(format!("`{question}` is no question"))),
-        }
-    }
-
-    /// A path without `.` and `..`.
-    fn plain(path: &str) -> String {
-        let mut parts: Vec<&str> = Vec::new();
-        for part in path.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => drop(parts.pop()),
-                part => parts.push(part),
-            }
-        }
-        parts.join("/")
-    }
-
-    fn entry(&self, path: &str) -> Result<Option<Entry>, HostError> {
-        if path.is_empty() {
-            return Ok(Some(Entry::Directory));
-        }
-        self.bench.entry(path).map_err(told)
-    }
-
-    /// The path of a directory that is there.
-    fn directory(&self, path: &str) -> Result<String, HostError> {
-        let path = AtWork::plain(path);
-        match self.entry(&path)? {
-            Some(Entry::Directory) => Ok(path),
-            Some(_) => Err(no_file_system(format!("'/{path}' is not a directory"), "not-a-directory")),
-            None => Err(no_file_system(format!("'/{path}' not found"), "directory-not-found")),
-        }
-    }
-
-    fn followed(&self, path: &str) -> Result<String, HostError> {
-        let found = self.bench.resolve(path).map_err(told)?;
-        found.ok_or_else(|| no_file_system(format!("'/{path}' not found"), "directory-not-found"))
-    }
-
-    fn open_directory(&mut self, path: &str, create: bool, follow: bool) -> Answer {
-        let mut path = AtWork::plain(path);
-        let there = self.entry(&path)?;
-        if there.is_none() && create {
-            self.bench.create_directory(&path).map_err(told)?;
-        }
-        if follow && there.is_some() {
-            path = self.followed(&path)?;
-        }
-        self.directory(&path).map(Json::from)
-    }
-
-    fn stat(&self, path: &str, follow: bool) -> Answer {
-        let mut path = AtWork::plain(path);
-        if follow {
-            path = self.followed(&path)?;
-        }
-        match self.entry(&path)? {
-            Some(Entry::Directory) => Ok(json!({"type": 1, "executable": false, "size": 0})),
-            Some(Entry::File { digest, executable }) => Ok(json!({
-                "type": 2, "executable": executable, "size": digest.size, "digest": digest.hex(),
-            })),
-            Some(Entry::Symlink { target }) => {
-                Ok(json!({"type": 3, "executable": false, "size": target.len(), "target": target}))
-            }
-            None => Err(no_file_system(format!("'/{path}' not found"), "directory-not-found")),
-        }
-    }
-
-    /// A new file of the host.
-    fn new_draft(&self) -> Result<tempfile::NamedTempFile, HostError> {
-        let made = std::fs::create_dir_all(self.drafts)
-            .and_then(|()| tempfile::Builder::new().prefix("plugin-").tempfile_in(self.drafts));
-        made.map_err(|error| HostError::new(format!("Making a file in {}: {error}", self.drafts.display())))
-    }
-
-    /// A copy of a file for the plugin, which removes it.
-    fn read(&self, path: &str) -> Answer {
-        let path = AtWork::plain(path);
-        if !matches!(self.entry(&path)?, Some(Entry::File { .. })) {
-            return Err(no_file_system(format!("There is no file at /{path}"), ""));
-        }
-        let mut content = self.bench.open(&path).map_err(told)?;
-        let mut draft = self.new_draft()?;
-        let failed = |error: std::io::Error| HostError::new(format!("Reading /{path}: {error}"));
-        std::io::copy(&mut content, &mut draft).map_err(failed)?;
-        let (_, host) = draft.keep().map_err(|error| failed(error.error))?;
-        Ok(json!(host))
-    }
-
-    /// A file for the plugin to write to, which removes it.
-    fn draft(&self, path: &str, new: bool) -> Answer {
-        let path = AtWork::plain(path);
-        match self.entry(&path)? {
-            Some(Entry::File { .. }) if new => {
-                return Err(no_file_system(format!("/{path} already exists"), ""));
-            }
-            Some(Entry::File { .. }) | None => {}
-            Some(_) => return Err(no_file_system(format!("/{path} is not a file"), "")),
-        }
-        if let Some((parent, _)) = path.rsplit_once('/') {
-            self.directory(parent)?;
-        }
-        let (_, host) = self.new_draft()?.keep().map_err(|error| HostError::new(error.to_string()))?;
-        Ok(json!(host))
-    }
-
-    fn write(&mut self, path: &str, arguments: &Json) -> Answer {
-        let path = AtWork::plain(path);
-        let host = PathBuf::from(text(arguments, "file"));
-        let mut copy =
-            |to: &mut dyn std::io::Write| std::io::copy(&mut std::fs::File::open(&host)?, to).map(drop);
-        self.bench.write(&path, is(arguments, "executable"), &mut copy).map_err(told)?;
-        Ok(Json::Null)
-    }
-
-    fn remove(&mut self, path: &str, recursive: bool) -> Answer {
-        let path = AtWork::plain(path);
-        match self.entry(&path)? {
-            None => return Err(no_file_system(format!("'/{path}' not found"), "")),
-            Some(Entry::Directory) if !recursive => {
-                let content = self.bench.list(&path).map_err(told)?.unwrap_or_default();
-                if !content.is_empty() {
-                    return Err(no_file_system(format!("'/{path}' is not empty"), ""));
-                }
-            }
-            Some(_) => {}
-        }
-        self.bench.remove(&path).map_err(told)?;
-        Ok(Json::Null)
-    }
-
-    fn rename(&mut self, from: &str, to: &str) -> Answer {
-        let (from, to) = (AtWork::plain(from), AtWork::plain(to));
-        if self.entry(&from)?.is_none() {
-            return Err(no_file_system(format!("'/{from}' not found"), ""));
-        }
-        if let Some((parent, _)) = to.rsplit_once('/') {
-            self.directory(parent)?;
-        }
-        if let Some(Entry::Directory) = self.entry(&to)?
-            && !self.bench.list(&to).map_err(told)?.unwrap_or_default().is_empty()
-        {
-            return Err(no_file_system(format!("'/{to}' is a directory that is not empty"), ""));
-        }
-        self.bench.rename(&from, &to).map_err(told)?;
-        Ok(Json::Null)
-    }
-
-    fn import(&mut self, path: &str, arguments: &Json) -> Answer {
-        let into = self.directory(path)?;
-        let source = &arguments["source"];
-        let host = source["host"].as_str().map(PathBuf::from);
-        let from = match &host {
-            Some(host) => ImportFrom::Host(host),
-            None => ImportFrom::Sandbox(number(source, "sandbox"), text(source, "path")),
-        };
-        let kept: Option<HashSet<&str>> =
-            arguments["keep"].as_array().map(|paths| paths.iter().filter_map(Json::as_str).collect());
-        let done = match kept {
-            None => self.bench.import_tree(from, &into, None),
-            Some(kept) => self.bench.import_tree(from, &into, Some(&|path| kept.contains(path))),
-        };
-        let (ImportReport { overwritten, ignored }, written) = done.map_err(told)?;
-        Ok(json!({"overwritten": overwritten, "ignored": ignored, "written": written}))
-    }
 }
 
-fn text<'j>(arguments: &'j Json, name: &str) -> &'j str {
+pub(crate) fn text<'j>(arguments: &'j Json, name: &str) -> &'j str {
     arguments[name].as_str().unwrap_or_default()
 }
 
-fn is(arguments: &Json, name: &str) -> bool {
+pub(crate) fn is(arguments: &Json, name: &str) -> bool {
     arguments[name].as_bool().unwrap_or_default()
 }
 
 /// A small number; nought when there is none.
-fn number(arguments: &Json, name: &str) -> usize {
+pub(crate) fn number(arguments: &Json, name: &str) -> usize {
     arguments[name].as_u64().and_then(|number| usize::try_from(number).ok()).unwrap_or_default()
 }
 

@@ -16,6 +16,7 @@ pub mod mirror;
 pub mod module;
 pub mod source;
 pub mod table;
+mod tree;
 pub mod wire;
 
 pub use element::PythonElement;

@@ -72,7 +72,8 @@ impl<'a> Reading<'a> {
         message: impl Into<String>,
     ) -> Result<(), Diagnostic> {
         let weight = Weight::Warning;
-        let warning = Warning { weight, token, message: message.into(), detail: None, at: self.declaration.at };
+        let warning =
+            Warning { weight, token, message: message.into(), detail: None, at: self.declaration.at };
         self.context.warnings.raise(self.context.project, warning)
     }
 

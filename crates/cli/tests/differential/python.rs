@@ -123,3 +123,53 @@ fn elements_are_built_alike() {
     assert!(said.contains("Traceback (most recent call last)"), "{said}");
     assert_eq!(ours.bourn(&show(&bad)).success().stdout, theirs.bst(&show(&bad)).success().stdout);
 }
+
+const DIRECTORIES: &str = include_str!("python_directories.txt");
+
+/// Directories of sandboxes, and those that sources are staged into.
+#[test]
+fn directories_are_alike() {
+    let (Some(ours), Some(theirs)) = (Both::new(DIRECTORIES), Both::new(DIRECTORIES)) else { return };
+    for name in ["sandboxed", "staged"] {
+        let element = format!("{name}.bst");
+        let said = |both: &Both| {
+            let path = both.bourn.project().join(name).join("result/said");
+            std::fs::read_to_string(path).expect("what the plugin wrote")
+        };
+        let checkout = ["artifact", "checkout", "--directory", name, &element];
+        theirs.bst(&["build", &element]).success();
+        theirs.bst(&checkout).success();
+        ours.bourn(&["build", &element]).success();
+        ours.bourn(&checkout).success();
+        let (ours, theirs) = (said(&ours), said(&theirs));
+        assert!(theirs.lines().count() > 300, "the plugin tried something");
+        let differences: Vec<_> =
+            ours.lines().zip(theirs.lines()).filter(|(ours, theirs)| ours != theirs).collect();
+        assert!(differences.is_empty(), "{name}, bourn (left) and bst (right): {differences:#?}");
+        assert_eq!(ours.lines().count(), theirs.lines().count());
+    }
+}
+
+/// What plugins import and call without a project: the module of each says the same.
+#[test]
+fn the_module_is_alike() {
+    let Some(both) = Both::new("=== project.conf\nname: none\n") else { return };
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let run = |path: &str| {
+        let output = std::process::Command::new(both.bst.with_file_name("python3"))
+            .arg(here.join("tests/differential/python_api.py"))
+            .env("PYTHONPATH", path)
+            .output()
+            .expect("the reference's Python");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        said
+    };
+    let ours = run(&here.join("../pyhost/python").display().to_string());
+    let theirs = run("");
+    assert!(theirs.lines().count() > 800, "the script tried something");
+    let differences: Vec<_> =
+        ours.lines().zip(theirs.lines()).filter(|(ours, theirs)| ours != theirs).collect();
+    assert!(differences.is_empty(), "bourn (left) and bst (right): {differences:#?}");
+    assert_eq!(ours.lines().count(), theirs.lines().count());
+}

@@ -1,5 +1,5 @@
 """Where older plugins look for errors."""
 
-from .exceptions import BstError, ErrorDomain, ImplError, LoadError, LoadErrorReason, PluginError
+from .exceptions import BstError, ErrorDomain, ImplError, LoadError, LoadErrorReason, PluginError, SandboxError
 
-__all__ = ["BstError", "ErrorDomain", "ImplError", "LoadError", "LoadErrorReason", "PluginError"]
+__all__ = ["BstError", "ErrorDomain", "ImplError", "LoadError", "LoadErrorReason", "PluginError", "SandboxError"]

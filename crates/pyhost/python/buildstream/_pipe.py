@@ -24,7 +24,8 @@ being elements, sources or source-mirrors. A call with `watch` is answered with 
 Questions about the element of the number `element`, always: variable, environment, public, dependencies, search; and
 while building: set-public, manifest, artifact-name, sources. Questions of sources: translate-url, check-url,
 substitutions, substitute. Questions while building, about the sandbox of the number `sandbox` (0 is the element's
-own): sandbox-set, sandbox-create, workspace, run, batch, stage, stage-sources, and about the `path` of its tree:
+own): sandbox-set, sandbox-create, workspace, run, batch, stage, stage-sources, and about the directory `path` of its
+tree, and perhaps what has the relative path `name` there:
 tree-list, tree-paths, tree-directory, tree-stat, tree-read, tree-draft, tree-write, tree-remove, tree-rename,
 tree-import, tree-digest. Content of files goes through files of the host, never over the pipe.
 """

@@ -52,7 +52,13 @@ def begin():
     """Gets ready to note what is looked at."""
     sys.addaudithook(_hook)
     for name in ("stat", "lstat", "readlink", "access"):
-        setattr(os, name, _noting(getattr(os, name)))
+        function = getattr(os, name)
+        noting = _noting(function)
+        # shutil looks up there what a function can do.
+        for able in (os.supports_dir_fd, os.supports_effective_ids, os.supports_fd, os.supports_follow_symlinks):
+            if function in able:
+                able.add(noting)
+        setattr(os, name, noting)
 
 
 def watch(on):

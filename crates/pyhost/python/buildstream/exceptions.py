@@ -86,3 +86,10 @@ class PluginError(BstError):
 
 class ImplError(BstError):
     default_domain = ErrorDomain.IMPL
+
+
+class SandboxError(BstError):
+    default_domain = ErrorDomain.SANDBOX
+
+    def __init__(self, message, detail=None, reason=None):
+        super().__init__(message, detail=detail, reason=reason)

@@ -34,6 +34,8 @@ class Node:
     @classmethod
     def from_dict(cls, value):
         """A mapping made of plain dictionaries, lists and scalars."""
+        if not isinstance(value, dict):
+            raise TypeError("Node.from_dict() takes a dictionary, not {!r}".format(value))
         return _made(value)
 
     @staticmethod
@@ -100,7 +102,8 @@ class ScalarNode(Node):
         try:
             return constraint(self.value)
         except ValueError:
-            values = ", ".join(str(value) for value in constraint.values())
+            # A plain enumeration of Python's has no values().
+            values = ", ".join(str(member.value) for member in constraint)
             raise self._refused("one of " + values) from None
 
     def _refused(self, what):
@@ -226,21 +229,17 @@ class MappingNode(Node):
 
     def get_scalar(self, key, default=_MISSING):
         node = self._find(key, default)
-        if node is _MISSING or node is default:
-            return ScalarNode(None if default is None else _text(default), None)
-        return _typed(node, ScalarNode, "a string")
+        return ScalarNode(_text(default)) if node is default else _typed(node, ScalarNode, "a string")
 
     def get_str(self, key, default=_MISSING):
-        node = self._find(key, default)
-        return node if node is default else _typed(node, ScalarNode, "a string").as_str()
+        return self.get_scalar(key, default).as_str()
 
     def get_bool(self, key, default=_MISSING):
-        node = self._find(key, default)
-        return node if node is default else _typed(node, ScalarNode, "a boolean").as_bool()
+        return self.get_scalar(key, default).as_bool()
 
     def get_int(self, key, default=_MISSING):
-        node = self._find(key, default)
-        return node if node is default else _typed(node, ScalarNode, "a whole number").as_int()
+        node = self.get_scalar(key, default)
+        return None if default is None and node.is_none() else node.as_int()
 
     def get_enum(self, key, constraint, default=_MISSING):
         node = self._find(key, default)
@@ -252,7 +251,7 @@ class MappingNode(Node):
         node = self._find(key, default)
         return node if node is default else _typed(node, SequenceNode, "a list").as_str_list()
 
-    def get_sequence(self, key, default=_MISSING, *, allowed_types=None):
+    def get_sequence(self, key, default=_MISSING, allowed_types=None):
         node = self._find(key, default)
         if node is default:
             return None if default is None else _made(default)
@@ -268,11 +267,9 @@ class MappingNode(Node):
         return _typed(node, MappingNode, "a dictionary")
 
     def _find(self, key, default):
-        node = self.value.get(key)
-        if node is None or (isinstance(node, ScalarNode) and node.value is None and default is not _MISSING):
-            if default is _MISSING:
-                raise self._lacks(key)
-            return default
+        node = self.value.get(key, default)
+        if node is _MISSING:
+            raise self._lacks(key)
         return node
 
     def _lacks(self, key):
@@ -283,7 +280,12 @@ class MappingNode(Node):
 
 
 def _text(value):
-    return value if isinstance(value, (str, bool, int)) else str(value)
+    """A plain scalar as files have it."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, (bool, int)):
+        return str(value)
+    raise TypeError("nodes hold dictionaries, lists, strings, whole numbers, booleans or None, not {!r}".format(value))
 
 
 def _typed(node, kind, what):
@@ -303,6 +305,6 @@ def _made(value, place=None):
         return value
     if isinstance(value, dict):
         return MappingNode({key: _made(item) for key, item in value.items()}, place)
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, list):
         return SequenceNode([_made(item) for item in value], place)
-    return ScalarNode(value if value is None or isinstance(value, str) else str(value), place)
+    return ScalarNode(_text(value), place)

@@ -16,7 +16,7 @@ class Plugin:
 
     BST_MIN_VERSION = None
     BST_PLUGIN_DEPRECATED = False
-    BST_PLUGIN_DEPRECATION_MESSAGE = ""
+    BST_PLUGIN_DEPRECATION_MESSAGE = None
 
     def __init__(self, given):
         self._given = given
@@ -119,12 +119,18 @@ class Plugin:
         with self.timed_activity(activity_name, detail=detail, silent_nested=silent_nested):
             return target(*args)
 
-    def call(self, *popenargs, fail=None, fail_temporarily=False, **kwargs):
-        status, _ = self.__run(popenargs, fail, fail_temporarily, False, kwargs)
+    def call(
+        self, args, fail=None, fail_temporarily=False, cwd=None, env=None, stdin=None, stdout=None, stderr=None
+    ):
+        streams = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+        status, _ = self.__run(args, fail, fail_temporarily, cwd, env, streams)
         return status
 
-    def check_output(self, *popenargs, fail=None, fail_temporarily=False, **kwargs):
-        return self.__run(popenargs, fail, fail_temporarily, True, kwargs)
+    def check_output(self, args, fail=None, fail_temporarily=False, cwd=None, env=None, stdin=None, stderr=None):
+        import subprocess
+
+        streams = {"stdin": stdin, "stdout": subprocess.PIPE, "stderr": stderr}
+        return self.__run(args, fail, fail_temporarily, cwd, env, streams)
 
     # What the framework calls.
 
@@ -134,20 +140,17 @@ class Plugin:
     def _get_project(self):
         return _Project(self._given)
 
-    def __run(self, popenargs, fail, fail_temporarily, collect, kwargs):
+    def __run(self, args, fail, fail_temporarily, cwd, env, streams):
         import subprocess
 
-        command = popenargs[0] if popenargs else kwargs.get("args")
-        words = [command] if isinstance(command, (str, bytes)) else [str(word) for word in command]
-        text = " ".join(str(word) for word in words)
-        sys.stderr.write("Running host command {}: {}\n".format(kwargs.get("cwd") or os.getcwd(), text))
+        words = [args] if isinstance(args, (str, bytes, os.PathLike)) else args
+        text = " ".join(map(os.fsdecode, words))
+        sys.stderr.write("Running host command {}: {}\n".format(cwd or os.getcwd(), text))
         sys.stderr.flush()
         self.status("Running host command", detail=text)
-        kwargs.setdefault("stdin", subprocess.DEVNULL)
-        if collect:
-            kwargs["stdout"] = subprocess.PIPE
-            kwargs.setdefault("universal_newlines", True)
-        with subprocess.Popen(*popenargs, **kwargs) as process:
+        if streams["stdin"] is None:
+            streams["stdin"] = subprocess.DEVNULL
+        with subprocess.Popen(args, cwd=cwd, env=env, universal_newlines=True, **streams) as process:
             output, _ = process.communicate()
         if process.returncode and fail:
             raise PluginError("{}: {}".format(self, fail), temporary=fail_temporarily)

@@ -7,6 +7,7 @@ from .element import Element
 class ScriptElement(Element):
     """Runs groups of commands over what was laid out."""
 
+    BST_FORBID_RDEPENDS = True
     BST_FORBID_SOURCES = True
     BST_STRICT_REBUILD = True
 

@@ -360,7 +360,7 @@ class Source(Plugin):
 
     def _stage(self, directory):
         if self.BST_STAGE_VIRTUAL_DIRECTORY:
-            from .storage import _HostDirectory
+            from .storage.directory import _HostDirectory
 
             self.stage_directory(_HostDirectory(directory))
         else:
@@ -368,7 +368,7 @@ class Source(Plugin):
 
     def _init_workspace(self, directory):
         if self.BST_STAGE_VIRTUAL_DIRECTORY:
-            from .storage import _HostDirectory
+            from .storage.directory import _HostDirectory
 
             self.init_workspace_directory(_HostDirectory(directory))
         else:

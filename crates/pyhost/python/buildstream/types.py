@@ -4,14 +4,15 @@ SourceRef = object
 
 
 class MetaFastEnum(type):
+    """Makes members of what a class assigns, each one object."""
+
     def __new__(mcs, name, bases, namespace):
-        entries = {key: value for key, value in namespace.items() if not key.startswith("_") and not callable(value)}
-        plain = {key: value for key, value in namespace.items() if key not in entries or isinstance(value, classmethod)}
+        known = namespace.pop("_is_base", False)
+        entries = {} if known else {key: value for key, value in namespace.items() if _is_entry(key, value)}
+        plain = {key: value for key, value in namespace.items() if key not in entries}
+        plain["_value_to_entry"] = {}
         made = super().__new__(mcs, name, bases, plain)
-        made._value_to_entry = {}
         for key, value in entries.items():
-            if isinstance(value, classmethod):
-                continue
             entry = object.__new__(made)
             entry.name, entry.value = key, value
             made._value_to_entry[value] = entry
@@ -19,17 +20,20 @@ class MetaFastEnum(type):
         return made
 
     def __setattr__(cls, name, value):
-        if name in ("_value_to_entry",):
-            type.__setattr__(cls, name, value)
-        else:
-            raise AttributeError("the values of an enumeration do not change")
+        raise AttributeError("the values of an enumeration do not change")
 
     def __iter__(cls):
         return iter(cls._value_to_entry.values())
 
 
+def _is_entry(key, value):
+    return not key.startswith("_") and not callable(value) and not isinstance(value, (classmethod, staticmethod))
+
+
 class FastEnum(metaclass=MetaFastEnum):
     """An enumeration whose members are looked up by value: `Kind("value")`."""
+
+    _is_base = True
 
     name = None
     value = None
@@ -42,26 +46,27 @@ class FastEnum(metaclass=MetaFastEnum):
         try:
             return cls._value_to_entry[value]
         except KeyError:
-            if type(value) is cls:
+            if isinstance(value, cls):
                 return value
             raise ValueError("Unknown enum value: {}".format(value)) from None
 
     def __eq__(self, other):
-        if type(self) is not type(other):
-            raise ValueError("Unexpected comparison between {} and {}".format(self, repr(other)))
-        return self is other
+        return self is other if type(self) is type(other) else NotImplemented
 
     def __ne__(self, other):
-        return not self == other
+        return self is not other if type(self) is type(other) else NotImplemented
 
     def __hash__(self):
         return hash(id(self))
 
     def __str__(self):
-        return "{}.{}".format(type(self).__name__, self.name)
+        return str(self.value)
 
     def __repr__(self):
-        return "<{}: {}>".format(self, self.value)
+        return "<{}.{}: {}>".format(type(self).__name__, self.name, self.value)
+
+    def __reduce__(self):
+        return type(self), (self.value,)
 
 
 class CoreWarnings:
@@ -80,3 +85,12 @@ class OverlapAction(FastEnum):
     ERROR = "error"
     WARNING = "warning"
     IGNORE = "ignore"
+
+
+class _Scope(FastEnum):
+    """Which dependencies are meant: no interface, but local copies of kinds of bst's own use it."""
+
+    ALL = 1
+    BUILD = 2
+    RUN = 3
+    NONE = 4

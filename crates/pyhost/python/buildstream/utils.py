@@ -227,51 +227,68 @@ def link_files(src, dest, *, filter_callback=None, ignore_missing=False, report_
 
 
 def _transfer(src, dest, one, wanted, ignore_missing, report):
-    import stat
-
     result = FileListResult()
-    for path in list(list_relative_paths(src)):
-        if wanted is not None and not wanted(path):
-            continue
-        source, target = os.path.join(src, path), os.path.join(dest, path)
+    modes = []
+    paths = list_relative_paths(src) if wanted is None else filter(wanted, list_relative_paths(src))
+    for path in list(paths):
+        target = os.path.join(dest, path)
+        _make_parents(src, dest, path, modes)
+        if report:
+            result.files_written.append(path)
+        if os.path.lexists(target) and not os.path.isdir(target):
+            result.overwritten.append(path)
         try:
-            mode = os.lstat(source).st_mode
+            mode = os.lstat(os.path.join(src, path)).st_mode
         except FileNotFoundError:
             if ignore_missing:
                 continue
-            raise UtilError("Source file is missing: {}".format(source)) from None
-        if stat.S_ISSOCK(mode):
-            continue
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        if stat.S_ISDIR(mode):
-            if not os.path.isdir(target):
-                if os.path.lexists(target):
-                    raise UtilError("Destination is not a directory: {}".format(target))
-                os.mkdir(target)
-                os.chmod(target, stat.S_IMODE(mode))
-            continue
-        if not _make_room(target, path, result):
-            continue
-        if stat.S_ISLNK(mode):
-            os.symlink(os.readlink(source), target)
-        elif stat.S_ISREG(mode):
-            one(source, target, result=result)
-        else:
-            raise UtilError("Cannot extract {} into staging-area. Unsupported type.".format(source))
-        if report:
-            result.files_written.append(path)
+            raise UtilError("Source file is missing: {}".format(os.path.join(src, path))) from None
+        _transfer_one(os.path.join(src, path), target, mode, one, result, path, modes)
+    # Last of all, since a directory that is read-only takes nothing more.
+    for directory, mode in modes:
+        os.chmod(directory, mode)
     return result
 
 
-def _make_room(target, path, result):
-    """Makes room for a file and notes what was there; False when a directory that is not empty stays."""
+def _transfer_one(source, target, mode, one, result, path, modes):
+    import stat
+
+    if stat.S_ISDIR(mode):
+        _make_directory(target)
+        modes.append((target, stat.S_IMODE(mode)))
+    elif stat.S_ISLNK(mode) or stat.S_ISREG(mode):
+        if not safe_remove(target):
+            result.ignored.append(path)
+        elif stat.S_ISLNK(mode):
+            os.symlink(os.readlink(source), target)
+        else:
+            one(source, target, result=result)
+    elif stat.S_ISFIFO(mode):
+        os.mkfifo(target, stat.S_IMODE(mode))
+    elif not stat.S_ISSOCK(mode):
+        raise UtilError("{} is neither a file, a directory nor a link, and cannot be copied".format(source))
+
+
+def _make_parents(src, dest, path, modes):
+    """Makes the directories that a path lies in, as they are where it comes from, and writable for the moment."""
+    import stat
+
+    place = ""
+    for name in path.split(os.sep)[:-1]:
+        place = os.path.join(place, name)
+        target = os.path.join(dest, place)
+        new = not os.path.lexists(target)
+        _make_directory(target)
+        if new or not os.access(target, os.W_OK):
+            os.chmod(target, 0o755)
+            modes.append((target, stat.S_IMODE(os.stat(os.path.join(src, place)).st_mode)))
+
+
+def _make_directory(target):
     if not os.path.lexists(target):
-        return True
-    if not safe_remove(target):
-        result.ignored.append(path)
-        return False
-    result.overwritten.append(path)
-    return True
+        os.mkdir(target)
+    elif os.path.islink(target) or not os.path.isdir(target):
+        raise UtilError("{} is not a directory, but one has to go there".format(target))
 
 
 def move_atomic(source, destination, *, ensure_parents=True):
@@ -283,7 +300,7 @@ def move_atomic(source, destination, *, ensure_parents=True):
     except OSError as error:
         import errno
 
-        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR):
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY):
             raise DirectoryExistsError(*error.args) from error
         raise
 

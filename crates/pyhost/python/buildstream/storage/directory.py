@@ -5,10 +5,16 @@ import tarfile
 from contextlib import contextmanager
 from io import BytesIO
 
-from . import _pipe
-from .exceptions import BstError, ErrorDomain
-from .types import FastEnum
-from .utils import BST_ARBITRARY_TIMESTAMP, FileListResult
+from .. import _pipe
+from ..exceptions import BstError, ErrorDomain
+from ..types import FastEnum
+from ..utils import BST_ARBITRARY_TIMESTAMP, FileListResult
+
+# What no file is called.
+_NO_NAMES = ("", ".", "..")
+
+# As many links as a path may lead through, which is what Linux allows.
+_MOST_LINKS = 40
 
 _MODES = ("r", "rb", "w", "wb", "w+", "w+b", "x", "xb", "x+", "x+b")
 
@@ -101,6 +107,16 @@ class Directory:
     def islink(self, path, *, follow_symlinks=False):
         return self.__type(path, follow_symlinks) is FileType.SYMLINK
 
+    def _make_room(self, name, result):
+        """Removes what has a name, and notes it. False when that is a directory that holds something."""
+        if self.isdir(name) and len(self.open_directory(name)) > 0:
+            result.ignored.append(name)
+            return False
+        if self.exists(name):
+            self.remove(name)
+            result.overwritten.append(name)
+        return True
+
     def __type(self, path, follow_symlinks):
         try:
             return self.stat(path, follow_symlinks=follow_symlinks).file_type
@@ -189,7 +205,8 @@ class _SandboxDirectory(Directory):
     def import_single_file(self, external_pathspec):
         result = FileListResult()
         name = os.path.basename(external_pathspec)
-        result.overwritten = [name] if self.exists(name) else []
+        if not self._make_room(name, result):
+            return result
         executable = os.access(external_pathspec, os.X_OK)
         self.__ask("tree-write", name, file=os.path.abspath(external_pathspec), executable=executable)
         result.files_written = [external_pathspec]
@@ -241,15 +258,14 @@ class _SandboxDirectory(Directory):
         self.__ask("tree-remove", path, recursive=recursive)
 
     def rename(self, src, dest):
-        self.__ask("tree-rename", src, to=os.path.join(self._path, _checked(dest)))
+        self.__ask("tree-rename", src, to=_checked(dest))
 
     def _get_digest(self):
         found = self.__ask("tree-digest", "")
         return _Digest(found["hash"], found["size"])
 
-    def __ask(self, question, path, **more):
-        path = os.path.join(self._path, _checked(path)) if path else self._path
-        return _pipe.ask(question, sandbox=self._sandbox, path=path, **more)
+    def __ask(self, question, name, **more):
+        return _pipe.ask(question, sandbox=self._sandbox, path=self._path, name=_checked(name), **more)
 
 
 class _Digest:
@@ -269,10 +285,13 @@ def _paths_of(source):
 
 
 class _HostDirectory(Directory):
-    """A directory of the host, where sources are staged."""
+    """A directory of the host, where sources are staged. Paths are walked as in sandboxes: links are followed where a
+    plugin says so, and never out of the directory that was staged into.
+    """
 
-    def __init__(self, path):
+    def __init__(self, path, root=None):
         self._path = os.path.abspath(path)
+        self._root = root or self._path
 
     def __str__(self):
         return self._path
@@ -280,96 +299,99 @@ class _HostDirectory(Directory):
     def __iter__(self):
         return iter(os.listdir(self._path))
 
-    def __bool__(self):
-        return bool(os.listdir(self._path))
+    def __len__(self):
+        return len(os.listdir(self._path))
 
     def open_directory(self, path, *, create=False, follow_symlinks=False):
-        full = self.__full(path)
-        if create:
-            try:
-                os.makedirs(full, exist_ok=True)
-            except OSError as error:
-                raise DirectoryError("{}: {}".format(full, error.strerror)) from error
-        if not os.path.lexists(full):
-            raise DirectoryError("'{}' not found in {}".format(path, self), reason="directory-not-found")
-        if not os.path.isdir(full) or (os.path.islink(full) and not follow_symlinks):
-            raise DirectoryError("'{}' in {} is not a directory".format(path, self), reason="not-a-directory")
-        return _HostDirectory(os.path.realpath(full) if follow_symlinks else full)
+        return _HostDirectory(self.__walk(self._path, _checked(path), follow_symlinks, create), self._root)
 
     def import_files(self, external_pathspec, *, filter_callback=None, collect_result=True):
-        from . import utils
-
         if isinstance(external_pathspec, _SandboxDirectory):
             raise DirectoryError("files of a sandbox cannot be imported into a directory of the host")
-        source = external_pathspec._path if isinstance(external_pathspec, Directory) else external_pathspec
-        result = utils.copy_files(source, self._path, filter_callback=filter_callback)
+        host = isinstance(external_pathspec, _HostDirectory)
+        source = external_pathspec if host else _HostDirectory(external_pathspec)
+        if not os.path.isdir(source._path):
+            raise BstError("there is no directory {} to be imported".format(source))
+        result = FileListResult()
+        self.__merge(source, "", filter_callback, result)
         return result if collect_result else None
 
     def import_single_file(self, external_pathspec):
-        from . import utils
+        from .. import utils
 
         result = FileListResult()
-        place = self.__full(os.path.basename(external_pathspec))
-        result.overwritten = [os.path.basename(place)] if os.path.lexists(place) else []
-        utils.safe_copy(external_pathspec, place)
-        result.files_written = [external_pathspec]
+        name = os.path.basename(external_pathspec)
+        if self._make_room(name, result):
+            utils.safe_copy(external_pathspec, os.path.join(self._path, name))
+            result.files_written = [external_pathspec]
         return result
 
     def list_relative_paths(self):
-        for top, directories, files in os.walk(self._path):
-            links = [name for name in directories if os.path.islink(os.path.join(top, name))]
-            directories[:] = sorted(name for name in directories if name not in links)
-            place = os.path.relpath(top, self._path)
-            place = "" if place == "." else place
-            if place:
-                yield place
-            for name in sorted(files + links):
-                yield os.path.join(place, name)
+        from .. import utils
+
+        return utils.list_relative_paths(self._path)
 
     def stat(self, path, *, follow_symlinks=False):
         import stat
 
-        try:
-            about = os.stat(self.__full(path), follow_symlinks=follow_symlinks)
-        except OSError as error:
-            raise DirectoryError("'{}' in {}: {}".format(path, self, error.strerror)) from error
+        about = os.lstat(self.__find(self._path, _checked(path), follow_symlinks))
         if stat.S_ISDIR(about.st_mode):
-            return FileStat(FileType.DIRECTORY)
+            return FileStat(FileType.DIRECTORY, executable=True)
         if stat.S_ISLNK(about.st_mode):
-            return FileStat(FileType.SYMLINK, size=about.st_size, mtime=about.st_mtime)
+            return FileStat(FileType.SYMLINK, size=about.st_size)
         executable = bool(about.st_mode & stat.S_IXUSR)
-        return FileStat(FileType.REGULAR_FILE, executable=executable, size=about.st_size, mtime=about.st_mtime)
+        return FileStat(FileType.REGULAR_FILE, executable=executable, size=about.st_size)
 
     @contextmanager
     def open_file(self, path, *, mode="r"):
         if mode not in _MODES:
             raise ValueError("Unsupported mode: `{}`".format(mode))
-        full = self.__full(path)
-        if "w" in mode and os.path.lexists(full):
-            # Never through a link, which may be hard or lead anywhere.
-            os.unlink(full)
-        try:
-            with open(full, mode, encoding=None if "b" in mode else "utf-8") as file:
+        above, name = self.__place(self._path, _checked(path), False)
+        full = os.path.join(above, name)
+        there = name not in _NO_NAMES and os.path.lexists(full)
+        if name in _NO_NAMES or there and (os.path.islink(full) or not os.path.isfile(full)):
+            raise DirectoryError("{} in {} is not a file".format(name, above))
+        encoding = None if "b" in mode else "utf-8"
+        if "r" in mode:
+            if not there:
+                raise DirectoryError("{} not found in {}".format(name, above))
+            with open(full, mode, encoding=encoding) as file:
                 yield file
-        except (FileExistsError, FileNotFoundError, IsADirectoryError) as error:
-            raise DirectoryError("'{}' in {}: {}".format(path, self, error.strerror)) from error
+            return
+        if "x" in mode and there:
+            raise DirectoryError("{} already exists in {}".format(name, above))
+        import tempfile
+
+        # The mode is that of the file that the plugin saw.
+        descriptor, draft = tempfile.mkstemp(dir=above)
+        os.close(descriptor)
+        try:
+            os.chmod(draft, 0o644)
+            with open(draft, mode.replace("x", "w"), encoding=encoding) as file:
+                yield file
+            os.replace(draft, full)
+        finally:
+            if os.path.lexists(draft):
+                os.unlink(draft)
 
     def file_digest(self, path):
-        from . import utils
+        from .. import utils
 
-        if not self.isfile(path):
+        full = self.__find(self._path, _checked(path), False)
+        if os.path.islink(full) or not os.path.isfile(full):
             raise DirectoryError("{} in {} is not a file".format(path, self))
-        return utils.sha256sum(self.__full(path))
+        return utils.sha256sum(full)
 
     def readlink(self, path):
-        if not self.islink(path):
+        full = self.__find(self._path, _checked(path), False)
+        if not os.path.islink(full):
             raise DirectoryError("{} in {} is not a symbolic link".format(path, self))
-        return os.readlink(self.__full(path))
+        return os.readlink(full)
 
     def remove(self, path, *, recursive=False):
         import shutil
 
-        full = self.__full(path)
+        full = self.__find(self._path, _checked(path), False)
         try:
             if os.path.isdir(full) and not os.path.islink(full):
                 shutil.rmtree(full) if recursive else os.rmdir(full)
@@ -379,10 +401,83 @@ class _HostDirectory(Directory):
             raise DirectoryError("'{}' in {}: {}".format(path, self, error.strerror)) from error
 
     def rename(self, src, dest):
-        try:
-            os.rename(self.__full(src), self.__full(dest))
-        except OSError as error:
-            raise DirectoryError("'{}' in {}: {}".format(src, self, error.strerror)) from error
+        import shutil
 
-    def __full(self, path):
-        return os.path.join(self._path, _checked(path))
+        source = self.__find(self._path, _checked(src), False)
+        above, name = self.__place(self._path, _checked(dest), False)
+        target = os.path.join(above, name)
+        if name in _NO_NAMES or target.startswith(source + os.sep):
+            raise DirectoryError("'{}' in {} cannot be moved to '{}'".format(src, self, dest))
+        if os.path.isdir(target) and not os.path.islink(target) and target != source:
+            shutil.rmtree(target)
+        os.rename(source, target)
+
+    def __walk(self, at, path, follow, create=False, links=0):
+        """The directory that a path leads to."""
+        for name in path.split("/"):
+            if name in ("", "."):
+                continue
+            if name == "..":
+                at = at if at == self._root else os.path.dirname(at)
+                continue
+            full = os.path.join(at, name)
+            if os.path.islink(full) and follow:
+                at = self.__follow(self.__walk, at, full, links)
+            elif os.path.lexists(full) and (os.path.islink(full) or not os.path.isdir(full)):
+                raise DirectoryError("{} is not a directory".format(full), reason="not-a-directory")
+            elif os.path.isdir(full) or create:
+                os.makedirs(full, exist_ok=True)
+                at = full
+            else:
+                raise DirectoryError("{} not found".format(full), reason="directory-not-found")
+        return at
+
+    def __place(self, at, path, follow, links=0):
+        """The directory that holds what a path names, and the name there."""
+        above, _, name = path.rpartition("/")
+        return self.__walk(at, above, follow, False, links), name
+
+    def __find(self, at, path, follow, links=0):
+        """The path of what a path leads to."""
+        above, name = self.__place(at, path, follow, links)
+        full = os.path.join(above, name)
+        if name in _NO_NAMES or not os.path.lexists(full):
+            raise DirectoryError("{} not found".format(full))
+        if os.path.islink(full) and follow:
+            return self.__follow(self.__find, above, full, links)
+        return full
+
+    def __follow(self, step, at, link, links):
+        if links == _MOST_LINKS:
+            raise DirectoryError("{} is a link that leads to too many others".format(link))
+        target = os.readlink(link)
+        at = self._root if target.startswith("/") else at
+        return step(at, target, True, links=links + 1)
+
+    def __merge(self, source, place, wanted, result):
+        """Imports a directory into this one, both `place` below where it began."""
+        import shutil
+
+        for name in sorted(source):
+            path, full = os.path.join(place, name), os.path.join(source._path, name)
+            target = os.path.join(self._path, name)
+            if os.path.isdir(full) and not os.path.islink(full):
+                new = not os.path.lexists(target)
+                try:
+                    below = self.open_directory(name, create=True)
+                except DirectoryError:
+                    raise DirectoryError("{} goes where there is no directory".format(path)) from None
+                below.__merge(_HostDirectory(full), path, wanted, result)
+                if wanted is not None and new and not below and not wanted(path):
+                    os.rmdir(target)
+            elif (wanted is None or wanted(path)) and self.__replace(name, path, result):
+                shutil.copy2(full, target, follow_symlinks=False)
+                result.files_written.append(path)
+
+    def __replace(self, name, path, result):
+        """Makes room for a file that is told of as `path`."""
+        told = FileListResult()
+        room = self._make_room(name, told)
+        result.overwritten.extend(path for _ in told.overwritten)
+        result.ignored.extend(path for _ in told.ignored)
+        return room

@@ -2,16 +2,16 @@
 
 from contextlib import contextmanager
 
-from . import _pipe
-from .exceptions import BstError, ErrorDomain
-from .storage import _SandboxDirectory
+from .. import _pipe
+from ..exceptions import SandboxError
+from ..storage.directory import _SandboxDirectory
 
 
-class SandboxCommandError(BstError):
+class SandboxCommandError(SandboxError):
     """A command that failed in a sandbox; `collect` is a directory that is kept nevertheless."""
 
     def __init__(self, message, *, detail=None, collect=None, reason="command-failed"):
-        super().__init__(message, detail=detail, domain=ErrorDomain.SANDBOX, reason=reason)
+        super().__init__(message, detail=detail, reason=reason)
         self.collect = collect
 
 
