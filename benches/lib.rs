@@ -49,6 +49,7 @@ pub const FIGURES: &[Figure] = &[
     ("remote-large", "push and pull of an artifact of 2.3 GB in 105,320 files", remote::large),
     ("workspace", "editing one of 500 C files in a workspace and building again", store::workspace),
     ("show", "show of 1,000 and 10,000 synthetic elements with their keys", show::synthetic),
+    ("plugin", "show of 100 elements of one Python plugin beside the same without it", show::plugin),
     ("sources", "track and fetch 500 elements that share 50 git repositories", sources::git),
     ("local-source", "show of an element with a local source of 105,320 files", show::local_source),
 ];

@@ -4,6 +4,8 @@ use crate::project::{Project, Side, many_files};
 use crate::timing::{Row, Timed, timed};
 use crate::{Bench, Measured};
 use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
 
 const FORMAT: &str = "%{name} %{full-key}";
 
@@ -61,14 +63,102 @@ impl<'a> Show<'a> {
         Ok(Show { project })
     }
 
+    /// What bourn keeps of it.
+    fn kept(&self) -> PathBuf {
+        self.project.directory.with_file_name("bourn").join("cache/bourn")
+    }
+
+    /// Shows it with everything kept but pictures.
+    fn time_without_picture(&self) -> Result<Duration, String> {
+        let _ = fs::remove_dir_all(self.kept().join("pictures"));
+        timed(&mut self.project.call(Side::Bourn, &ARGUMENTS))
+    }
+
     /// Shows it with nothing kept and again.
     fn time(&self, times: &mut Times) -> Result<(), String> {
-        let kept = self.project.directory.with_file_name("bourn").join("cache/bourn");
-        let _ = fs::remove_dir_all(&kept);
+        let _ = fs::remove_dir_all(self.kept());
         times.cold.0.push(timed(&mut self.project.call(Side::Bourn, &ARGUMENTS))?);
         times.warm.0.push(timed(&mut self.project.call(Side::Bourn, &ARGUMENTS))?);
         Ok(())
     }
+}
+
+/// What a Python plugin costs that 100 elements use: the same project with it, and with a kind that is built in. It may
+/// be 250 ms with nothing kept and 5 ms with the picture warm.
+pub(crate) fn plugin(bench: &Bench) -> Measured {
+    let with = Show { project: hundred(bench, "plugin-with", "greeting")? };
+    let without = Show { project: hundred(bench, "plugin-without", "manual")? };
+    let (mut python, mut plain, mut kept) = (Times::default(), Times::default(), Timed::default());
+    let mut kept_plain = Timed::default();
+    for _ in 0..bench.runs {
+        with.time(&mut python)?;
+        without.time(&mut plain)?;
+        kept.0.push(with.time_without_picture()?);
+        kept_plain.0.push(without.time_without_picture()?);
+    }
+    let row = |what: &str, bourn, peer| Row {
+        what: format!("show 100 elements of a Python plugin, {what}"),
+        bourn,
+        peer,
+        peer_name: "manual",
+    };
+    Ok(vec![
+        row("nothing kept", python.cold, plain.cold),
+        row("no picture", kept, kept_plain),
+        row("picture warm", python.warm, plain.warm),
+    ])
+}
+
+const GREETING: &str = r#"from buildstream import Element
+
+
+class Greeting(Element):
+    BST_MIN_VERSION = "2.0"
+
+    def configure(self, node):
+        node.validate_keys(["words", "number"])
+        self.words = node.get_str_list("words")
+        self.number = node.get_int("number")
+
+    def preflight(self):
+        pass
+
+    def get_unique_key(self):
+        return {"words": self.words, "number": self.number, "prefix": self.get_variable("prefix")}
+
+    def configure_sandbox(self, sandbox):
+        pass
+
+    def stage(self, sandbox):
+        pass
+
+    def assemble(self, sandbox):
+        return "/"
+
+
+def setup():
+    return Greeting
+"#;
+
+/// 100 elements of a kind, `greeting` or `manual`.
+fn hundred<'a>(bench: &'a Bench, name: &str, kind: &str) -> Result<Project<'a>, String> {
+    let plugins = "plugins:\n- origin: local\n  path: plugins\n  elements: [greeting]\n";
+    let project = Project::new(bench, name, if kind == "greeting" { plugins } else { "" })?;
+    project.write("plugins/greeting.py", GREETING)?;
+    project.write("plugins/greeting.yaml", "config:\n  words: [hello, you]\n")?;
+    let mut all = String::from("kind: stack\ndepends:\n");
+    for index in 0..100 {
+        let config = match kind {
+            "greeting" => format!("  number: {index}\n"),
+            _ => format!("  install-commands:\n  - echo hello you {index}\n"),
+        };
+        let below = if index == 0 { String::new() } else { format!("depends: [e{}.bst]\n", index / 2) };
+        project
+            .write(&format!("elements/e{index}.bst"), &format!("kind: {kind}\nconfig:\n{config}{below}"))?;
+        all.push_str(&format!("- e{index}.bst\n"));
+    }
+    project.write("elements/all.bst", &all)?;
+    Ok(project)
 }
 
 /// An element whose local source has 105,320 files.

@@ -41,7 +41,7 @@ pub(crate) fn run(wanted: &[String]) -> Outcome {
 }
 
 /// Figures that build nothing, and need neither a sysroot nor tarballs.
-const BARE: [&str; 3] = ["show", "local-source", "sources"];
+const BARE: [&str; 4] = ["show", "local-source", "plugin", "sources"];
 
 fn set_up(runs: usize, bare: bool) -> Outcome<Bench> {
     let tarballs = scratch("tarballs");

@@ -276,13 +276,18 @@ impl Process {
         let (host, error_stream, printed) = laid_out.map_err(|error| {
             HostError::new(format!("Writing the plugin host to {}: {error}", python.directory.display()))
         })?;
-        let mut child = Command::new(&python.program)
+        let mut command = Command::new(&python.program);
+        if matches!(prints, Printed::Shown) {
+            // The module finds installed packages when they are wanted (`_start.py`). Jobs may depend on what packages
+            // do to every Python, such as knowing more certificates, and take longer anyway.
+            command.arg("-S");
+        }
+        let mut child = command
             .arg(&host)
             .env_clear()
             .envs(python.environment.iter().map(|(name, value)| (name, value)))
-            // What Python compiles is kept, but not next to the user's plugins.
+            // What Python compiles is kept; `_start.py` says where.
             .env_remove("PYTHONDONTWRITEBYTECODE")
-            .env("PYTHONPYCACHEPREFIX", python.directory.join("compiled"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(error_stream)

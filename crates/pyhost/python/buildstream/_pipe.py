@@ -14,7 +14,7 @@ bourn sends a call, the host answers it; there is one call at a time.
 The kinds of other notes are debug, status, info, log, warn. An ERROR has message, detail, reason (a text or null),
 domain, temporary, collect (the directory to be kept although the build failed, or null) and traceback.
 
-Operations (see CALLS in host.py): hello, plugin-traits, package-find; element-describe, element-configure,
+Operations (see CALLS in _host.py): hello, plugin-traits, package-find; element-describe, element-configure,
 element-stage, element-assemble (these three follow one another in one process), element-script; source-describe,
 source-cached, source-validate, source-fetch, source-track, source-stage, source-workspace, source-info;
 mirror-describe, mirror-translate. A `plugin` is {"directory", "kind", "group"}: the file DIRECTORY/KIND.py, group

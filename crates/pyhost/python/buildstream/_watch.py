@@ -3,6 +3,8 @@
 import os
 import sys
 
+from . import _start
+
 # The files of Python itself change with its executable, which bourn looks at.
 _LIBRARY = os.path.dirname(os.path.realpath(os.__file__)) + os.sep
 _PACKAGES = ("site-packages", "dist-packages")
@@ -74,7 +76,7 @@ def _is_ours(path):
 
 
 _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_COMPILED = os.path.abspath(sys.pycache_prefix or _OWN) + os.sep
+_COMPILED = _start.COMPILED + os.sep
 
 
 def seen():

@@ -4,7 +4,11 @@
 //! The tree that the commands run in is made of programs of this machine and the libraries that they need; the test
 //! program is one of them, for what no other program does.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the parts of a test that run in a sandbox talk this way")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the parts of a test that run in a sandbox talk this way"
+)]
 
 mod again;
 mod attack;
