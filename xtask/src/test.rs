@@ -11,8 +11,9 @@ use std::process::Command;
 pub(crate) fn run(arguments: &[String]) -> Outcome {
     setup::install(&[setup::TOOLS])?;
     let reference = peers::install()?;
+    let storage_server = peers::install_storage_server()?;
     tidy::run()?;
     let mut tests = Command::new(cargo());
     tests.current_dir(root()).args(["test", "--workspace"]).args(arguments);
-    shell::run(tests.env("BOURN_REFERENCE", reference))
+    shell::run(tests.env("BOURN_REFERENCE", reference).env("BOURN_BUILDGRID", storage_server))
 }

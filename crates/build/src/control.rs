@@ -18,7 +18,12 @@ pub struct Control {
 impl Control {
     /// A control over whatever `executor` runs.
     pub fn new(executor: Arc<dyn Executor>) -> Control {
-        Control { cancel: Cancel::default(), quit: Arc::default(), clock: Arc::default(), executor }
+        Control::sharing(executor, Cancel::default())
+    }
+
+    /// The same, for services that look at `cancel` already.
+    pub fn sharing(executor: Arc<dyn Executor>, cancel: Cancel) -> Control {
+        Control { cancel, quit: Arc::default(), clock: Arc::default(), executor }
     }
 
     /// Ends everything that runs, as soon as possible.

@@ -244,7 +244,19 @@ impl<'a> Sources<'a> {
         };
         let Some(source) = pulled else { return Ok(None) };
         self.session.assets().publish_source(name, &source)?;
+        self.leave_directories();
         Ok(self.session.staged_source(name)?)
+    }
+
+    /// Leaves the directories that a fetch would have kept something in, as bst does: scripts that were written for it
+    /// look into them. Whoever needs one makes sure of it.
+    fn leave_directories(&self) {
+        let directory = &self.session.options.source_directory;
+        for (at, source) in self.all().iter().enumerate() {
+            if matches!(self.at(at).is_fetched(directory), Ok(false)) {
+                let _ = std::fs::create_dir_all(directory.join(&*source.declaration.kind));
+            }
+        }
     }
 
     fn publish(&self, name: &SourceName, digest: Digest) -> BuildResult<()> {

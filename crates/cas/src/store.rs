@@ -18,8 +18,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 /// The directories that make a cache, as `bst` and `buildbox-casd` create them, and ours.
-const LAYOUT: [&str; 10] = [
+const LAYOUT: [&str; 11] = [
     "artifacts/refs",
+    // Where the daemon of bst keeps what it knows of remote assets: nothing here, but part of the layout.
+    "assets",
     "elementsources",
     "source_protos",
     "build",

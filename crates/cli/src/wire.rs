@@ -195,10 +195,14 @@ pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
 ///
 /// # Errors
 /// It cannot be used.
-pub(crate) fn backed(settings: &Settings, services: &Services) -> ServiceResult<Option<Arc<Backed>>> {
+pub(crate) fn backed(
+    settings: &Settings,
+    services: &Services,
+    cancel: &Cancel,
+) -> ServiceResult<Option<Arc<Backed>>> {
     let Some(server) = settings.user.storage_service.as_ref().and_then(server) else { return Ok(None) };
     let Services { cas, assets, executor, .. } = services.clone();
-    Ok(Some(Arc::new(Backed::connect(&server, cas, assets, executor)?)))
+    Ok(Some(Arc::new(Backed::connect(&server, cas, assets, executor, cancel.clone())?)))
 }
 
 /// The artifact and source servers, connected to; with those that cannot be used.

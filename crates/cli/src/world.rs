@@ -22,6 +22,7 @@ use bourn_project::load::Workspace as LoadedWorkspace;
 use bourn_project::selection::{self, Selection as Scope};
 use bourn_project::{ElementGraph, ElementId, LoadOptions, Loaded};
 use bourn_reapi::Services;
+use bourn_reapi::services::Cancel;
 use bourn_remote::Backed;
 use bourn_sources::LocalTrees;
 use bourn_yaml::Provenance;
@@ -90,7 +91,8 @@ impl World {
         let directory = invocation.project("Unable to load elements")?.to_path_buf();
         let kinds = AllKinds::new(invocation.settings, invocation.files)?;
         let local = wire::local_trees(invocation.settings, invocation.files);
-        let (services, storage) = services(invocation)?;
+        let cancel = Cancel::default();
+        let (services, storage) = services(invocation, &cancel)?;
         let loader = Loader {
             invocation,
             directory: &directory,
@@ -115,7 +117,7 @@ impl World {
             Ok((plan, count.then(|| format!("{all} of {all} subtasks processed"))))
         })?;
         let options = loader.options(&plan.graph)?;
-        let control = Control::new(services.executor.clone());
+        let control = Control::sharing(services.executor.clone(), cancel);
         let world = World { plan, workspaces, kinds, local, services, storage, options, control };
         for (kind, text, detail) in world.warnings(invocation) {
             invocation.reporter.message(kind, &text, detail.as_deref(), None);
@@ -130,7 +132,8 @@ impl World {
     pub(crate) fn without_project(invocation: &Invocation<'_>) -> Result<World, Failure> {
         let kinds = AllKinds::new(invocation.settings, invocation.files)?;
         let local = wire::local_trees(invocation.settings, invocation.files);
-        let (services, storage) = services(invocation)?;
+        let cancel = Cancel::default();
+        let (services, storage) = services(invocation, &cancel)?;
         let workspaces = Workspaces::none();
         let plan = bourn_plan::plan(Arc::new(ElementGraph::default()), &kinds, &local)?;
         let loader = Loader {
@@ -142,7 +145,7 @@ impl World {
             services: &services,
         };
         let options = loader.options(&plan.graph)?;
-        let control = Control::new(services.executor.clone());
+        let control = Control::sharing(services.executor.clone(), cancel);
         Ok(World { plan, workspaces, kinds, local, services, storage, options, control })
     }
 
@@ -214,9 +217,12 @@ impl World {
 }
 
 /// The services, with a storage behind them where the configuration names one that can be used.
-fn services(invocation: &Invocation<'_>) -> Result<(Services, Option<Arc<Backed>>), Failure> {
+fn services(
+    invocation: &Invocation<'_>,
+    cancel: &Cancel,
+) -> Result<(Services, Option<Arc<Backed>>), Failure> {
     let mut services = wire::services(invocation.settings)?;
-    let storage = match wire::backed(invocation.settings, &services) {
+    let storage = match wire::backed(invocation.settings, &services, cancel) {
         Ok(storage) => storage,
         Err(error) => {
             let text = format!("The storage service cannot be used, the local cache alone is: {error}");

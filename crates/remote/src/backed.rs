@@ -5,7 +5,7 @@
 //! store loses later can be had again.
 
 use crate::caches::{stoppable, threads};
-use crate::fault::{Attempt, Fault};
+use crate::fault::{Attempt, Fault, Here};
 use crate::link::Link;
 use crate::server::Server;
 use crate::storage::Storage;
@@ -13,9 +13,7 @@ use crate::transfer::{Meter, Transfer};
 use bourn_reapi::services::{
     Cancel, ErrorKind, Executed, Execution, ExportOptions, ImportOptions, ServiceResult, SourceName,
 };
-use bourn_reapi::{
-    Artifact, ArtifactName, Assets, Cas, Digest, Directory, Executor, FileNode, ServiceError, Source,
-};
+use bourn_reapi::{Artifact, ArtifactName, Assets, Cas, Digest, Directory, Executor, FileNode, Source};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -29,11 +27,12 @@ pub struct Backed {
     assets: Arc<dyn Assets>,
     executor: Arc<dyn Executor>,
     storage: Arc<Storage>,
+    cancel: Cancel,
     troubles: Mutex<Vec<String>>,
 }
 
 impl Backed {
-    /// Connects to the storage and puts it behind these services.
+    /// Connects to the storage and puts it behind these services. What waits for it ends when `cancel` says so.
     ///
     /// # Errors
     /// It cannot be used.
@@ -42,6 +41,7 @@ impl Backed {
         local: Arc<dyn Cas>,
         assets: Arc<dyn Assets>,
         executor: Arc<dyn Executor>,
+        cancel: Cancel,
     ) -> ServiceResult<Backed> {
         let runtime = threads()?;
         let link = {
@@ -49,8 +49,9 @@ impl Backed {
             Arc::new(Link::new(server)?)
         };
         let storage = Arc::new(Storage::new(link));
-        runtime.block_on(storage.abilities()).map_err(Fault::into_error)?;
-        Ok(Backed { runtime, local, assets, executor, storage, troubles: Mutex::default() })
+        let meet = async { storage.abilities().await.map_err(Fault::into_error) };
+        stoppable(&runtime, &cancel, || (), meet)?;
+        Ok(Backed { runtime, local, assets, executor, storage, cancel, troubles: Mutex::default() })
     }
 
     /// What could not be stored there, since this was last asked: it is in the local store alone.
@@ -63,16 +64,12 @@ impl Backed {
     }
 
     /// Runs an exchange to its end, whichever thread this is.
-    fn run<T: Send>(
-        &self,
-        cancel: &Cancel,
-        work: impl Future<Output = Attempt<T>> + Send,
-    ) -> ServiceResult<T> {
-        let work = async { work.await.map_err(Fault::into_error) };
-        let run = || stoppable(&self.runtime, cancel, || (), work);
+    fn run<T: Send>(&self, work: impl Future<Output = Attempt<T>> + Send) -> Attempt<T> {
+        let work = async { Ok(work.await) };
+        let run = || stoppable(&self.runtime, &self.cancel, || (), work);
         // A thread of some runtime cannot wait for another one.
         std::thread::scope(|scope| match scope.spawn(run).join() {
-            Ok(result) => result,
+            Ok(result) => result.here()?,
             Err(panic) => std::panic::resume_unwind(panic),
         })
     }
@@ -84,29 +81,29 @@ impl Backed {
             result => return result,
         }
         let transfer = self.transfer();
-        self.run(&Cancel::default(), async { transfer.fetch_blobs(vec![*digest]).await })?;
+        self.run(async { transfer.fetch_blobs(vec![*digest]).await }).map_err(Fault::into_error)?;
         ask()
     }
 
     /// Brings whole trees.
-    fn bring(&self, trees: Vec<Digest>, cancel: &Cancel) -> ServiceResult<()> {
+    fn bring(&self, trees: Vec<Digest>) -> ServiceResult<()> {
         let transfer = self.transfer();
-        self.run(cancel, async { transfer.fetch_trees(trees).await })
+        self.run(async { transfer.fetch_trees(trees).await }).map_err(Fault::into_error)
     }
 
     /// Sends what something that is going to be published refers to.
     fn keep(&self, trees: Vec<Digest>, blobs: Vec<Digest>, what: &str) -> ServiceResult<()> {
         let transfer = self.transfer();
-        match self.run(&Cancel::default(), async { transfer.send_trees(trees, blobs).await }) {
+        match self.run(async { transfer.send_trees(trees, blobs).await }) {
             Ok(_) => Ok(()),
             // What is not here was found there.
-            Err(error) if error.kind == ErrorKind::Missing => Ok(()),
-            Err(error) if is_of_remote(&error) => {
+            Err(Fault::Local(error)) if error.kind == ErrorKind::Missing => Ok(()),
+            Err(Fault::Local(error)) => Err(error),
+            Err(Fault::Remote(error)) => {
                 let text = format!("{what} is in the local cache alone: {}", error.message);
                 self.troubles.lock().unwrap_or_else(PoisonError::into_inner).push(text);
                 Ok(())
             }
-            Err(error) => Err(error),
         }
     }
 
@@ -120,10 +117,6 @@ impl Backed {
     }
 }
 
-fn is_of_remote(error: &ServiceError) -> bool {
-    matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TimedOut)
-}
-
 impl Cas for Backed {
     fn missing_blobs(&self, digests: &[Digest]) -> ServiceResult<Vec<Digest>> {
         let missing = self.local.missing_blobs(digests)?;
@@ -131,9 +124,10 @@ impl Cas for Backed {
             return Ok(missing);
         }
         let (transfer, asked) = (self.transfer(), missing.clone());
-        match self.run(&Cancel::default(), async { transfer.missing_there(&asked).await }) {
-            Err(error) if is_of_remote(&error) => Ok(missing),
-            result => result,
+        match self.run(async { transfer.missing_there(&asked).await }) {
+            Ok(missing) => Ok(missing),
+            Err(Fault::Remote(_)) => Ok(missing),
+            Err(Fault::Local(error)) => Err(error),
         }
     }
 
@@ -142,9 +136,10 @@ impl Cas for Backed {
             return Ok(true);
         }
         let transfer = self.transfer();
-        match self.run(&Cancel::default(), async { Backed::is_whole(&transfer, *root).await }) {
-            Err(error) if is_of_remote(&error) => Ok(false),
-            result => result,
+        match self.run(async { Backed::is_whole(&transfer, *root).await }) {
+            Ok(is_whole) => Ok(is_whole),
+            Err(Fault::Remote(_)) => Ok(false),
+            Err(Fault::Local(error)) => Err(error),
         }
     }
 
@@ -189,7 +184,7 @@ impl Cas for Backed {
     }
 
     fn export_tree(&self, root: &Digest, into: &Path, options: &ExportOptions) -> ServiceResult<()> {
-        self.bring(vec![*root], &Cancel::default())?;
+        self.bring(vec![*root])?;
         self.local.export_tree(root, into, options)
     }
 }
@@ -240,7 +235,7 @@ impl Executor for Backed {
         cancel: &Cancel,
     ) -> ServiceResult<Executed> {
         if !self.local.contains_tree(&execution.input_root)? {
-            self.bring(vec![execution.input_root], cancel)?;
+            self.bring(vec![execution.input_root])?;
         }
         // Trees that are only likely to be of use are not worth a transfer.
         let mut execution = execution.clone();

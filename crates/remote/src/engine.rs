@@ -9,7 +9,7 @@ use crate::message::{
     UpdatedBlob, WriteRequest, WriteResponse, ZSTD,
 };
 use crate::server::{Auth, Connection, Server, ServerKind};
-use bourn_reapi::{Digest, Directory};
+use bourn_reapi::{Digest, Directory, SymlinkNode};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use prost::Message;
@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tonic::Code;
 use tonic::codegen::http;
 
@@ -81,6 +82,16 @@ pub(crate) enum Mishap {
     Garbage,
     /// Something in between answers instead.
     Gateway,
+    /// Half of the answer comes, and the rest not before the engine lets go; of an upload nothing is taken until then.
+    Hold,
+    /// Everything comes in another order.
+    Reorder,
+    /// The answer is well-formed and not true.
+    Lie,
+    /// Messages never end.
+    Endless,
+    /// Only the token `renewed` is valid from now on.
+    Renew,
 }
 
 /// What happens to a method.
@@ -100,6 +111,8 @@ pub(crate) struct State {
     /// Uploads under way.
     partial: HashMap<String, Vec<u8>>,
     troubles: Vec<Trouble>,
+    /// Calls that are held.
+    held: usize,
     /// The methods that were called, in order.
     pub(crate) calls: Vec<String>,
     /// Whether an asset was published before what it refers to was there.
@@ -108,8 +121,9 @@ pub(crate) struct State {
 
 /// A running engine; ends with this value.
 pub(crate) struct Engine {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     state: Arc<Mutex<State>>,
+    go: watch::Sender<bool>,
     _runtime: Runtime,
 }
 
@@ -120,8 +134,9 @@ impl Engine {
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State { traits, ..State::default() }));
-        runtime.spawn(serve(listener, state.clone()));
-        Engine { address, state, _runtime: runtime }
+        let (go, held) = watch::channel(false);
+        runtime.spawn(serve(listener, state.clone(), held));
+        Engine { address, state, go, _runtime: runtime }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -136,6 +151,21 @@ impl Engine {
     /// Lets everything go right from now on.
     pub(crate) fn mend(&self) {
         self.state().troubles.clear();
+    }
+
+    /// Waits until so many calls are held.
+    pub(crate) fn await_held(&self, count: usize) {
+        let begin = std::time::Instant::now();
+        while self.state().held < count {
+            assert!(begin.elapsed() < Duration::from_secs(120), "only {} are held", self.state().held);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Lets go of what is held, for good.
+    pub(crate) fn let_go(&self) {
+        self.mend();
+        self.go.send(true).unwrap();
     }
 
     /// How often a method was called.
@@ -160,9 +190,9 @@ impl Engine {
     }
 }
 
-async fn serve(listener: TcpListener, state: Arc<Mutex<State>>) {
+async fn serve(listener: TcpListener, state: Arc<Mutex<State>>, held: watch::Receiver<bool>) {
     while let Ok((socket, _)) = listener.accept().await {
-        let state = state.clone();
+        let (state, held) = (state.clone(), held.clone());
         let _ = socket.set_nodelay(true);
         tokio::spawn(async move {
             let Ok(mut connection) = h2::server::Builder::new()
@@ -180,7 +210,7 @@ async fn serve(listener: TcpListener, state: Arc<Mutex<State>>) {
                     _ = closed.recv() => return,
                 };
                 let Some(Ok((request, respond))) = accepted else { return };
-                tokio::spawn(answer(request, respond, state.clone(), close.clone()));
+                tokio::spawn(answer(request, respond, state.clone(), close.clone(), held.clone()));
             }
         });
     }
@@ -194,6 +224,7 @@ async fn answer(
     mut respond: SendResponse<Bytes>,
     state: Arc<Mutex<State>>,
     close: tokio::sync::mpsc::Sender<()>,
+    mut held: watch::Receiver<bool>,
 ) {
     let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
     let token =
@@ -201,6 +232,10 @@ async fn answer(
     let locked = || state.lock().unwrap_or_else(PoisonError::into_inner);
     locked().calls.push(method.clone());
     let mishap = locked().mishap(&method);
+    if method == "Write" && mishap == Some(Mishap::Hold) {
+        locked().held += 1;
+        let _ = held.wait_for(|go| *go).await;
+    }
     let half = (method == "Write" && mishap == Some(Mishap::Cut)).then_some(64 << 10);
     let messages = read(request.into_body(), half).await;
     match mishap {
@@ -219,6 +254,7 @@ async fn answer(
             let _ = close.send(()).await;
             return;
         }
+        Some(Mishap::Renew) => locked().traits.token = Some("renewed".to_owned()),
         Some(Mishap::Gateway) => {
             let page = http::Response::builder().status(503).body(()).unwrap();
             return drop(respond.send_response(page, true));
@@ -229,13 +265,104 @@ async fn answer(
         let wanted = locked().traits.token.clone();
         wanted.is_none_or(|wanted| token == Some(format!("Bearer {wanted}")))
     };
-    let answer = match is_known {
-        true => locked().act(&method, &messages, mishap == Some(Mishap::Corrupt)),
-        false => Err(Code::Unauthenticated),
+    let answer = match (is_known, mishap) {
+        (true, Some(Mishap::Lie)) => locked().lie(&method, &messages),
+        (true, _) => locked().act(&method, &messages, mishap == Some(Mishap::Corrupt)),
+        (false, _) => Err(Code::Unauthenticated),
     };
-    match answer {
-        Err(code) => refuse(&mut respond, code),
-        Ok(messages) => send(&mut respond, messages, mishap).await,
+    match (answer, mishap) {
+        (Err(code), _) => refuse(&mut respond, code),
+        (Ok(messages), Some(Mishap::Endless)) => send_forever(&mut respond, &method, &messages).await,
+        (Ok(messages), Some(Mishap::Hold)) if method != "Write" => {
+            let half = messages.len() / 2;
+            let Some(mut stream) = begin(&mut respond) else { return };
+            let _ = stream.send_data(framed(&messages[..half]).freeze(), false);
+            locked().held += 1;
+            let _ = held.wait_for(|go| *go).await;
+            let _ = stream.send_data(framed(&messages[half..]).freeze(), false);
+            end(stream);
+        }
+        (Ok(messages), Some(Mishap::Reorder)) => {
+            let messages = messages.iter().map(|message| reordered(&method, message)).collect();
+            send(&mut respond, messages, mishap).await;
+        }
+        (Ok(messages), _) => send(&mut respond, messages, mishap).await,
+    }
+}
+
+fn begin(respond: &mut SendResponse<Bytes>) -> Option<h2::SendStream<Bytes>> {
+    let response = http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+    respond.send_response(response, false).ok()
+}
+
+fn end(mut stream: h2::SendStream<Bytes>) {
+    let mut trailers = http::HeaderMap::new();
+    trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+    let _ = stream.send_trailers(trailers);
+}
+
+fn framed(messages: &[Vec<u8>]) -> BytesMut {
+    let mut all = BytesMut::new();
+    for message in messages {
+        all.extend_from_slice(&[0]);
+        all.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
+        all.extend_from_slice(message);
+    }
+    all
+}
+
+/// Sends the right answer first, and then more of its kind as long as somebody reads.
+async fn send_forever(respond: &mut SendResponse<Bytes>, method: &str, messages: &[Vec<u8>]) {
+    let Some(mut stream) = begin(respond) else { return };
+    let mut next = framed(messages).freeze();
+    let mut count = 0_u64;
+    loop {
+        stream.reserve_capacity(next.len());
+        while stream.capacity() < next.len() {
+            match std::future::poll_fn(|context| stream.poll_capacity(context)).await {
+                Some(Ok(_)) => {}
+                _ => return,
+            }
+        }
+        if stream.send_data(next, false).is_err() {
+            return;
+        }
+        count += 1;
+        let more = match method {
+            "GetTree" => {
+                let link = SymlinkNode { target: "x".repeat(50 << 10), ..SymlinkNode::default() };
+                let directories = (0..4).map(|at| Directory {
+                    symlinks: vec![SymlinkNode { name: format!("{count}-{at}"), ..link.clone() }],
+                    ..Directory::default()
+                });
+                GetTreeResponse { directories: directories.collect(), next_page_token: String::new() }
+                    .encode_to_vec()
+            }
+            _ => ReadResponse { data: Bytes::from(vec![7; 64 << 10]) }.encode_to_vec(),
+        };
+        next = framed(&[more]).freeze();
+    }
+}
+
+/// The parts of an answer in another order.
+fn reordered(method: &str, message: &[u8]) -> Vec<u8> {
+    match method {
+        "FindMissingBlobs" => {
+            let mut answer = FindMissingBlobsResponse::decode(message).unwrap();
+            answer.missing_blob_digests.reverse();
+            answer.encode_to_vec()
+        }
+        "BatchReadBlobs" => {
+            let mut answer = BatchReadBlobsResponse::decode(message).unwrap();
+            answer.responses.reverse();
+            answer.encode_to_vec()
+        }
+        "BatchUpdateBlobs" => {
+            let mut answer = BatchUpdateBlobsResponse::decode(message).unwrap();
+            answer.responses.reverse();
+            answer.encode_to_vec()
+        }
+        _ => message.to_vec(),
     }
 }
 
@@ -250,15 +377,14 @@ fn refuse(respond: &mut SendResponse<Bytes>, code: Code) {
 }
 
 async fn send(respond: &mut SendResponse<Bytes>, messages: Vec<Vec<u8>>, mishap: Option<Mishap>) {
-    let response = http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
-    let Ok(mut stream) = respond.send_response(response, false) else { return };
-    let mut all = BytesMut::new();
-    for message in &messages {
-        let message: &[u8] = if mishap == Some(Mishap::Garbage) { &[0xff; 7] } else { message };
-        all.extend_from_slice(&[0]);
-        all.extend_from_slice(&u32::try_from(message.len()).unwrap().to_be_bytes());
-        all.extend_from_slice(message);
+    let Some(mut stream) = begin(respond) else { return };
+    let mut messages = messages;
+    match mishap {
+        Some(Mishap::Garbage) => messages.iter_mut().for_each(|message| *message = vec![0xff; 7]),
+        Some(Mishap::Reorder) => messages.reverse(),
+        _ => {}
     }
+    let mut all = framed(&messages);
     if mishap == Some(Mishap::Cut) {
         all.truncate(all.len() / 2);
     }
@@ -270,9 +396,7 @@ async fn send(respond: &mut SendResponse<Bytes>, messages: Vec<Vec<u8>>, mishap:
         tokio::time::sleep(Duration::from_millis(20)).await;
         return stream.send_reset(Reason::INTERNAL_ERROR);
     }
-    let mut trailers = http::HeaderMap::new();
-    trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
-    let _ = stream.send_trailers(trailers);
+    end(stream);
 }
 
 /// The messages of a request; only those of its first bytes, if so many are enough.
@@ -333,6 +457,52 @@ impl State {
             "FetchBlob" | "FetchDirectory" if self.traits.fetch => self.fetch(&decoded(messages)?),
             "PushBlob" | "PushDirectory" if self.traits.push => self.push(&decoded(messages)?),
             _ => Err(Code::Unimplemented),
+        }
+    }
+
+    /// An answer that is well-formed, and wrong.
+    fn lie(&mut self, method: &str, messages: &[Bytes]) -> Answer {
+        let nothing = Digest::of(b"there is no such blob");
+        match method {
+            "GetCapabilities" => one(ServerCapabilities {
+                cache_capabilities: Some(CacheCapabilities {
+                    max_batch_total_size_bytes: -1,
+                    supported_compressors: vec![ZSTD, 77],
+                    supported_batch_update_compressors: vec![ZSTD, 77],
+                    ..CacheCapabilities::default()
+                }),
+            }),
+            // It has everything, except for what was not asked for.
+            "FindMissingBlobs" => {
+                one(FindMissingBlobsResponse { missing_blob_digests: vec![nothing.into()] })
+            }
+            "FetchBlob" | "FetchDirectory" => {
+                one(FetchResponse { status: None, digest: Some(nothing.into()) })
+            }
+            // Each has the content of another.
+            "BatchReadBlobs" => {
+                let answer = self.act(method, messages, false)?;
+                let mut answer = BatchReadBlobsResponse::decode(answer[0].as_slice()).unwrap();
+                let first = answer.responses.first().map(|response| response.data.clone());
+                for response in &mut answer.responses {
+                    response.data = [b"not ", first.as_deref().unwrap_or_default()].concat();
+                }
+                one(answer)
+            }
+            "BatchUpdateBlobs" => {
+                let status = Some(StatusMessage::default());
+                one(BatchUpdateBlobsResponse {
+                    responses: vec![UpdatedBlob { digest: Some(nothing.into()), status }],
+                })
+            }
+            "GetTree" => {
+                let directory = Directory::default();
+                one(GetTreeResponse { directories: vec![directory], next_page_token: "again".into() })
+            }
+            "Read" => one(ReadResponse { data: Bytes::from_static(b"something else") }),
+            "Write" => one(WriteResponse { committed_size: i64::MAX }),
+            "PushBlob" | "PushDirectory" => Ok(vec![Vec::new()]),
+            _ => self.act(method, messages, false),
         }
     }
 

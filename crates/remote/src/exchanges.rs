@@ -12,14 +12,14 @@ use tonic::Code;
 
 /// Takes down what is said.
 #[derive(Default)]
-struct Heard(Mutex<Vec<String>>);
+pub(crate) struct Heard(pub(crate) Mutex<Vec<String>>);
 
 impl Heard {
     fn push(&self, kind: &str, text: &str) {
         self.0.lock().unwrap().push(format!("{kind} {text}"));
     }
 
-    fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         self.0.lock().unwrap().iter().filter(|line| line.starts_with("warn")).cloned().collect()
     }
 }
@@ -39,14 +39,14 @@ impl Report for Heard {
 }
 
 /// One end of an exchange.
-struct Place {
-    store: Arc<MemoryStore>,
-    caches: Caches,
-    refused: Vec<Refused>,
-    heard: Heard,
+pub(crate) struct Place {
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) caches: Caches,
+    pub(crate) refused: Vec<Refused>,
+    pub(crate) heard: Heard,
 }
 
-fn place(servers: Vec<Server>) -> Place {
+pub(crate) fn place(servers: Vec<Server>) -> Place {
     let store = MemoryStore::new();
     let group: Group = [(ANY_PROJECT.to_owned(), servers)].into();
     let (caches, refused) = Caches::connect(store.clone(), &group, &group, 8, &Cancel::default()).unwrap();
@@ -54,31 +54,31 @@ fn place(servers: Vec<Server>) -> Place {
 }
 
 impl Place {
-    fn push(&self, artifact: &Artifact) -> ServiceResult<bool> {
+    pub(crate) fn push(&self, artifact: &Artifact) -> ServiceResult<bool> {
         self.caches.push_artifact(&[name("s"), name("w")], artifact, &self.heard, &Cancel::default())
     }
 
-    fn pull(&self, build_tree: bool) -> ServiceResult<Option<Artifact>> {
+    pub(crate) fn pull(&self, build_tree: bool) -> ServiceResult<Option<Artifact>> {
         self.caches.pull_artifact(&name("s"), build_tree, &self.heard, &Cancel::default())
     }
 
-    fn holds(&self, artifact: &Artifact) -> bool {
+    pub(crate) fn holds(&self, artifact: &Artifact) -> bool {
         let files: Digest = artifact.files.as_ref().unwrap().try_into().unwrap();
         let low: Digest = artifact.low_diversity_meta.as_ref().unwrap().try_into().unwrap();
         self.store.contains_tree(&files).unwrap() && self.store.missing_blobs(&[low]).unwrap().is_empty()
     }
 
-    fn holds_build_tree(&self, artifact: &Artifact) -> bool {
+    pub(crate) fn holds_build_tree(&self, artifact: &Artifact) -> bool {
         self.store.contains_tree(&artifact.buildtree.as_ref().unwrap().try_into().unwrap()).unwrap()
     }
 }
 
-fn name(key: &str) -> ArtifactName {
+pub(crate) fn name(key: &str) -> ArtifactName {
     ArtifactName::new("test", "app.bst", key)
 }
 
 /// A tree with files of every size, some of them large, below each other.
-fn tree(store: &MemoryStore, seed: u8) -> Digest {
+pub(crate) fn tree(store: &MemoryStore, seed: u8) -> Digest {
     let file = |name: String, content: Vec<u8>| FileNode {
         name,
         digest: Some(store.write(&content).unwrap().into()),
@@ -110,7 +110,7 @@ fn tree(store: &MemoryStore, seed: u8) -> Digest {
     store.write_directory(&below).unwrap()
 }
 
-fn artifact(store: &MemoryStore) -> Artifact {
+pub(crate) fn artifact(store: &MemoryStore) -> Artifact {
     Artifact {
         version: 1,
         build_success: true,
@@ -295,7 +295,7 @@ fn another_artifact_is_not_taken() {
 }
 
 /// An engine that wants what is large piece by piece.
-const SMALL: Traits = Traits {
+pub(crate) const SMALL: Traits = Traits {
     batch: 64 << 10,
     hidden: None,
     trees: true,
@@ -308,9 +308,10 @@ const SMALL: Traits = Traits {
 };
 
 /// A store with the engine behind it, and the store itself.
-fn backed(server: &Server) -> (Arc<MemoryStore>, Backed) {
+pub(crate) fn backed(server: &Server) -> (Arc<MemoryStore>, Backed) {
     let (store, services) = bourn_testkit::memory::services(|_| 0);
-    let backed = Backed::connect(server, services.cas, services.assets, services.executor).unwrap();
+    let backed =
+        Backed::connect(server, services.cas, services.assets, services.executor, Cancel::default()).unwrap();
     (store, backed)
 }
 
@@ -357,7 +358,7 @@ fn a_storage_that_goes_away_is_done_without() {
 }
 
 /// What every method has to survive.
-const METHODS: [&str; 9] = [
+pub(crate) const METHODS: [&str; 9] = [
     "FetchBlob",
     "PushBlob",
     "FindMissingBlobs",
@@ -461,6 +462,7 @@ fn silence_is_not_waited_for_again_and_again() {
     one.push(&artifact).unwrap();
     let mut server = engine.server(ServerKind::All);
     server.connection.request_timeout = Some(std::time::Duration::from_secs(3));
+    server.connection.retry_limit = Some(3);
     let two = place(vec![server]);
     engine.trouble("FetchBlob", Mishap::Silence, u32::MAX);
     let before = engine.calls("FetchBlob");

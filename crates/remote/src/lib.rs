@@ -19,6 +19,8 @@ mod fault;
 mod index;
 mod link;
 mod message;
+#[cfg(test)]
+mod mishaps;
 mod pair;
 mod server;
 mod source;
@@ -26,6 +28,8 @@ mod storage;
 mod stream;
 mod token;
 mod transfer;
+#[cfg(test)]
+mod way;
 
 pub use backed::Backed;
 pub use caches::{ANY_PROJECT, Caches, Group, Refused};

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::codegen::tokio_stream::Stream;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
@@ -52,9 +53,9 @@ const LARGEST_MESSAGE: usize = 64 << 20;
 /// What a request travels with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Lane {
-    /// Questions with short answers.
+    /// Questions with short answers, and blobs that say which others are wanted.
     Talk,
-    /// Blobs.
+    /// All other blobs.
     Bulk,
 }
 
@@ -215,6 +216,7 @@ impl Link {
         self.assert_up()?;
         let mut delay = self.delay;
         let mut renewed = false;
+        let mut sent = self.credentials();
         let mut repeated = 0;
         let begin = Instant::now();
         loop {
@@ -228,8 +230,8 @@ impl Link {
             if let Some(local) = local_error(&status) {
                 return Err(Fault::Local(local));
             }
-            if status.code() == Code::Unauthenticated && !renewed && self.renew_token() {
-                renewed = true;
+            if status.code() == Code::Unauthenticated && !renewed && self.has_newer(sent.as_ref()) {
+                (renewed, sent) = (true, self.credentials());
                 continue;
             }
             if !is_passing(&status) {
@@ -309,8 +311,14 @@ impl Link {
         fault
     }
 
-    fn renew_token(&self) -> bool {
-        self.token.as_ref().is_some_and(Token::renew)
+    /// What a request would say now about who asks.
+    pub(crate) fn credentials(&self) -> Option<MetadataValue<Ascii>> {
+        self.token.as_ref().and_then(|token| token.value().ok())
+    }
+
+    /// Whether there are other credentials by now than those that were refused.
+    pub(crate) fn has_newer(&self, refused: Option<&MetadataValue<Ascii>>) -> bool {
+        self.token.as_ref().zip(refused).is_some_and(|(token, refused)| token.renew(refused))
     }
 
     fn request<Q>(&self, question: Q) -> Result<Request<Q>, Status> {

@@ -39,7 +39,7 @@ const MOST_BLOBS: usize = 4000;
 /// Digests in one question for what is missing: 70 bytes each.
 pub(crate) const DIGESTS: usize = 10_000;
 
-/// Requests with blobs that are under way at a time.
+/// Requests with blobs that are under way at a time, of each sort.
 const AT_A_TIME: usize = 16;
 
 /// Blobs below this size do not get smaller by as much as compressing them costs.
@@ -132,8 +132,12 @@ pub(crate) struct Storage {
     /// The way there.
     pub(crate) link: Arc<Link>,
     abilities: OnceCell<Abilities>,
-    /// Requests with blobs wait here for their turn.
+    /// Batches with files wait here for their turn: small ones do not wait for large ones.
     turns: Semaphore,
+    /// Batches that say what else is needed wait here, and not for files.
+    talk_turns: Semaphore,
+    /// Streams of single blobs wait here for their turn.
+    stream_turns: Semaphore,
     /// Batches that are going to be sent wait here before they are read.
     reading: Semaphore,
     /// What is known to be there, so that it is not asked for again.
@@ -148,6 +152,8 @@ impl Storage {
             link,
             abilities: OnceCell::new(),
             turns: Semaphore::new(AT_A_TIME),
+            talk_turns: Semaphore::new(AT_A_TIME),
+            stream_turns: Semaphore::new(AT_A_TIME),
             reading: Semaphore::new(AT_A_TIME),
             known: Mutex::new(Known::new()),
             trees: AtomicBool::new(true),
@@ -192,9 +198,16 @@ impl Storage {
         Ok(Abilities::of(&capabilities))
     }
 
-    /// Waits until one more request with blobs may be sent.
-    pub(crate) async fn turn(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        self.turns.acquire().await.ok()
+    /// Waits until one more batch may be sent for.
+    async fn turn(&self, lane: Lane) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        let turns = if lane == Lane::Talk { &self.talk_turns } else { &self.turns };
+        turns.acquire().await.ok()
+    }
+
+    /// Waits until one more blob may be sent, or sent for, alone.
+    pub(crate) async fn stream_turn(&self, lane: Lane) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        let turns = if lane == Lane::Talk { &self.talk_turns } else { &self.stream_turns };
+        turns.acquire().await.ok()
     }
 
     /// Waits until one more batch may be read into memory.
@@ -239,7 +252,11 @@ impl Storage {
     ///
     /// # Errors
     /// The server failed, or sent what was not asked for.
-    pub(crate) async fn read(&self, batch: &[Digest]) -> Attempt<(Vec<(Digest, Vec<u8>)>, Vec<Digest>)> {
+    pub(crate) async fn read(
+        &self,
+        lane: Lane,
+        batch: &[Digest],
+    ) -> Attempt<(Vec<(Digest, Vec<u8>)>, Vec<Digest>)> {
         let abilities = self.abilities().await?;
         let question = BatchReadBlobsRequest {
             instance_name: self.link.instance().to_owned(),
@@ -247,8 +264,8 @@ impl Storage {
             acceptable_compressors: if abilities.zstd { vec![ZSTD] } else { Vec::new() },
             digest_function: SHA256,
         };
-        let _turn = self.turn().await;
-        let answer: BatchReadBlobsResponse = self.link.unary(Lane::Bulk, READ, question).await?;
+        let _turn = self.turn(lane).await;
+        let answer: BatchReadBlobsResponse = self.link.unary(lane, READ, question).await?;
         let mut wanted: HashSet<Digest> = batch.iter().copied().collect();
         let (mut blobs, mut missing) = (Vec::with_capacity(batch.len()), Vec::new());
         for response in answer.responses {
@@ -317,7 +334,7 @@ impl Storage {
             requests: blobs.into_iter().map(|blob| packed(blob, abilities.zstd_update)).collect(),
             digest_function: SHA256,
         };
-        let _turn = self.turn().await;
+        let _turn = self.turn(Lane::Bulk).await;
         let answer: BatchUpdateBlobsResponse = self.link.unary(Lane::Bulk, UPDATE, question).await?;
         let mut waiting: HashSet<Digest> = digests.iter().copied().collect();
         for response in answer.responses {
@@ -347,8 +364,9 @@ impl Storage {
         self.trees.load(Ordering::Relaxed)
     }
 
-    /// The directories of a tree as the server has them, handed out as they come. This is a short cut: what is missing
-    /// afterwards, for whatever reason, has to be asked for as blobs, and that tells what is wrong.
+    /// The directories of a tree as the server has them, handed out as they come until `each` wants no more. This is a
+    /// short cut: what is missing afterwards, for whatever reason, has to be asked for as blobs, and that tells what is
+    /// wrong.
     ///
     /// # Errors
     /// Those of `each`.
@@ -358,9 +376,10 @@ impl Storage {
         mut each: impl FnMut(Vec<Directory>) -> F,
     ) -> Attempt<()>
     where
-        F: Future<Output = Attempt<()>>,
+        F: Future<Output = Attempt<bool>>,
     {
         let mut page_token = String::new();
+        let mut seen = HashSet::new();
         loop {
             let question = GetTreeRequest {
                 instance_name: self.link.instance().to_owned(),
@@ -374,9 +393,11 @@ impl Storage {
             page_token = String::new();
             while let Some(Some(page)) = self.unless_refused(self.link.in_time(pages.message()).await) {
                 page_token = page.next_page_token;
-                each(page.directories).await?;
+                if !each(page.directories).await? {
+                    return Ok(());
+                }
             }
-            if page_token.is_empty() {
+            if page_token.is_empty() || !seen.insert(page_token.clone()) {
                 return Ok(());
             }
         }

@@ -39,8 +39,8 @@ impl Storage {
     ///
     /// # Errors
     /// It is not there, not what its digest says, or the server failed; the local store failed.
-    pub(crate) async fn download_blob(&self, cas: &Arc<dyn Cas>, digest: &Digest) -> Attempt<()> {
-        let _turn = self.turn().await;
+    pub(crate) async fn download_blob(&self, lane: Lane, cas: &Arc<dyn Cas>, digest: &Digest) -> Attempt<()> {
+        let _turn = self.stream_turn(lane).await;
         if self.abilities().await?.zstd {
             match self.download_as(cas, digest, true).await {
                 Err(Fault::Remote(error)) if error.kind != ErrorKind::Missing => {}
@@ -167,7 +167,7 @@ impl Storage {
     /// # Errors
     /// The server failed; the local store does not hold the blob.
     pub(crate) async fn upload_blob(&self, cas: &Arc<dyn Cas>, digest: &Digest) -> Attempt<()> {
-        let _turn = self.turn().await;
+        let _turn = self.stream_turn(Lane::Bulk).await;
         if self.abilities().await?.zstd {
             match self.write_packed(cas, digest).await {
                 Ok(()) => {
@@ -179,6 +179,7 @@ impl Storage {
         }
         let name = self.resource(&format!("uploads/{}/blobs", identifier()), digest);
         let mut delay = self.link.delay();
+        let mut sent = self.link.credentials();
         let mut fruitless = 0;
         let mut offset = 0;
         let mut furthest = 0;
@@ -193,7 +194,9 @@ impl Storage {
             if let Some(local) = local_error(&status) {
                 return Err(Fault::Local(local));
             }
-            if !crate::fault::is_passing(&status) || fruitless >= self.link.retries() {
+            let is_renewed = status.code() == Code::Unauthenticated && self.link.has_newer(sent.as_ref());
+            sent = self.link.credentials();
+            if !(is_renewed || crate::fault::is_passing(&status)) || fruitless >= self.link.retries() {
                 return Err(self.link.fault(WRITE, &status));
             }
             tokio::time::sleep(delay).await;

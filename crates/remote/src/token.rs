@@ -40,13 +40,14 @@ impl Token {
         Ok(value)
     }
 
-    /// Forgets the value, so that it is read again. Whether the file holds another one now.
-    pub(crate) fn renew(&self) -> bool {
-        let old = self.read.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match (old, self.value()) {
-            (Some((_, old)), Ok(new)) => old != new,
-            _ => false,
+    /// Reads the file again, unless somebody did since `refused` was sent. Whether there is another value now.
+    pub(crate) fn renew(&self, refused: &MetadataValue<Ascii>) -> bool {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.as_ref().is_some_and(|(_, value)| value == refused) {
+            read.take();
         }
+        drop(read);
+        self.value().is_ok_and(|value| value != refused)
     }
 }
 
@@ -63,9 +64,13 @@ mod tests {
         assert_eq!(token.value().unwrap(), "Bearer one");
         std::fs::write(&path, "two\n").unwrap();
         assert_eq!(token.value().unwrap(), "Bearer one");
-        assert!(token.renew());
-        assert_eq!(token.value().unwrap(), "Bearer two");
-        assert!(!token.renew());
+        let one = MetadataValue::from_static("Bearer one");
+        let two = MetadataValue::from_static("Bearer two");
+        assert!(token.renew(&one));
+        assert_eq!(token.value().unwrap(), two);
+        // Another request was refused with the same value, and comes too late to find a difference.
+        assert!(token.renew(&one));
+        assert!(!token.renew(&two));
         let always = Token::new(path.clone(), Some(Duration::ZERO));
         assert_eq!(always.value().unwrap(), "Bearer two");
         std::fs::remove_file(&path).unwrap();

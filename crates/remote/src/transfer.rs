@@ -1,14 +1,14 @@
 //! Blobs and trees from a server into the local store, and back.
 
 use crate::fault::{Attempt, Fault};
-use crate::link::blocking;
+use crate::link::{Lane, blocking};
 use crate::storage::{DIGESTS, Storage};
 use bourn_reapi::services::{ErrorKind, ServiceResult};
-use bourn_reapi::{Cas, Digest, Directory, ServiceError};
+use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, ServiceError};
 use prost::Message;
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 
 /// Bytes so far and in all, for whoever watches.
@@ -25,7 +25,7 @@ impl Meter {
     }
 
     fn expect<'d>(&self, digests: impl IntoIterator<Item = &'d Digest>) {
-        let bytes = digests.into_iter().map(|digest| digest.size).sum();
+        let bytes = bytes(digests);
         self.total.fetch_add(bytes, Ordering::Relaxed);
     }
 
@@ -43,18 +43,18 @@ pub(crate) struct Transfer {
 }
 
 impl Transfer {
-    /// Brings blobs that are not here yet.
+    /// Brings blobs that are not here yet, and that others wait for: files do not get in their way.
     ///
     /// # Errors
     /// One is missing there or damaged; the server or the local store failed.
     pub(crate) async fn fetch_blobs(&self, digests: Vec<Digest>) -> Attempt<()> {
         let (cas, asked) = (self.cas.clone(), digests);
         let missing = blocking(move || cas.missing_blobs(&asked)).await?;
-        self.download(missing).await
+        self.download(Lane::Talk, missing).await
     }
 
     /// Brings blobs, whatever is here.
-    async fn download(&self, digests: Vec<Digest>) -> Attempt<()> {
+    async fn download(&self, lane: Lane, digests: Vec<Digest>) -> Attempt<()> {
         if digests.is_empty() {
             return Ok(());
         }
@@ -66,41 +66,41 @@ impl Transfer {
         for digest in large {
             let own = self.clone();
             jobs.spawn(async move {
-                own.storage.download_blob(&own.cas, &digest).await?;
+                own.storage.download_blob(lane, &own.cas, &digest).await?;
                 own.meter.count(digest.size);
                 Ok(())
             });
         }
         for batch in abilities.batches(small) {
             let own = self.clone();
-            jobs.spawn(async move { own.download_batch(batch).await });
+            jobs.spawn(async move { own.download_batch(lane, batch).await });
         }
         all(jobs).await
     }
 
     /// Brings the blobs of a batch, in smaller batches where the server finds it too large, and one by one if that
     /// does not help.
-    async fn download_batch(&self, batch: Vec<Digest>) -> Attempt<()> {
-        match self.try_batch(&batch).await {
+    async fn download_batch(&self, lane: Lane, batch: Vec<Digest>) -> Attempt<()> {
+        match self.try_batch(lane, &batch).await {
             Err(fault) if fault.remote_kind() == Some(ErrorKind::Invalid) => {}
             result => return result,
         }
         if let [digest] = batch.as_slice() {
-            self.storage.download_blob(&self.cas, digest).await?;
+            self.storage.download_blob(lane, &self.cas, digest).await?;
             self.meter.count(digest.size);
             return Ok(());
         }
         let (half, other) = batch.split_at(batch.len() / 2);
-        Box::pin(self.download_batch(half.to_vec())).await?;
-        Box::pin(self.download_batch(other.to_vec())).await
+        Box::pin(self.download_batch(lane, half.to_vec())).await?;
+        Box::pin(self.download_batch(lane, other.to_vec())).await
     }
 
-    async fn try_batch(&self, batch: &[Digest]) -> Attempt<()> {
-        let (blobs, missing) = self.storage.read(batch).await?;
+    async fn try_batch(&self, lane: Lane, batch: &[Digest]) -> Attempt<()> {
+        let (blobs, missing) = self.storage.read(lane, batch).await?;
         let (digests, contents): (Vec<Digest>, Vec<Vec<u8>>) = blobs.into_iter().unzip();
         let cas = self.cas.clone();
         blocking(move || cas.write_many(&contents)).await?;
-        self.meter.count(digests.iter().map(|digest| digest.size).sum());
+        self.meter.count(bytes(&digests));
         match missing.first() {
             Some(digest) => Err(self.storage.missing(digest)),
             None => Ok(()),
@@ -133,7 +133,7 @@ impl Transfer {
             cas.missing_blobs(&blobs.files)
         })
         .await?;
-        self.download(files).await
+        self.download(Lane::Bulk, files).await
     }
 
     /// Brings the directories of trees: as whole trees where the server knows how and the root is not here, and level
@@ -180,14 +180,14 @@ impl Transfer {
             let mut seen = HashSet::new();
             for root in roots {
                 let missing = cas.missing_blobs(&Blobs::of(&*cas, &[root])?.files)?;
-                if missing.iter().map(|digest| digest.size).sum::<u64>() <= limit {
+                if bytes(&missing) <= limit {
                     small.extend(missing.into_iter().filter(|digest| seen.insert(*digest)));
                 }
             }
             Ok(small)
         })
         .await?;
-        self.download(small).await
+        self.download(Lane::Bulk, small).await
     }
 
     /// Whether all files of a tree are here or there. Its directories are here.
@@ -226,17 +226,22 @@ impl Transfer {
     }
 
     async fn fetch_whole(&self, root: &Digest) -> Attempt<()> {
+        let gathered = Arc::new(Mutex::new(Gathered::of(*root)));
         let keep = |directories: Vec<Directory>| {
-            let (cas, meter) = (self.cas.clone(), self.meter.clone());
+            let (cas, meter, gathered) = (self.cas.clone(), self.meter.clone(), gathered.clone());
             async move {
-                let written = blocking(move || {
+                blocking(move || {
                     let blobs: Vec<Vec<u8>> = directories.iter().map(Directory::encode_to_vec).collect();
-                    cas.write_many(&blobs)
-                });
-                let digests = written.await?;
-                meter.expect(&digests);
-                meter.count(digests.iter().map(|digest| digest.size).sum());
-                Ok(())
+                    let digests = cas.write_many(&blobs)?;
+                    meter.expect(&digests);
+                    meter.count(bytes(&digests));
+                    let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
+                    for (digest, directory) in digests.iter().zip(&directories) {
+                        gathered.note(*digest, directory);
+                    }
+                    Ok(!gathered.is_pointless())
+                })
+                .await
             }
         };
         self.storage.tree(root, keep).await
@@ -345,6 +350,59 @@ impl Transfer {
     }
 }
 
+/// Bytes of directories that nothing refers to, or that came before, until nothing more is taken of a server.
+const POINTLESS: u64 = 16 << 20;
+
+/// Directories that came of one tree, in whatever order, to notice when a server sends others without end.
+struct Gathered {
+    /// Referred to by what came.
+    wanted: HashSet<Digest>,
+    /// Came, and belong to the tree.
+    taken: HashSet<Digest>,
+    /// Came, and nothing refers to them so far; with what they refer to.
+    early: HashMap<Digest, Vec<Digest>>,
+    /// Bytes of what came and is not in the tree, or was there already.
+    pointless: u64,
+}
+
+impl Gathered {
+    fn of(root: Digest) -> Gathered {
+        Gathered { wanted: [root].into(), taken: HashSet::new(), early: HashMap::new(), pointless: 0 }
+    }
+
+    fn note(&mut self, digest: Digest, directory: &Directory) {
+        // Whoever wants a malformed one says so.
+        let children: Vec<Digest> =
+            directory.directories.iter().map(DirectoryNode::content).filter_map(Result::ok).collect();
+        if !self.wanted.contains(&digest) {
+            self.pointless += digest.size.max(1);
+            if !self.taken.contains(&digest) {
+                self.early.insert(digest, children);
+            }
+            return;
+        }
+        let mut found = vec![(digest, children)];
+        while let Some((digest, children)) = found.pop() {
+            self.wanted.remove(&digest);
+            self.taken.insert(digest);
+            for child in children {
+                match self.early.remove(&child) {
+                    Some(children) => {
+                        self.pointless = self.pointless.saturating_sub(child.size.max(1));
+                        found.push((child, children));
+                    }
+                    None if !self.taken.contains(&child) => drop(self.wanted.insert(child)),
+                    None => {}
+                }
+            }
+        }
+    }
+
+    fn is_pointless(&self) -> bool {
+        self.pointless > POINTLESS
+    }
+}
+
 /// What trees are made of, each blob once.
 struct Blobs {
     /// Above what they contain.
@@ -378,6 +436,11 @@ impl Blobs {
         }
         Ok(Blobs { directories, files })
     }
+}
+
+/// The bytes of blobs, however many somebody claims that they have.
+fn bytes<'d>(digests: impl IntoIterator<Item = &'d Digest>) -> u64 {
+    digests.into_iter().fold(0, |sum, digest| digest.size.saturating_add(sum))
 }
 
 /// The directories in directories.

