@@ -227,10 +227,14 @@ impl<'a> Session<'a> {
         let sources_wanted = wanted == Query::Sources || wanted == Query::All || !success;
         if sources_wanted && known.sources == SourceState::Unknown {
             answer.sources = Some(match self.source_state(id) {
-                // Whoever only looks is told of all other elements; whoever needs the sources meets the error then.
-                // An error that a plugin gave a reason ends the command, as it does with bst.
+                // Whoever only looks is told of all other elements. An error that a plugin gave a reason ends the
+                // command, as it does with bst.
                 Err(error) if wanted == Query::Artifacts && is_passed_over(&error) => {
                     self.warn(id, &error);
+                    SourceState::Missing
+                }
+                // Whoever needs the sources meets the error again when they are fetched, and then it is one job's.
+                Err(error) if matches!(wanted, Query::Build | Query::Sources) && is_of_source(&error) => {
                     SourceState::Missing
                 }
                 state => state?,
@@ -311,6 +315,11 @@ impl<'a> Session<'a> {
         let Some(message) = self.assets().artifact(&self.artifact_name(id, key))? else { return Ok(None) };
         Ok(Cached::check(message, &**self.cas())?.map(Arc::new))
     }
+}
+
+/// Whether it is a source that is at fault, and neither the cache nor the machine.
+fn is_of_source(error: &BuildError) -> bool {
+    matches!(error.failure.domain, domain::SOURCE | domain::PLUGIN)
 }
 
 /// Whether an error only says that it cannot be told whether sources are there.

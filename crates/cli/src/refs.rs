@@ -5,7 +5,7 @@ use bourn_build::error::{BuildError, BuildResult, domain};
 use bourn_build::fetch::Tracked;
 use bourn_plan::{Plan, PlannedSource};
 use bourn_project::{ElementId, ProjectId, RefStorage};
-use bourn_yaml::edit::{Edit, Step, apply, changes};
+use bourn_yaml::edit::{Edit, Step, apply, changes, locate};
 use bourn_yaml::{Diagnostic, FileId, Files, Mapping, Node, Value};
 use indexmap::IndexMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(crate) fn save(plan: &Plan, files: &Files, id: ElementId, found: &[Tracked])
     for tracked in found.iter().filter(|tracked| tracked.changed) {
         let Some(source) = plan.element(id).sources.get(tracked.index) else { continue };
         match kept_apart {
-            true => save_apart(plan, id, source, tracked)?,
+            true => save_apart(plan, files, id, source, tracked)?,
             false => save_inline(files, source, tracked)?,
         }
     }
@@ -55,17 +55,27 @@ fn save_inline(files: &Files, source: &PlannedSource, tracked: &Tracked) -> Buil
 }
 
 /// Into `project.refs` of the toplevel project, or `junction.refs` for junctions.
-fn save_apart(plan: &Plan, id: ElementId, source: &PlannedSource, tracked: &Tracked) -> BuildResult<()> {
+fn save_apart(
+    plan: &Plan,
+    files: &Files,
+    id: ElementId,
+    source: &PlannedSource,
+    tracked: &Tracked,
+) -> BuildResult<()> {
     let graph = &plan.graph;
     let element = graph.element(id);
     let name = if &*element.kind == "junction" { "junction.refs" } else { "project.refs" };
+    let place = graph.project(ProjectId(0)).directory.join(name);
     let key = |text: &str| Step::Key(text.into());
-    let path = vec![
-        key("projects"),
-        key(&graph.project(element.project).name),
-        key(&element.name),
-        Step::Item(source.declaration.index),
-    ];
+    let path = match written(files, &place, source, tracked)? {
+        Some(path) => path,
+        None => vec![
+            key("projects"),
+            key(&graph.project(element.project).name),
+            key(&element.name),
+            Step::Item(source.declaration.index),
+        ],
+    };
     let edits: Vec<Edit> = reference(tracked)
         .map(|(key, value)| Edit {
             path: path.clone(),
@@ -73,7 +83,24 @@ fn save_apart(plan: &Plan, id: ElementId, source: &PlannedSource, tracked: &Trac
             value: (!value.is_null()).then(|| value.clone()),
         })
         .collect();
-    rewrite(&graph.project(ProjectId(0)).directory.join(name), &edits)
+    rewrite(&place, &edits)
+}
+
+/// The way to the mapping in a file of refs that has a source's ref now, which may be in one branch of a condition.
+fn written(
+    files: &Files,
+    place: &Path,
+    source: &PlannedSource,
+    tracked: &Tracked,
+) -> BuildResult<Option<Vec<Step>>> {
+    let config = &source.declaration.config;
+    let there = |value: &&Node| value.at.file.is_some_and(|file| files.get(file).path == place);
+    let Some(value) = reference(tracked).find_map(|(key, _)| config.get(key).filter(there)) else {
+        return Ok(None);
+    };
+    let (_, mut path) = locate(files, value.at).map_err(unwritable)?;
+    path.pop();
+    Ok(Some(path))
 }
 
 /// The keys of a ref; those to be removed have no value.

@@ -85,7 +85,11 @@ pub fn changes(files: &Files, before: &Node, after: &Mapping) -> Result<Vec<(Fil
     Ok(edits)
 }
 
-fn locate(files: &Files, at: Provenance) -> Result<(FileId, Vec<Step>), Diagnostic> {
+/// The file that something was written in, and the way to it there.
+///
+/// # Errors
+/// `invalid-data` when it was not written in a file; what [`parse_text`] says of the file.
+pub fn locate(files: &Files, at: Provenance) -> Result<(FileId, Vec<Step>), Diagnostic> {
     let lost =
         || Diagnostic::load("invalid-data", "This was not written in a file, so it cannot be changed there");
     let file = at.file.ok_or_else(lost)?;

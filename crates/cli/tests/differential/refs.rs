@@ -138,6 +138,20 @@ fn refs_kept_apart() {
 }
 
 #[test]
+fn refs_kept_apart_in_conditionals() {
+    let conf = format!(
+        "{APART}options:\n  linux:\n    type: bool\n    description: x\n    default: true\n=== element.bst\nkind: import\nsources:\n- kind: remote\n  url: up:file\n"
+    );
+    let refs = |linux: &str| {
+        format!(
+            "=== project.refs\nprojects:\n  written:\n    (?):\n    - linux:\n        element.bst:\n        - ref: {linux} # kept\n    - not linux:\n        element.bst:\n        - ref: x\n"
+        )
+    };
+    check(&format!("{conf}{}", refs("OLD")), &["element.bst"], &refs("NEW"));
+    check(&format!("{conf}{}", refs("''")), &["element.bst"], &refs("NEW"));
+}
+
+#[test]
 fn refs_across_junctions() {
     let below = "=== below/project.conf\nname: below\nmin-version: 2.0\naliases:\n  up: URL\n=== below/inner.bst\nkind: import\nsources:\n- kind: remote\n  url: up:file\n";
     check(

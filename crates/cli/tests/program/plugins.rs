@@ -87,6 +87,8 @@ class Strange(Source):
         pass
 
     def is_cached(self):
+        if self.what == "unsure":
+            raise KeyError("on purpose")
         return False
 
     def fetch(self):
@@ -192,6 +194,11 @@ kind: import
 sources:
 - kind: strange
   what: raise
+=== elements/fetch-unsure.bst
+kind: import
+sources:
+- kind: strange
+  what: unsure
 === elements/fetch-hang.bst
 kind: import
 sources:
@@ -249,9 +256,10 @@ fn two_versions_of_a_package_do_not_meet() {
 fn a_job_that_dies_takes_no_other_with_it() {
     let env = project();
     let words = ["--on-error", "continue", "source", "fetch"];
-    let targets = ["fetch-die.bst", "fetch-raise.bst", "fetch-well.bst"];
+    let targets = ["fetch-die.bst", "fetch-raise.bst", "fetch-unsure.bst", "fetch-well.bst"];
     let ran = env.run(&[&words[..], &targets[..]].concat()).failure(255, "Failure Summary");
     assert!(ran.stderr.contains("ZeroDivisionError: just so"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("failed to check its cached state: 'on purpose'"), "{}", ran.stderr);
     assert!(
         ran.stderr.contains("The Python process that runs plugins ended (exit status: 3)"),
         "{}",
