@@ -45,6 +45,8 @@ pub(crate) const TOOLS: &[Package] = &[
     package("python3-pip", "/usr/share/doc/python3-pip"),
     package("ostree", "/usr/bin/ostree"),
     package("brz", "/usr/bin/brz"),
+    package("gpg", "/usr/bin/gpg"),
+    package("gpg-agent", "/usr/bin/gpg-agent"),
     package("busybox-static", "/bin/busybox"),
 ];
 

@@ -30,6 +30,8 @@ mod refusals;
 mod registry;
 #[path = "differential/remote.rs"]
 mod remote;
+#[path = "differential/repositories.rs"]
+mod repositories;
 #[expect(dead_code, reason = "shared with the tests of the sources, which use more of it")]
 #[path = "../../sources/tests/sources/server.rs"]
 mod server;

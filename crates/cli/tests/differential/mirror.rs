@@ -41,7 +41,7 @@ fn repositories(upstream: &Path) -> String {
 }
 
 /// What sources were staged, by both in the same layout: the digest by name.
-fn staged(cache: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+pub(crate) fn staged(cache: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut todo = vec![cache.join("elementsources")];
     while let Some(directory) = todo.pop() {

@@ -2,11 +2,12 @@
 
 use crate::Both;
 use crate::hosted::{hosted, python_ran};
+use crate::mirror::staged;
 use crate::registry::{Entry, Registry, index, layer};
 use crate::server::{Said, Server};
 use bourn_testkit::Ran;
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 
 /// A server of files, by path.
 pub(crate) fn serve(files: &[(&str, &[u8])]) -> Server {
@@ -24,11 +25,24 @@ struct Left {
     /// The element, as tracking wrote it.
     element: String,
     keys: String,
+    /// What is in the cache of sources: digests of staged trees.
+    staged: BTreeMap<PathBuf, Vec<u8>>,
     tree: String,
+    /// What git says about the tree, where it is a repository.
+    repository: String,
 }
 
-fn left(both: &Both, run: &dyn Fn(&[&str]) -> Ran, track: bool) -> Left {
-    if track {
+/// What tracking is wanted before fetching.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Track {
+    /// None: the refs are written.
+    No,
+    /// By both programs.
+    Yes,
+}
+
+fn left(both: &Both, run: &dyn Fn(&[&str]) -> Ran, track: Track) -> Left {
+    if track == Track::Yes {
         run(&["source", "track", "it.bst"]).success();
     }
     run(&["source", "fetch", "it.bst"]).success();
@@ -38,12 +52,30 @@ fn left(both: &Both, run: &dyn Fn(&[&str]) -> Ran, track: bool) -> Left {
     let element = std::fs::read_to_string(both.bourn.project().join("it.bst")).expect("the element");
     // Where blank lines end up is a matter of editing in place, which has tests of its own.
     let element = element.lines().filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect();
-    Left { element, keys, tree: tree(&both.bourn.project().join("out")) }
+    let out = both.bourn.project().join("out");
+    let (tree, repository) = (tree(&out), described(&out));
+    Left { element, keys, staged: staged(&both.bourn.cache()), tree, repository }
 }
 
-/// All there is below a directory: paths, kinds, what may be executed, links and sums.
+/// What is staged of repositories: where it is, what git says about it.
+fn described(directory: &Path) -> String {
+    let script = "find . -name .git | LC_ALL=C sort | while read -r found; do cd \"${found%/.git}\" && echo \"$found\" && \
+                  git describe --tags --always --long --abbrev=40 && git rev-parse HEAD && \
+                  { git status --porcelain 2>&1 || :; } && cd \"$OLDPWD\" || exit 1; done";
+    let mut sh = std::process::Command::new("sh");
+    sh.args(["-c", script]).current_dir(directory);
+    sh.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    let output = sh.output().expect("git");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// All there is below a directory: paths, kinds, what may be executed, links and sums. How git keeps its objects is its
+/// own affair.
 fn tree(directory: &Path) -> String {
-    let script = "find . -printf '%p %y %l\\n' | LC_ALL=C sort; find . -type f -perm -u+x | LC_ALL=C sort; find . -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum";
+    let script = "f() { find . -name .git -prune -o \"$@\"; }; f -printf '%p %y %l\\n' | LC_ALL=C sort; \
+                  f -type f -perm -u+x -print | LC_ALL=C sort; \
+                  f -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum";
     let output = std::process::Command::new("sh").args(["-c", script]).current_dir(directory).output();
     String::from_utf8_lossy(&output.expect("find and sort").stdout).into_owned()
 }
@@ -51,16 +83,37 @@ fn tree(directory: &Path) -> String {
 /// Checks that both programs write the same ref, and stage the same tree, and that bourn does so too where Python runs
 /// the same plugins. Answers the tree and the element.
 #[track_caller]
-pub(crate) fn same_sources(project: &str, track: bool) -> Option<(String, String)> {
+pub(crate) fn same_sources(project: &str, track: Track) -> Option<(String, String)> {
     let (ours, theirs, python) = (Both::new(project)?, Both::new(project)?, hosted(project, "sources")?);
-    [&ours, &theirs, &python].into_iter().for_each(copy_plugins);
-    let found = left(&ours, &|arguments| ours.bourn(arguments), track);
-    let expect = left(&theirs, &|arguments| theirs.bst(arguments), track);
-    assert_eq!(found, expect, "bourn (left) and bst (right)");
+    copy_plugins(&python);
+    let same = same_in(&ours, &theirs, track);
     let hosted = left(&python, &|arguments| python.bourn(arguments), track);
-    assert_eq!(hosted, expect, "bourn through Python (left) and bst (right)");
+    let expect = left(&theirs, &|arguments| theirs.bst(arguments), Track::No);
+    same_left(hosted, expect, "bourn through Python (left) and bst (right)");
     python_ran(&python);
-    Some((found.tree, found.element))
+    same
+}
+
+/// The same without Python, in two homes that are there already.
+#[track_caller]
+pub(crate) fn same_in(ours: &Both, theirs: &Both, track: Track) -> Option<(String, String)> {
+    [ours, theirs].into_iter().for_each(copy_plugins);
+    let found = left(ours, &|arguments| ours.bourn(arguments), track);
+    let expect = left(theirs, &|arguments| theirs.bst(arguments), track);
+    let answer = (found.tree.clone(), found.element.clone());
+    same_left(found, expect, "bourn (left) and bst (right)");
+    Some(answer)
+}
+
+#[track_caller]
+fn same_left(mut found: Left, mut expect: Left, who: &str) {
+    assert!(!found.staged.is_empty());
+    if !found.repository.is_empty() {
+        // The reference stages an index with times in it, and so another digest each time.
+        assert!(found.staged.keys().eq(expect.staged.keys()), "{who}: {found:?} {expect:?}");
+        (found.staged, expect.staged) = Default::default();
+    }
+    assert_eq!(found, expect, "{who}");
 }
 
 /// Copies the community's plugins into a project that has a place for them: some are not registered under a name.
@@ -114,7 +167,7 @@ fn debian_packages() {
     for base_dir in ["base-dir: ''", "base-dir: '*'", "base-dir: foo*"] {
         let source = format!("- kind: deb\n  url: up:foo.deb\n  {base_dir}\n");
         let text = project("buildstream-plugins-community", "deb", &server.url(""), &source);
-        let Some((_, element)) = same_sources(&text, true) else { return };
+        let Some((_, element)) = same_sources(&text, Track::Yes) else { return };
         assert!(element.contains("ref: "), "{element}");
     }
 }
@@ -151,7 +204,7 @@ impl GitServer {
         let mut git = std::process::Command::new("git");
         git.args(["daemon", "--listen=127.0.0.1", "--export-all", "--reuseaddr"]);
         git.arg(format!("--port={port}")).arg(format!("--base-path={}", directory.display()));
-        let child = git.spawn().expect("git daemon");
+        let child = git.stderr(std::process::Stdio::null()).spawn().expect("git daemon");
         let server = GitServer { child, port };
         for _ in 0..600 {
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -269,7 +322,7 @@ fn crates_of_registries_and_repositories() {
         );
         let aliases = format!("{}\n  repos: file://{}/", server.url(""), upstream.path().display());
         let text = project("buildstream-plugins-community", "cargo2", &aliases, &source);
-        if same_sources(&text, true).is_none() {
+        if same_sources(&text, Track::Yes).is_none() {
             return;
         }
     }
@@ -342,7 +395,7 @@ fn modules_of_go() {
         let text = text.replace(pip, "- origin: local\n  path: plugins\n");
         let text =
             format!("{text}=== plugins/PKG-INFO\nName: buildstream-plugins-community\nVersion: 2.4.0\n");
-        let Some((tree, _)) = same_sources(&text, true) else { return };
+        let Some((tree, _)) = same_sources(&text, Track::Yes) else { return };
         assert!(tree.contains("vendor/modules.txt"), "{tree}");
     }
 }
@@ -382,7 +435,7 @@ fn images_of_a_registry() {
     ] {
         let source = format!("- kind: docker\n  {image}\n");
         let text = project("buildstream-plugins", "docker", &server.url(""), &source);
-        let Some((_, element)) = same_sources(&text, true) else { return };
+        let Some((_, element)) = same_sources(&text, Track::Yes) else { return };
         assert!(element.contains("ref: "), "{element}");
     }
 }
@@ -392,7 +445,7 @@ fn files_for_bazel() {
     let server = serve(&[("file", TAR)]);
     let source = "- kind: bazel_file\n  url: up:file\n  canonical-ids: ['https://x/é', b]\n";
     let text = project("buildstream-plugins-community", "bazel_file", &server.url(""), source);
-    let Some((tree, _)) = same_sources(&text, true) else { return };
+    let Some((tree, _)) = same_sources(&text, Track::Yes) else { return };
     assert!(tree.contains("info.txt"), "{tree}");
     let text = project(
         "buildstream-plugins-community",
@@ -400,7 +453,7 @@ fn files_for_bazel() {
         &server.url(""),
         &source.replace("up:", &server.url("")),
     );
-    same_sources(&text, true);
+    same_sources(&text, Track::Yes);
 }
 
 #[test]
@@ -408,7 +461,7 @@ fn packages_that_pip_downloads() {
     let server = index();
     let source = "- kind: local\n  path: app\n- kind: pip\n  url: up:simple/\n  requirements-files: [r.txt]\n=== app/r.txt\none\n";
     let text = project("buildstream-plugins", "pip", &server.url(""), source);
-    let Some((tree, element)) = same_sources(&text, true) else { return };
+    let Some((tree, element)) = same_sources(&text, Track::Yes) else { return };
     assert!(tree.contains(".bst_pip_downloads/two-1.0.tar.gz"), "{tree}");
     assert!(element.contains("one==1.0"), "{element}");
 }

@@ -1,14 +1,21 @@
 //! `bzr`: a revision of a Bazaar branch, by the host's `bzr`.
 
 use crate::declared::{Declared, Origin, reference};
+use crate::download::activity;
+use crate::host::{Tool, workspace};
+use crate::http::shown;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
+use crate::repository::Mirror;
+use crate::url;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
+use bourn_reapi::services::ImportOptions;
 use bourn_yaml::{Diagnostic, Diagnostics};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 /// The kind.
 pub(crate) struct Bzr;
@@ -75,20 +82,68 @@ impl Source for BzrSource {
         Ok(Box::new(BzrSource { reference, ..self.clone() }))
     }
 
-    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
-        Err(self.declared.later("looked up"))
+    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        let Some(reference) = &self.reference else { return Ok(false) };
+        let branch = self.branch(source_directory)?;
+        if !branch.exists() {
+            return Ok(false);
+        }
+        let revno = Tool::silent(program()).arg("revno").arg(format!("--revision=revno:{reference}"));
+        revno.arg(&branch).succeeds()
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.declared.later("tracked"))
+    /// The number of the newest revision.
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let branch = self.branch(context.source_directory)?;
+        let found = activity(context.progress, &format!("Tracking {}", shown(&self.url)), || {
+            self.update(context, &context.urls.track(&self.original_url))?;
+            let tell = Tool::new(program(), context).args(["version-info", "--custom", "--template={revno}"]);
+            let tell = tell.arg(&branch);
+            Ok(tell.run(|| format!("Failed to read the revision number at '{}'", branch.display()))?.text())
+        })?;
+        Ok(Some(reference("ref", found)))
     }
 
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Err(self.declared.later("fetched"))
+    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        let reference = self.reference.as_deref().ok_or_else(|| self.declared.unresolved())?;
+        if self.is_fetched(context.source_directory)? {
+            return Ok(());
+        }
+        activity(context.progress, &format!("Fetching {}", shown(&self.url)), || {
+            self.update(context, &context.urls.fetch(&self.original_url))?;
+            match self.is_fetched(context.source_directory)? {
+                true => Ok(()),
+                false => Err(SourceError::new(format!("Failed to ensure ref '{reference}' was mirrored"))
+                    .reason("ref-not-mirrored")),
+            }
+        })
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        let reference = self.reference.as_deref().ok_or_else(|| self.declared.unresolved())?;
+        let branch = self.branch(context.source_directory)?;
+        let scratch = workspace(context, &self.declared.kind)?;
+        let tree = scratch.path().join("tree");
+        let checkout = Tool::new(program(), context).args(["checkout", "--lightweight"]);
+        let checkout = checkout.arg(format!("--revision=revno:{reference}")).arg(&branch).arg(&tree);
+        checkout.run(|| format!("Failed to checkout revision {reference} of {}", shown(&self.url)))?;
+        let own = tree.join(".bzr");
+        std::fs::remove_dir_all(&own)
+            .map_err(|error| bourn_reapi::ServiceError::io(&error, "Removing", &own))?;
+        let options = ImportOptions { consume: true, ..ImportOptions::default() };
+        Ok(context.cas.import_tree(&tree, &options)?)
+    }
+
+    /// A branch of the revision, that knows where it came from.
+    fn init_workspace(&self, directory: &Path, context: &StageContext<'_>) -> Result<(), SourceError> {
+        let reference = self.reference.as_deref().ok_or_else(|| self.declared.unresolved())?;
+        let branch = self.branch(context.source_directory)?;
+        let make = Tool::new(program(), context).args(["branch", "--use-existing-dir"]);
+        let make = make.arg(format!("--revision=revno:{reference}")).arg(&branch).arg(directory);
+        make.run(|| format!("Failed to branch revision {reference} to {}", directory.display()))?;
+        let url = url::join(&self.url, &self.track);
+        let switch = Tool::new(program(), context).arg("switch").arg("--directory").arg(directory).arg(&url);
+        switch.run(|| format!("Failed to switch workspace's parent branch to {}", shown(&url))).map(drop)
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
@@ -103,5 +158,56 @@ impl Source for BzrSource {
             guess: self.version.clone(),
             extra: Vec::new(),
         })]))
+    }
+}
+
+/// What Bazaar is called on this machine: Breezy comes with both names, or with its own alone.
+fn program() -> &'static str {
+    static PROGRAM: LazyLock<&str> = LazyLock::new(|| {
+        let is_there = |name| Tool::silent(name).arg("--version").output().is_ok();
+        if !is_there("bzr") && is_there("brz") { "brz" } else { "bzr" }
+    });
+    *PROGRAM
+}
+
+impl BzrSource {
+    /// The repository that is kept of the URL.
+    fn mirror(&self, source_directory: &Path) -> Mirror {
+        Mirror::plain(source_directory, &self.declared.kind, &self.original_url)
+    }
+
+    /// The branch that is kept in it.
+    fn branch(&self, source_directory: &Path) -> Result<PathBuf, SourceError> {
+        if self.track.starts_with('/') || self.track.split('/').any(|part| part == "..") {
+            return Err(SourceError::new(format!("The branch '{}' leads out of its repository", self.track)));
+        }
+        Ok(self.mirror(source_directory).path.join(&self.track))
+    }
+
+    /// Brings the branch as it is now, from the first place that has it.
+    fn update(&self, context: &FetchContext<'_>, candidates: &[Candidate]) -> Result<(), SourceError> {
+        let (mirror, branch) =
+            (self.mirror(context.source_directory), self.branch(context.source_directory)?);
+        let _lock = mirror.lock(context)?;
+        if !mirror.path.join(".bzr").exists() {
+            let init = Tool::new(program(), context).args(["init-repo", "--no-trees"]).arg(&mirror.path);
+            init.run(|| "Failed to initialize bzr repository".to_owned())?;
+        }
+        let mut failure = SourceError::new("There is no URL to fetch from");
+        for candidate in candidates {
+            let url = format!("{}/{}", candidate.url, self.track);
+            let bzr = Tool::new(program(), context);
+            let bzr = if branch.exists() {
+                bzr.arg("pull").arg("--directory").arg(&branch).arg(&url)
+            } else {
+                bzr.arg("branch").arg(&url).arg(&branch)
+            };
+            match bzr.run(|| format!("Failed to bring the branch {}", shown(&url))) {
+                Ok(_) => return Ok(()),
+                Err(error) if context.cancel.is_cancelled() => return Err(error),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
     }
 }

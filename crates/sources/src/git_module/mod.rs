@@ -121,6 +121,6 @@ impl Source for GitModuleSource {
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
-        Ok(self.repository.provenance())
+        Ok(self.repository.declared.told(vec![self.repository.provenance()]))
     }
 }

@@ -15,6 +15,7 @@ use bourn_reapi::Digest;
 use bourn_yaml::{Diagnostic, Diagnostics};
 use indexmap::IndexMap;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The kind.
 pub(crate) struct GitTag;
@@ -49,6 +50,8 @@ struct GitTagSource {
     /// Globs of tags not to take.
     exclude: Vec<String>,
     submodules: Submodules,
+    /// What the URLs of submodules stand for.
+    urls: Arc<dyn UrlTable>,
 }
 
 /// What a configuration says of submodules.
@@ -223,17 +226,12 @@ impl TaggedRepository {
     }
 
     /// Where it comes from.
-    pub(crate) fn provenance(&self) -> Option<Vec<SourceProvenance>> {
+    pub(crate) fn provenance(&self) -> SourceProvenance {
         let reference = self.reference.as_deref().unwrap_or_default();
-        self.declared.told(vec![self.provenance_of(&self.url, reference)])
-    }
-
-    /// Where it or one of its submodules comes from.
-    fn provenance_of(&self, url: &str, reference: &str) -> SourceProvenance {
         let described = Described::parse(reference);
         let commit = described.map_or(reference, |described| described.commit);
         let guess = self.guess.guess(described.and_then(|described| described.tag));
-        let mut origin = Origin::git(url, commit, guess);
+        let mut origin = Origin::git(&self.url, commit, guess);
         if let Some(count) = described.and_then(|described| described.count) {
             origin = origin.extra("commit-offset", count);
         }
@@ -428,6 +426,7 @@ fn read(reading: &Reading<'_>) -> Result<GitTagSource, Diagnostic> {
         matching: list("match")?,
         exclude: list("exclude")?,
         submodules: Submodules::read(reading)?,
+        urls: reading.context.urls.clone(),
         repository,
     };
     if source.repository.reference.is_none() && source.track.is_none() {
@@ -513,8 +512,20 @@ impl Source for GitTagSource {
         })
     }
 
-    fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
-        Ok(self.repository.provenance())
+    /// Where it and its submodules come from. Which there are is only known once it was fetched.
+    fn provenance(
+        &self,
+        context: &ProvenanceContext<'_>,
+    ) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
+        let mut told = vec![self.repository.provenance()];
+        if self.repository.reference.is_some() {
+            for (_, module) in self.modules(context.source_directory)? {
+                let url = self.urls.translate(&module.url);
+                let url = url.map_err(|error| SourceError::new(error.message).reason(error.reason))?;
+                told.push(TaggedRepository { url, ..module }.provenance());
+            }
+        }
+        Ok(self.repository.declared.told(told))
     }
 }
 

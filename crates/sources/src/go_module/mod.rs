@@ -155,7 +155,10 @@ impl Source for GoModuleSource {
     }
 
     fn with_reference(&self, node: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
-        Ok(Box::new(GoModuleSource { reference: read_reference(node, self.declared.release)?, ..self.clone() }))
+        Ok(Box::new(GoModuleSource {
+            reference: read_reference(node, self.declared.release)?,
+            ..self.clone()
+        }))
     }
 
     fn previous(&self) -> Previous {

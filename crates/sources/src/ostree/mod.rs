@@ -1,12 +1,19 @@
 //! `ostree`: a commit of an OSTree repository, by the host's `ostree`.
 
 use crate::declared::{Declared, reference};
+use crate::download::activity;
+use crate::host::{Tool, workspace};
+use crate::http::shown;
 use crate::key;
 use crate::reading::{PathKind, Reading};
+use crate::repository::Mirror;
+use crate::url;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
+use bourn_reapi::services::ImportOptions;
 use bourn_yaml::{Diagnostic, Diagnostics};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The kind.
@@ -69,23 +76,141 @@ impl Source for OstreeSource {
         Ok(Box::new(OstreeSource { reference, ..self.clone() }))
     }
 
-    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
-        Err(self.declared.later("looked up"))
+    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
+        let Some(reference) = &self.reference else { return Ok(false) };
+        let repository = self.mirror(source_directory).path;
+        match reference.split_at_checked(2).filter(|_| is_checksum(reference)) {
+            // A commit that was only pulled in part is marked as such.
+            Some((first, rest)) => {
+                let commit = repository.join("objects").join(first).join(format!("{rest}.commit"));
+                let partial = repository.join("state").join(format!("{reference}.commitpartial"));
+                Ok(commit.exists() && !partial.exists())
+            }
+            None if !repository.exists() => Ok(false),
+            None => {
+                Tool::silent("ostree").arg("show").arg(at(&repository)).arg("--").arg(reference).succeeds()
+            }
+        }
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.declared.later("tracked"))
+    /// The commit that a branch leads to now.
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let Some(track) = &self.track else { return Ok(None) };
+        let heading = format!("Fetching tracking ref '{track}' from origin: {}", shown(&self.url));
+        let found = activity(context.progress, &heading, || {
+            let remote = self.pull(context, &context.urls.track(&self.original_url), track)?;
+            let parse = ostree(context, "rev-parse", &self.mirror(context.source_directory).path);
+            let parse = parse.arg(format!("{remote}:{track}"));
+            Ok(parse.run(|| format!("Failed to look up '{track}' in the mirror"))?.text())
+        })?;
+        Ok(Some(reference("ref", found)))
     }
 
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Err(self.declared.later("fetched"))
+    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        let reference = self.reference.as_deref().ok_or_else(|| self.declared.unresolved())?;
+        if self.is_fetched(context.source_directory)? {
+            return Ok(());
+        }
+        let heading = format!("Fetching remote ref: {reference} from origin: {}", shown(&self.url));
+        let candidates = context.urls.fetch(&self.original_url);
+        activity(context.progress, &heading, || self.pull(context, &candidates, reference).map(drop))
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        let reference = self.reference.as_deref().ok_or_else(|| self.declared.unresolved())?;
+        let scratch = workspace(context, &self.declared.kind)?;
+        let tree = scratch.path().join("tree");
+        let checkout = ostree(context, "checkout", &self.mirror(context.source_directory).path);
+        let checkout = checkout.args(["--user-mode", "--"]).arg(reference).arg(&tree);
+        checkout.run(|| format!("Failed to checkout ref '{reference}' from origin: {}", shown(&self.url)))?;
+        let options = ImportOptions { consume: true, ..ImportOptions::default() };
+        Ok(context.cas.import_tree(&tree, &options)?)
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
         Ok(None)
+    }
+}
+
+/// `ostree` doing something with a repository.
+fn ostree<'a>(context: &'a FetchContext<'_>, verb: &str, repository: &Path) -> Tool<'a> {
+    Tool::new("ostree", context).arg(verb).arg(at(repository))
+}
+
+fn at(repository: &Path) -> OsString {
+    let mut option = OsString::from("--repo=");
+    option.push(repository);
+    option
+}
+
+fn is_checksum(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+impl OstreeSource {
+    /// The repository that is kept of the URL.
+    fn mirror(&self, source_directory: &Path) -> Mirror {
+        Mirror::plain(source_directory, &self.declared.kind, &self.original_url)
+    }
+
+    /// Pulls a branch or commit into the mirror, from the first place that has it; the name of that place there.
+    fn pull(
+        &self,
+        context: &FetchContext<'_>,
+        candidates: &[Candidate],
+        wanted: &str,
+    ) -> Result<String, SourceError> {
+        let mirror = self.mirror(context.source_directory);
+        let _lock = mirror.lock(context)?;
+        self.create(context, &mirror.path)?;
+        let mut failure = SourceError::new("There is no URL to fetch from");
+        for candidate in candidates {
+            let url = &candidate.url;
+            let remote =
+                if *url == self.original_url { "origin".to_owned() } else { url::directory_name(url) };
+            self.add_remote(context, &mirror.path, &remote, url)?;
+            let pull = ostree(context, "pull", &mirror.path).arg("--").arg(&remote).arg(wanted);
+            match pull.run(|| format!("Failed to fetch '{wanted}' from origin {}", shown(url))) {
+                Ok(_) => return Ok(remote),
+                Err(error) if context.cancel.is_cancelled() => return Err(error),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Makes the mirror unless it is there.
+    fn create(&self, context: &FetchContext<'_>, repository: &Path) -> Result<(), SourceError> {
+        if repository.join("config").exists() {
+            return Ok(());
+        }
+        let failed = |error: &std::io::Error| bourn_reapi::ServiceError::io(error, "Creating", repository);
+        std::fs::create_dir_all(repository).map_err(|error| failed(&error))?;
+        let init = ostree(context, "init", repository).arg("--mode=archive-z2");
+        init.run(|| "Unable to create local mirror for repository".to_owned())?;
+        let config = ostree(context, "config", repository).args(["set", "core.min-free-space-percent", "0"]);
+        config.run(|| "Unable to disable minimum disk space checks".to_owned()).map(drop)
+    }
+
+    /// Says where to pull from. What was said before is forgotten: whether signatures are wanted may have changed.
+    fn add_remote(
+        &self,
+        context: &FetchContext<'_>,
+        repository: &Path,
+        remote: &str,
+        url: &str,
+    ) -> Result<(), SourceError> {
+        let fail = || format!("Failed to configure origin {}", shown(url));
+        ostree(context, "remote", repository).args(["delete", "--if-exists", remote]).run(fail)?;
+        let add = ostree(context, "remote", repository).arg("add");
+        let add = match &self.gpg_key {
+            Some(key) => {
+                let mut option = OsString::from("--gpg-import=");
+                option.push(key);
+                add.arg(option)
+            }
+            None => add.arg("--no-gpg-verify"),
+        };
+        add.args([remote, url]).run(fail).map(drop)
     }
 }

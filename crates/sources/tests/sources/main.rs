@@ -9,3 +9,4 @@ mod keys;
 mod packages;
 mod registry;
 mod server;
+mod tools;

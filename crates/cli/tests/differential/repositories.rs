@@ -1,0 +1,304 @@
+//! Kinds that fetch from repositories of version control: the same refs and trees by both, from the same servers.
+
+use crate::Both;
+use crate::mirror::git;
+use crate::sources::{GitServer, Track, project, same_in, same_sources};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const COMMUNITY: &str = "buildstream-plugins-community";
+const PLUGINS: &str = "buildstream-plugins";
+
+/// Repositories `one`, which has `two` as a submodule at `sub` and names it by its URL on the server.
+struct Upstream {
+    directory: tempfile::TempDir,
+    server: GitServer,
+}
+
+impl Upstream {
+    fn new() -> Upstream {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let server = GitServer::start(directory.path());
+        let upstream = Upstream { directory, server };
+        upstream.commit("two", "inner", "inner");
+        upstream.commit("one", "a", "first");
+        upstream.commit("one", "d/run", "second");
+        Command::new("chmod").arg("+x").arg(upstream.path("one").join("d/run")).status().expect("chmod");
+        std::os::unix::fs::symlink("../a", upstream.path("one").join("d/link")).expect("a link");
+        upstream.commit("one", "d/with space", "third");
+        git(&upstream.path("one"), &["tag", "-a", "-m", "A release", "v1.0"]);
+        git(&upstream.path("one"), &["tag", "light"]);
+        upstream.commit("one", "b", "fourth");
+        let url = format!("{}two", upstream.server.url());
+        git(&upstream.path("one"), &["submodule", "--quiet", "add", &url, "sub"]);
+        git(&upstream.path("one"), &["commit", "-q", "-m", "with a submodule"]);
+        upstream
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Commits a file; the commit.
+    fn commit(&self, name: &str, file: &str, content: &str) -> String {
+        let repository = self.path(name);
+        let path = repository.join(file);
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("directories");
+        std::fs::write(path, content).expect("a file");
+        if !repository.join(".git").exists() {
+            git(&repository, &["init", "-q"]);
+            git(&repository, &["config", "uploadpack.allowAnySHA1InWant", "true"]);
+        }
+        git(&repository, &["add", "-A"]);
+        git(&repository, &["commit", "-q", "-m", content]);
+        self.head(name)
+    }
+
+    fn head(&self, name: &str) -> String {
+        git(&self.path(name), &["rev-parse", "HEAD"])
+    }
+
+    /// Has both track, fetch and stage; the tree and the element.
+    #[track_caller]
+    fn check(&self, package: &str, kind: &str, source: &str) -> Option<(String, String)> {
+        let source = format!("- kind: {kind}\n{source}");
+        same_sources(&project(package, kind, &self.server.url(), &source), Track::Yes)
+    }
+}
+
+#[test]
+fn git_repo() {
+    let upstream = Upstream::new();
+    for source in [
+        "  track: main\n",
+        "  track: main\n  ref-format: git-describe\n",
+        "  track: refs/tags/v*\n",
+        "  track: refs/tags/*\n  exclude: [v*]\n  ref-format: git-describe\n",
+    ] {
+        let Some((tree, _)) = upstream.check(COMMUNITY, "git_repo", &format!("  url: up:one\n{source}"))
+        else {
+            return;
+        };
+        assert!(tree.contains("./it/d/link l ../a") && tree.contains("with space"), "{tree}");
+    }
+}
+
+#[test]
+fn git_tag() {
+    let upstream = Upstream::new();
+    for source in [
+        "  track: main\n  submodules:\n    sub:\n      url: up:two\n",
+        "  track: main\n  track-tags: true\n",
+        "  track: main\n  track-extra: [main]\n  match: [v*]\n  checkout-submodules: false\n",
+        "  track: main\n  full-clone: true\n  submodules:\n    sub:\n      url: up:two\n",
+    ] {
+        let Some((tree, element)) = upstream.check(COMMUNITY, "git_tag", &format!("  url: up:one\n{source}"))
+        else {
+            return;
+        };
+        assert!(element.contains("-g") && tree.contains("./it/a f"), "{element}{tree}");
+    }
+}
+
+#[test]
+fn git_of_the_plugins() {
+    let upstream = Upstream::new();
+    for source in [
+        "  track: main\n",
+        "  track: main\n  ref-format: git-describe\n  submodules:\n    sub:\n      url: up:two\n",
+        "  track: main\n  checkout-submodules: false\n",
+        "  track: main\n  track-tags: true\n",
+        "  track: light\n  version: '3'\n",
+    ] {
+        let Some((tree, _)) = upstream.check(PLUGINS, "git", &format!("  url: up:one\n{source}")) else {
+            return;
+        };
+        assert!(tree.contains("./it/a f"), "{tree}");
+    }
+}
+
+/// The reference asks `git submodule` for the ref, in what the source before it staged.
+#[test]
+fn git_module() {
+    let upstream = Upstream::new();
+    let url = upstream.server.url();
+    let source = format!(
+        "- kind: git_repo\n  url: up:one\n  ref: {}\n- kind: git_module\n  url: up:two\n  path: sub\n",
+        upstream.head("one")
+    );
+    let text = project(COMMUNITY, "git_repo, git_module", &url, &source);
+    let Some((tree, element)) = same_sources(&text, Track::Yes) else { return };
+    assert!(element.contains(&upstream.head("two")) && tree.contains("./it/sub/inner f"), "{element}{tree}");
+}
+
+/// Patches are applied by `git apply` to what a repository staged.
+#[test]
+fn patch_queue() {
+    let upstream = Upstream::new();
+    let diff = |file: &str, before: &str, after: &str| {
+        format!(
+            "--- a/{file}\n+++ b/{file}\n@@ -1 +1 @@\n-{before}\n\\ No newline at end of file\n+{after}\n"
+        )
+    };
+    let source = format!(
+        "- kind: git_repo\n  url: up:one\n  ref: {}\n- kind: patch_queue\n  path: queue\n\
+         === queue/0001-a.patch\n{}=== queue/0002-b.patch\n{}",
+        upstream.head("one"),
+        diff("a", "first", "1st"),
+        "--- a/a\n+++ b/a\n@@ -1 +1 @@\n-1st\n+one\n--- /dev/null\n+++ b/new/file\n@@ -0,0 +1 @@\n+new\n",
+    );
+    let text = project(COMMUNITY, "git_repo, patch_queue", &upstream.server.url(), &source);
+    let (Some(ours), Some(theirs)) = (Both::new(&text), Both::new(&text)) else { return };
+    let Some((tree, _)) = same_in(&ours, &theirs, Track::No) else { return };
+    assert!(tree.contains("./it/new/file f"), "{tree}");
+}
+
+/// Runs a tool that `cargo xtask test` installs; what it says.
+#[track_caller]
+fn run(directory: &Path, line: &[&str]) -> String {
+    let mut command = Command::new(line[0]);
+    command.args(&line[1..]).current_dir(directory).env("BZR_EMAIL", "A <a@example.org>");
+    let output = command.output().unwrap_or_else(|error| panic!("{}: {error}", line[0]));
+    assert!(output.status.success(), "{line:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn bazaar() {
+    let upstream = tempfile::tempdir().expect("a temporary directory");
+    let trunk = upstream.path().join("repository/trunk");
+    std::fs::create_dir_all(trunk.join("below")).expect("directories");
+    std::fs::write(trunk.join("below/run"), "1").expect("a file");
+    run(&trunk, &["chmod", "+x", "below/run"]);
+    std::os::unix::fs::symlink("below/run", trunk.join("link")).expect("a link");
+    run(&trunk, &["brz", "init", "-q"]);
+    for revision in ["one", "two"] {
+        std::fs::write(trunk.join(revision), revision).expect("a file");
+        run(&trunk, &["brz", "add", "-q"]);
+        run(&trunk, &["brz", "commit", "-q", "-m", revision]);
+    }
+    let url = format!("file://{}/", upstream.path().display());
+    for (more, track) in [("", Track::Yes), ("  ref: '1'\n  version: '1.2'\n", Track::No)] {
+        let source = format!("- kind: bzr\n  url: up:repository\n  track: trunk\n{more}");
+        let text = project(PLUGINS, "bzr", &url, &source);
+        let Some((tree, _)) = same_sources(&text, track) else { return };
+        assert_eq!(tree.contains("./it/two f"), track == Track::Yes, "{tree}");
+        assert!(tree.contains("./it/link l below/run"), "{tree}");
+    }
+}
+
+/// Two keys of GnuPG, for tests that sign; their agent ends with them.
+struct Keys {
+    home: tempfile::TempDir,
+}
+
+impl Keys {
+    fn new() -> Keys {
+        let keys = Keys { home: tempfile::tempdir().expect("a temporary directory") };
+        for name in ["wanted", "other"] {
+            let make =
+                ["--batch", "--passphrase", "", "--quick-generate-key", name, "ed25519", "sign", "never"];
+            keys.gpg(&make);
+            keys.gpg(&["--batch", "--output", &format!("{name}.gpg"), "--export", name]);
+        }
+        keys
+    }
+
+    fn gpg(&self, words: &[&str]) {
+        let home = self.home.path().display().to_string();
+        run(self.home.path(), &[&["gpg", "--quiet", "--homedir", &home], words].concat());
+    }
+
+    /// The name that OSTree knows the key by.
+    fn id(&self, name: &str) -> String {
+        let home = self.home.path().display().to_string();
+        let list = ["gpg", "--homedir", &home, "--with-colons", "--list-keys", name];
+        let list = run(self.home.path(), &list);
+        let key = list.lines().find(|line| line.starts_with("pub:")).and_then(|line| line.split(':').nth(4));
+        key.expect("the id of the key").to_owned()
+    }
+
+    /// The public key.
+    fn public(&self, name: &str) -> PathBuf {
+        self.home.path().join(format!("{name}.gpg"))
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        let mut end = Command::new("gpgconf");
+        let _ = end.arg("--homedir").arg(self.home.path()).args(["--kill", "all"]).status();
+    }
+}
+
+/// A repository of OSTree: branch `main` without a signature, `signed` with one.
+fn ostree_repository(directory: &Path, keys: &Keys) -> [String; 2] {
+    let files = directory.join("files");
+    std::fs::create_dir_all(files.join("usr/empty")).expect("directories");
+    std::fs::write(files.join("usr/run"), "1").expect("a file");
+    run(&files, &["chmod", "+x", "usr/run"]);
+    std::os::unix::fs::symlink("usr/run", files.join("link")).expect("a link");
+    run(directory, &["ostree", "init", "--repo=repo", "--mode=archive-z2"]);
+    let commit =
+        ["ostree", "commit", "--repo=repo", "--owner-uid=0", "--owner-gid=0", "--no-xattrs", "--branch"];
+    let unsigned = run(directory, &[&commit[..], &["main", "files"]].concat());
+    std::fs::write(files.join("newer"), "2").expect("a file");
+    let home = format!("--gpg-homedir={}", keys.home.path().display());
+    let sign = format!("--gpg-sign={}", keys.id("wanted"));
+    let signed = run(directory, &[&commit[..], &["signed", &sign, &home, "files"]].concat());
+    [unsigned, signed]
+}
+
+/// A project whose source is a branch of that repository; with the key in a file `key.gpg` where there is one.
+fn ostree_project(directory: &Path, source: &str, key: Option<PathBuf>) -> Option<[Both; 2]> {
+    let url = format!("file://{}/", directory.display());
+    let option = key.as_ref().map_or("", |_| "  gpg-key: key.gpg\n");
+    let text =
+        project(COMMUNITY, "ostree", &url, &format!("- kind: ostree\n  url: up:repo\n{source}{option}"));
+    let both = [Both::new(&text)?, Both::new(&text)?];
+    for one in &both {
+        if let Some(key) = &key {
+            std::fs::copy(key, one.bourn.project().join("key.gpg")).expect("the key");
+        }
+    }
+    Some(both)
+}
+
+#[test]
+fn ostree() {
+    let upstream = tempfile::tempdir().expect("a temporary directory");
+    let keys = Keys::new();
+    let [unsigned, signed] = ostree_repository(upstream.path(), &keys);
+    for (source, track, key, commit) in [
+        ("  track: main\n".to_owned(), Track::Yes, None, &unsigned),
+        (format!("  ref: {unsigned}\n"), Track::No, None, &unsigned),
+        ("  track: signed\n".to_owned(), Track::Yes, Some(keys.public("wanted")), &signed),
+        (format!("  ref: {signed}\n"), Track::No, Some(keys.public("wanted")), &signed),
+    ] {
+        let Some([ours, theirs]) = ostree_project(upstream.path(), &source, key) else { return };
+        let Some((tree, element)) = same_in(&ours, &theirs, track) else { return };
+        assert!(element.contains(commit) && tree.contains("./it/usr/empty d"), "{element}{tree}");
+    }
+}
+
+/// Where a key is given, both refuse what is not signed, and what is signed with another key.
+#[test]
+fn signatures_of_ostree() {
+    let upstream = tempfile::tempdir().expect("a temporary directory");
+    let keys = Keys::new();
+    let [unsigned, signed] = ostree_repository(upstream.path(), &keys);
+    for (commit, key) in [(&unsigned, "wanted"), (&signed, "other")] {
+        let source = format!("  ref: {commit}\n");
+        let Some(both) = ostree_project(upstream.path(), &source, Some(keys.public(key))) else { return };
+        for (one, ran) in [(&both[0], both[0].bourn(&FETCH)), (&both[1], both[1].bst(&FETCH))] {
+            ran.failure(255, "Failed to fetch");
+            // Nothing of it is taken for fetched later.
+            let state = one.bourn(&["show", "--format", "%{state}", "it.bst"]).success().stdout;
+            assert_eq!(state.trim(), "fetch needed", "{commit} {key}");
+        }
+        let ran = both[0].bourn(&FETCH);
+        assert!(ran.stderr.to_lowercase().contains("signature"), "{}", ran.stderr);
+    }
+}
+
+const FETCH: [&str; 3] = ["source", "fetch", "it.bst"];
