@@ -7,6 +7,8 @@
 
 #[path = "differential/cache.rs"]
 mod cache;
+#[path = "differential/files.rs"]
+mod files;
 #[path = "differential/hosted.rs"]
 mod hosted;
 #[path = "differential/keys.rs"]

@@ -157,9 +157,4 @@ impl Declared {
     pub(crate) fn told(&self, answers: Vec<SourceProvenance>) -> Option<Vec<SourceProvenance>> {
         (self.release >= Release(2, 1, 0)).then_some(answers)
     }
-
-    /// The error of something that a kind cannot do yet.
-    pub(crate) fn later(&self, what: &str) -> SourceError {
-        SourceError::new(format!("Sources of kind `{}` cannot be {what} yet", self.kind))
-    }
 }

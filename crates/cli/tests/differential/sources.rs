@@ -20,7 +20,7 @@ pub(crate) fn serve(files: &[(&str, &[u8])]) -> Server {
 }
 
 /// What a program left after tracking, fetching and checking out.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Left {
     /// The element, as tracking wrote it.
     element: String,
@@ -86,23 +86,35 @@ fn tree(directory: &Path) -> String {
 pub(crate) fn same_sources(project: &str, track: Track) -> Option<(String, String)> {
     let (ours, theirs, python) = (Both::new(project)?, Both::new(project)?, hosted(project, "sources")?);
     copy_plugins(&python);
-    let same = same_in(&ours, &theirs, track);
+    let (found, expect) = same_two(&ours, &theirs, track);
     let hosted = left(&python, &|arguments| python.bourn(arguments), track);
-    let expect = left(&theirs, &|arguments| theirs.bst(arguments), Track::No);
     same_left(hosted, expect, "bourn through Python (left) and bst (right)");
     python_ran(&python);
-    same
+    Some((found.tree, found.element))
 }
 
-/// The same without Python, in two homes that are there already.
+/// The same without Python.
 #[track_caller]
-pub(crate) fn same_in(ours: &Both, theirs: &Both, track: Track) -> Option<(String, String)> {
+pub(crate) fn same_built_in(project: &str, track: Track) -> Option<(String, String)> {
+    let (ours, theirs) = (Both::new(project)?, Both::new(project)?);
+    Some(same_in(&ours, &theirs, track))
+}
+
+/// The same in two homes that are there already.
+#[track_caller]
+pub(crate) fn same_in(ours: &Both, theirs: &Both, track: Track) -> (String, String) {
+    let (found, _) = same_two(ours, theirs, track);
+    (found.tree, found.element)
+}
+
+/// What both left, compared.
+#[track_caller]
+fn same_two(ours: &Both, theirs: &Both, track: Track) -> (Left, Left) {
     [ours, theirs].into_iter().for_each(copy_plugins);
     let found = left(ours, &|arguments| ours.bourn(arguments), track);
     let expect = left(theirs, &|arguments| theirs.bst(arguments), track);
-    let answer = (found.tree.clone(), found.element.clone());
-    same_left(found, expect, "bourn (left) and bst (right)");
-    Some(answer)
+    same_left(found.clone(), expect.clone(), "bourn (left) and bst (right)");
+    (found, expect)
 }
 
 #[track_caller]

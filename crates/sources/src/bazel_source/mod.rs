@@ -1,13 +1,24 @@
 //! `bazel_source`: what a resolved file of Bazel names, downloaded into a distribution directory.
 
+mod literal;
+mod resolved;
+
 use crate::declared::{Declared, reference};
+use crate::download::activity;
+use crate::host::{Tool, export_previous, workspace};
 use crate::key;
 use crate::reading::Reading;
+use crate::trees;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
+use bourn_reapi::services::ImportOptions;
 use bourn_yaml::{Diagnostic, Diagnostics};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+
+/// The directory that Bazel is told to take for what it would download.
+const DISTRIBUTION: &str = "_bst_distdir";
 
 /// The kind.
 pub(crate) struct BazelSource;
@@ -47,19 +58,75 @@ fn read(reading: &Reading<'_>) -> Result<BazelSourceSource, Diagnostic> {
     if !allow_host_bazel && !targets.is_empty() {
         reading.warn(None, "`targets` specified but host bazel not allowed")?;
     }
+    let workspace_directory = node.opt_str("workspace-dir")?.unwrap_or(".").to_owned();
+    if trees::parts(&workspace_directory).any(|part| part == "..") {
+        return Err(
+            reading.error("", format!("`workspace-dir: {workspace_directory}` leads out of the sources"))
+        );
+    }
     let targets = if targets.is_empty() { vec!["//..."] } else { targets };
     Ok(BazelSourceSource {
         declared: reading.declared(),
         allow_host_bazel,
         repo_file: node.opt_str("repo-file")?.unwrap_or(".bst-sources").to_owned(),
         targets: targets.into_iter().map(str::to_owned).collect(),
-        workspace_directory: node.opt_str("workspace-dir")?.unwrap_or(".").to_owned(),
+        workspace_directory,
         reference: node.opt_str("ref")?.map(str::to_owned),
         name: format!("{}-{}", reading.context.element, reading.declaration.index),
     })
 }
 
 impl BazelSourceSource {
+    /// The resolved file, ends of lines as the reference reads them, and whether the host's `bazel` made it.
+    fn resolved(&self, context: &FetchContext<'_>) -> Result<(String, bool), SourceError> {
+        let path = format!("{}/{}", self.workspace_directory, self.repo_file);
+        let previous = context.previous.unwrap_or_else(Digest::empty);
+        let (content, by_host) = match trees::read(context.cas, &previous, &path)? {
+            Some(content) => (content, false),
+            None => (self.ask_bazel(context)?, true),
+        };
+        let text = String::from_utf8(content)
+            .map_err(|_| SourceError::new(format!("The file '{}' is not UTF-8", self.repo_file)))?;
+        Ok((text.replace("\r\n", "\n").replace('\r', "\n"), by_host))
+    }
+
+    /// Has the host's `bazel` find out what the project needs.
+    fn ask_bazel(&self, context: &FetchContext<'_>) -> Result<Vec<u8>, SourceError> {
+        let text = format!("Repository file '{}' not found, falling back to host bazel", self.repo_file);
+        context.progress.warn(None, &text, None)?;
+        if !self.allow_host_bazel {
+            let message = "No repository resolved file found and cannot fall back to host bazel";
+            let hint = "let an earlier source stage the file, or say `allow-host-bazel: true`";
+            return Err(SourceError::new(message).hint(hint));
+        }
+        let scratch = workspace(context, &self.declared.kind)?;
+        let (tree, output) = (scratch.path().join("tree"), scratch.path().join("output"));
+        export_previous(context, &tree)?;
+        let workspace: PathBuf = trees::parts(&self.workspace_directory).collect();
+        let (within, made) = (tree.join(workspace), scratch.path().join("resolved"));
+        let bazel = || Tool::new("bazel", context).within(&within).arg("--output_base").arg(&output);
+        let mut option = OsString::from("--experimental_repository_resolved_file=");
+        option.push(&made);
+        let ran = bazel().arg("cquery").arg(option).args(&self.targets);
+        let ran = ran.run(|| "Failed to generate repository file with host bazel".to_owned());
+        // Whatever came of it, its server is not to stay.
+        let ended = bazel().arg("shutdown").run(|| "Failed to shutdown host bazel".to_owned());
+        ran.and(ended)?;
+        std::fs::read(&made).map_err(|error| crate::tree::unreadable(&made, &error))
+    }
+
+    /// Puts what was downloaded where it is kept, all at once.
+    fn publish(&self, source_directory: &Path, made: &Path) -> Result<(), SourceError> {
+        let kept = self.directory(source_directory);
+        let moved = std::fs::create_dir_all(kept.parent().unwrap_or(&kept))
+            .and_then(|()| std::fs::rename(made, &kept));
+        match moved {
+            // Another process was faster.
+            Err(_) if self.is_fetched(source_directory)? => Ok(()),
+            moved => moved.map_err(|error| bourn_reapi::ServiceError::io(&error, "Writing", &kept).into()),
+        }
+    }
+
     /// Where downloads are kept.
     fn directory(&self, source_directory: &Path) -> PathBuf {
         let reference = self.reference.as_deref().unwrap_or("None");
@@ -100,16 +167,41 @@ impl Source for BazelSourceSource {
         Ok(entries.is_ok_and(|mut entries| entries.next().is_some()))
     }
 
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Err(self.declared.later("tracked"))
+    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
+        let (resolved, _) = self.resolved(context)?;
+        Ok(Some(reference("ref", Digest::of(resolved.as_bytes()).hex())))
     }
 
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Err(self.declared.later("fetched"))
+    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        let reference = self.reference.as_deref().ok_or_else(|| self.declared.unresolved())?;
+        if self.is_fetched(context.source_directory)? {
+            return Ok(());
+        }
+        let (resolved, by_host) = self.resolved(context)?;
+        let sum = Digest::of(resolved.as_bytes()).hex();
+        if by_host {
+            context.progress.warn(None, "Not checking ref, using host bazel affects repo file", None)?;
+        } else if sum != reference {
+            let hint = "track the source if the new file is the right one";
+            return Err(
+                SourceError::new(format!("Ref {sum} does not match specified {reference}")).hint(hint)
+            );
+        }
+        let wanted = resolved::wanted(context, &resolved)
+            .map_err(|what| SourceError::new(format!("{}: {what}", self.repo_file)))?;
+        let scratch = workspace(context, &self.declared.kind)?;
+        let directory = scratch.path().join("kept").join(DISTRIBUTION);
+        resolved::download(context, &wanted, &directory)?;
+        self.publish(context.source_directory, &scratch.path().join("kept"))
     }
 
-    fn stage(&self, _: &StageContext<'_>) -> Result<Digest, SourceError> {
-        Err(self.declared.later("staged"))
+    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        activity(context.progress, "Staging Bazel sources", || {
+            let kept = self.directory(context.source_directory);
+            let kept = trees::Entry::Directory(context.cas.import_tree(&kept, &ImportOptions::default())?);
+            let staged = trees::put(context.cas, &Digest::empty(), &self.workspace_directory, kept)?;
+            trees::overlay(context.cas, &context.previous.unwrap_or_else(Digest::empty), &staged)
+        })
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
