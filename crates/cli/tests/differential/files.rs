@@ -1,8 +1,9 @@
-//! Kinds that stage files, archives and patches: the same refs and trees by both, from the same servers.
+//! Kinds that stage files, archives and patches, where `packaged` does not look: the same refs and trees by both, from
+//! the same servers.
 
 use crate::Both;
 use crate::server::Server;
-use crate::sources::{TAR, Track, project, same_built_in, same_in, same_sources, serve};
+use crate::sources::{TAR, project, same_built_in, same_in, serve};
 use std::path::Path;
 use std::process::Command;
 
@@ -22,7 +23,7 @@ fn core(url: &str, sources: &str) -> String {
 
 /// Has both track, fetch and stage kinds of BuildStream itself; the tree.
 #[track_caller]
-fn check_core(server: &Server, sources: &str, track: Track) -> Option<String> {
+fn check_core(server: &Server, sources: &str, track: bool) -> Option<String> {
     same_built_in(&core(&server.url(""), sources), track).map(|(tree, _)| tree)
 }
 
@@ -33,7 +34,7 @@ fn local_and_remote() {
                    - kind: remote\n  url: up:a%20file\n- kind: remote\n  url: up:tool\n  filename: it\n  directory: sub\n\
                    - kind: remote\n  url: up:tool\n  directory: y\n\
                    === dir/a\n1\n=== dir/b/c\n2\n=== one\n3\n";
-    let Some(tree) = check_core(&server, sources, Track::Yes) else { return };
+    let Some(tree) = check_core(&server, sources, true) else { return };
     assert!(tree.contains("./it/below/x/one f") && tree.contains("./it/sub/it f"), "{tree}");
 }
 
@@ -64,7 +65,7 @@ fn archives_of_tar() {
             "- kind: tar\n  url: up:a.tar.gz\n  base-dir: {base}\n  directory: base-{number}\n"
         ));
     }
-    let Some(tree) = check_core(&server, &sources, Track::Yes) else { return };
+    let Some(tree) = check_core(&server, &sources, true) else { return };
     assert!(tree.contains("./it/a.tar.lz/link l bin/tool") && tree.contains("./it/base-2/tool f"), "{tree}");
 }
 
@@ -91,24 +92,8 @@ fn archives_of_zip() {
         .map(|(number, more)| format!("- kind: zip\n  url: up:a.zip\n  directory: d{number}\n{more}"))
         .collect();
     let text = project(COMMUNITY, "zip", &server.url(""), &source);
-    let Some((tree, _)) = same_sources(&text, Track::Yes) else { return };
+    let Some((tree, _)) = same_built_in(&text, true) else { return };
     assert!(tree.contains("./it/d0/bin/tool f") && tree.contains("./it/d2/tool f"), "{tree}");
-}
-
-#[test]
-fn archives_of_indexes() {
-    let server = serve(&[("foo/foo-1.0.tar.gz", TAR), ("authors/id/F/FO/FOO/Foo-1.0.tar.gz", TAR)]);
-    let reference = format!("sha256sum: {}\n  suffix: ", sum(TAR));
-    let pypi = format!("  url: 'up:'\n  name: foo\n  ref:\n  {reference}foo/foo-1.0.tar.gz\n");
-    let pypi = pypi.replace("  sha256sum", "    sha256sum").replace("  suffix", "    suffix");
-    let cpan = format!("  index: 'up:'\n  name: Foo\n  {reference}authors/id/F/FO/FOO/Foo-1.0.tar.gz\n");
-    for (kind, source) in
-        [("pypi", pypi.clone()), ("pypi", format!("{pypi}  version: '7'\n")), ("cpan", cpan)]
-    {
-        let text = project(COMMUNITY, kind, &server.url(""), &format!("- kind: {kind}\n{source}"));
-        let Some((tree, _)) = same_sources(&text, Track::No) else { return };
-        assert!(tree.lines().count() > 4, "{kind}: {tree}");
-    }
 }
 
 /// The reference's `gnu` cannot be used: it refuses its own ref, and without one it looks for what is not there. Given
@@ -138,21 +123,8 @@ fn archives_of_gnu() {
     let package = format!("origin: pip\n  package-name: {COMMUNITY}\n");
     let own = format!("{}\n{OWN_GNU}", text.replace(&package, "origin: local\n  path: own\n"));
     let (Some(ours), Some(theirs)) = (Both::new(&text), Both::new(&own)) else { return };
-    let (tree, _) = same_in(&ours, &theirs, Track::No);
+    let (tree, _) = same_in(&ours, &theirs, false);
     assert!(tree.lines().count() > 4, "{tree}");
-}
-
-#[test]
-fn archives_of_anitya() {
-    let answer = br#"{"latest_version":"2.4.1","stable_versions":["2.4.1"],"versions":["2.4.1"]}"#;
-    let server = serve(&[("api/versions/?project_id=17", answer), ("x/2.4/x-2.4.1.tar.gz", TAR)]);
-    let source = format!(
-        "- kind: anitya\n  api-url: {}\n  project-id: 17\n  url: up:x/{{major}}.{{minor}}/x-{{version}}.tar.gz\n",
-        server.url("api/")
-    );
-    let text = project(COMMUNITY, "anitya", &server.url(""), &source);
-    let Some((_, element)) = same_sources(&text, Track::Yes) else { return };
-    assert!(element.contains("version: 2.4.1"), "{element}");
 }
 
 const LOCK: &str = "version = 3\n\n[[package]]\nname = \"foo\"\nversion = \"1.0\"\n\
@@ -170,7 +142,7 @@ fn crates() {
         );
         let source = source.replace("  directory: ''\n", "");
         let text = project(PLUGINS, "cargo", &server.url(""), &source);
-        let Some((tree, element)) = same_sources(&text, Track::Yes) else { return };
+        let Some((tree, element)) = same_built_in(&text, true) else { return };
         assert!(
             tree.contains("foo-1.0/.cargo-checksum.json f") && element.contains("sha: "),
             "{tree}{element}"
@@ -195,7 +167,7 @@ fn locks_of_cargo() {
         });
         one.bourn.set("RUSTUP_HOME", rustup);
     }
-    let (tree, element) = same_in(&ours, &theirs, Track::Yes);
+    let (tree, element) = same_in(&ours, &theirs, true);
     assert!(tree.contains("./it/Cargo.lock f") && element.contains("  ref: "), "{tree}{element}");
 }
 
@@ -215,19 +187,9 @@ fn patches() {
         ("1", "- kind: local\n  path: dir\n  directory: dir\n- kind: patch\n  path: patches/2.patch\n"),
     ] {
         let text = project(PLUGINS, "patch", "http://unused/", &format!("{sources}{PATCHED}{PATCHES}"));
-        let Some((tree, _)) = same_sources(&text, Track::No) else { return };
+        let Some((tree, _)) = same_built_in(&text, false) else { return };
         assert!(tree.contains("/a f"), "{strip}: {tree}");
     }
-}
-
-#[test]
-fn series_of_quilt() {
-    let sources = "- kind: local\n  path: dir\n- kind: local\n  path: patches\n  directory: patches\n\
-                   - kind: quilt\n  path: patches\n=== patches/series\n1.patch\n2.patch\n";
-    let patches = PATCHES.replace("x/dir/", "x/").replace("y/dir/", "y/");
-    let text = project(COMMUNITY, "quilt", "http://unused/", &format!("{sources}{PATCHED}{patches}"));
-    let Some((tree, _)) = same_sources(&text, Track::No) else { return };
-    assert!(tree.contains("./it/new f") && !tree.contains("./it/d/b f"), "{tree}");
 }
 
 /// What Bazel wrote about two archives, something of the project itself, and something that nobody has any more.
@@ -252,7 +214,7 @@ fn downloads_of_bazel() {
         let text = project(COMMUNITY, "bazel_source", &server.url(""), &source);
         let (Some(mut ours), Some(mut theirs)) = (Both::new(&text), Both::new(&text)) else { return };
         [&mut ours, &mut theirs].into_iter().for_each(with_bazel);
-        let (tree, element) = same_in(&ours, &theirs, Track::Yes);
+        let (tree, element) = same_in(&ours, &theirs, true);
         let expect = "_bst_distdir/one.tar.gz f";
         assert!(
             tree.contains(expect) && !tree.contains("gone") && element.contains("  ref: "),

@@ -2,7 +2,7 @@
 
 use crate::Both;
 use crate::mirror::git;
-use crate::sources::{GitServer, Track, project, same_built_in, same_in, same_sources};
+use crate::sources::{GitServer, project, same_built_in, same_in, same_sources};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -65,10 +65,10 @@ impl Upstream {
             let source = format!("- kind: {kind}\n  url: up:one\n  {}\n", source.replace("; ", "\n  "));
             project(package, kind, &self.server.url(), &source)
         };
-        let first = same_sources(&text(sources[0]), Track::Yes);
+        let first = same_sources(&text(sources[0]), true);
         first
             .into_iter()
-            .chain(sources[1..].iter().map_while(|source| same_built_in(&text(source), Track::Yes)))
+            .chain(sources[1..].iter().map_while(|source| same_built_in(&text(source), true)))
             .collect()
     }
 }
@@ -128,29 +128,8 @@ fn git_module() {
         upstream.head("one")
     );
     let text = project(COMMUNITY, "git_repo, git_module", &url, &source);
-    let Some((tree, element)) = same_sources(&text, Track::Yes) else { return };
+    let Some((tree, element)) = same_sources(&text, true) else { return };
     assert!(element.contains(&upstream.head("two")) && tree.contains("./it/sub/inner f"), "{element}{tree}");
-}
-
-/// Patches are applied by `git apply` to what a repository staged.
-#[test]
-fn patch_queue() {
-    let upstream = Upstream::new();
-    let diff = |file: &str, before: &str, after: &str| {
-        format!(
-            "--- a/{file}\n+++ b/{file}\n@@ -1 +1 @@\n-{before}\n\\ No newline at end of file\n+{after}\n"
-        )
-    };
-    let source = format!(
-        "- kind: git_repo\n  url: up:one\n  ref: {}\n- kind: patch_queue\n  path: queue\n\
-         === queue/0001-a.patch\n{}=== queue/0002-b.patch\n{}",
-        upstream.head("one"),
-        diff("a", "first", "1st"),
-        "--- a/a\n+++ b/a\n@@ -1 +1 @@\n-1st\n+one\n--- /dev/null\n+++ b/new/file\n@@ -0,0 +1 @@\n+new\n",
-    );
-    let text = project(COMMUNITY, "git_repo, patch_queue", &upstream.server.url(), &source);
-    let Some((tree, _)) = same_built_in(&text, Track::No) else { return };
-    assert!(tree.contains("./it/new/file f"), "{tree}");
 }
 
 /// Runs a tool that `cargo xtask test` installs; what it says.
@@ -178,11 +157,11 @@ fn bazaar() {
         run(&trunk, &["brz", "commit", "-q", "-m", revision]);
     }
     let url = format!("file://{}/", upstream.path().display());
-    for (more, track) in [("", Track::Yes), ("  ref: '1'\n  version: '1.2'\n", Track::No)] {
+    for (more, track) in [("", true), ("  ref: '1'\n  version: '1.2'\n", false)] {
         let source = format!("- kind: bzr\n  url: up:repository\n  track: trunk\n{more}");
         // The environment that the plugins of the host find Python in is not that of Breezy.
         let Some((tree, _)) = same_built_in(&project(PLUGINS, "bzr", &url, &source), track) else { return };
-        assert_eq!(tree.contains("./it/two f"), track == Track::Yes, "{tree}");
+        assert_eq!(tree.contains("./it/two f"), track, "{tree}");
         assert!(tree.contains("./it/link l below/run"), "{tree}");
     }
 }
@@ -270,10 +249,10 @@ fn ostree() {
     let keys = Keys::new();
     let [unsigned, signed] = ostree_repository(upstream.path(), &keys);
     for (source, track, key, commit) in [
-        ("  track: main\n".to_owned(), Track::Yes, None, &unsigned),
-        (format!("  ref: {unsigned}\n"), Track::No, None, &unsigned),
-        ("  track: signed\n".to_owned(), Track::Yes, Some(keys.public("wanted")), &signed),
-        (format!("  ref: {signed}\n"), Track::No, Some(keys.public("wanted")), &signed),
+        ("  track: main\n".to_owned(), true, None, &unsigned),
+        (format!("  ref: {unsigned}\n"), false, None, &unsigned),
+        ("  track: signed\n".to_owned(), true, Some(keys.public("wanted")), &signed),
+        (format!("  ref: {signed}\n"), false, Some(keys.public("wanted")), &signed),
     ] {
         let Some([ours, theirs]) = ostree_project(upstream.path(), &source, key) else { return };
         let (tree, element) = same_in(&ours, &theirs, track);

@@ -32,17 +32,8 @@ struct Left {
     repository: String,
 }
 
-/// What tracking is wanted before fetching.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Track {
-    /// None: the refs are written.
-    No,
-    /// By both programs.
-    Yes,
-}
-
-fn left(both: &Both, run: &dyn Fn(&[&str]) -> Ran, track: Track) -> Left {
-    if track == Track::Yes {
+fn left(both: &Both, run: &dyn Fn(&[&str]) -> Ran, track: bool) -> Left {
+    if track {
         run(&["source", "track", "it.bst"]).success();
     }
     run(&["source", "fetch", "it.bst"]).success();
@@ -83,7 +74,7 @@ fn tree(directory: &Path) -> String {
 /// Checks that both programs write the same ref, and stage the same tree, and that bourn does so too where Python runs
 /// the same plugins. Answers the tree and the element.
 #[track_caller]
-pub(crate) fn same_sources(project: &str, track: Track) -> Option<(String, String)> {
+pub(crate) fn same_sources(project: &str, track: bool) -> Option<(String, String)> {
     let (ours, theirs, python) = (Both::new(project)?, Both::new(project)?, hosted(project, "sources")?);
     copy_plugins(&python);
     let (found, expect) = same_two(&ours, &theirs, track);
@@ -95,21 +86,21 @@ pub(crate) fn same_sources(project: &str, track: Track) -> Option<(String, Strin
 
 /// The same without Python.
 #[track_caller]
-pub(crate) fn same_built_in(project: &str, track: Track) -> Option<(String, String)> {
+pub(crate) fn same_built_in(project: &str, track: bool) -> Option<(String, String)> {
     let (ours, theirs) = (Both::new(project)?, Both::new(project)?);
     Some(same_in(&ours, &theirs, track))
 }
 
 /// The same in two homes that are there already.
 #[track_caller]
-pub(crate) fn same_in(ours: &Both, theirs: &Both, track: Track) -> (String, String) {
+pub(crate) fn same_in(ours: &Both, theirs: &Both, track: bool) -> (String, String) {
     let (found, _) = same_two(ours, theirs, track);
     (found.tree, found.element)
 }
 
 /// What both left, compared.
 #[track_caller]
-fn same_two(ours: &Both, theirs: &Both, track: Track) -> (Left, Left) {
+fn same_two(ours: &Both, theirs: &Both, track: bool) -> (Left, Left) {
     [ours, theirs].into_iter().for_each(copy_plugins);
     let found = left(ours, &|arguments| ours.bourn(arguments), track);
     let expect = left(theirs, &|arguments| theirs.bst(arguments), track);
@@ -179,7 +170,7 @@ fn debian_packages() {
     for base_dir in ["base-dir: ''", "base-dir: '*'", "base-dir: foo*"] {
         let source = format!("- kind: deb\n  url: up:foo.deb\n  {base_dir}\n");
         let text = project("buildstream-plugins-community", "deb", &server.url(""), &source);
-        let Some((_, element)) = same_sources(&text, Track::Yes) else { return };
+        let Some((_, element)) = same_sources(&text, true) else { return };
         assert!(element.contains("ref: "), "{element}");
     }
 }
@@ -334,7 +325,7 @@ fn crates_of_registries_and_repositories() {
         );
         let aliases = format!("{}\n  repos: file://{}/", server.url(""), upstream.path().display());
         let text = project("buildstream-plugins-community", "cargo2", &aliases, &source);
-        if same_sources(&text, Track::Yes).is_none() {
+        if same_sources(&text, true).is_none() {
             return;
         }
     }
@@ -407,7 +398,7 @@ fn modules_of_go() {
         let text = text.replace(pip, "- origin: local\n  path: plugins\n");
         let text =
             format!("{text}=== plugins/PKG-INFO\nName: buildstream-plugins-community\nVersion: 2.4.0\n");
-        let Some((tree, _)) = same_sources(&text, Track::Yes) else { return };
+        let Some((tree, _)) = same_sources(&text, true) else { return };
         assert!(tree.contains("vendor/modules.txt"), "{tree}");
     }
 }
@@ -447,7 +438,7 @@ fn images_of_a_registry() {
     ] {
         let source = format!("- kind: docker\n  {image}\n");
         let text = project("buildstream-plugins", "docker", &server.url(""), &source);
-        let Some((_, element)) = same_sources(&text, Track::Yes) else { return };
+        let Some((_, element)) = same_sources(&text, true) else { return };
         assert!(element.contains("ref: "), "{element}");
     }
 }
@@ -457,7 +448,7 @@ fn files_for_bazel() {
     let server = serve(&[("file", TAR)]);
     let source = "- kind: bazel_file\n  url: up:file\n  canonical-ids: ['https://x/é', b]\n";
     let text = project("buildstream-plugins-community", "bazel_file", &server.url(""), source);
-    let Some((tree, _)) = same_sources(&text, Track::Yes) else { return };
+    let Some((tree, _)) = same_sources(&text, true) else { return };
     assert!(tree.contains("info.txt"), "{tree}");
     let text = project(
         "buildstream-plugins-community",
@@ -465,7 +456,7 @@ fn files_for_bazel() {
         &server.url(""),
         &source.replace("up:", &server.url("")),
     );
-    same_sources(&text, Track::Yes);
+    same_sources(&text, true);
 }
 
 #[test]
@@ -473,7 +464,7 @@ fn packages_that_pip_downloads() {
     let server = index();
     let source = "- kind: local\n  path: app\n- kind: pip\n  url: up:simple/\n  requirements-files: [r.txt]\n=== app/r.txt\none\n";
     let text = project("buildstream-plugins", "pip", &server.url(""), source);
-    let Some((tree, element)) = same_sources(&text, Track::Yes) else { return };
+    let Some((tree, element)) = same_sources(&text, true) else { return };
     assert!(tree.contains(".bst_pip_downloads/two-1.0.tar.gz"), "{tree}");
     assert!(element.contains("one==1.0"), "{element}");
 }
