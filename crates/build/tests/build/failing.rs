@@ -1,7 +1,9 @@
 //! Failures and what is kept of them.
 
 use crate::project::{LOST, Spec, World, import, manual};
-use bourn_build::event::{Decision, Event, MessageKind};
+use bourn_build::event::{Action, Decision, Event, MessageKind};
+use bourn_build::fetch::Fetch;
+use bourn_build::run;
 use bourn_build::session::Query;
 use bourn_build::state::SourceState;
 use bourn_reapi::digest::DigestMessage;
@@ -147,6 +149,15 @@ fn sources_that_cannot_be_looked_up_are_missing_for_those_who_only_look() {
         })
         .collect();
     assert_eq!(warned, ["Sources taken as not fetched: no tool to tell"]);
-    let failure = world.session(|session| session.query(&ids, Query::Sources)).expect_err("needed");
-    assert_eq!((failure.failure.domain, failure.failure.message.as_str()), ("source", "no tool to tell"));
+}
+
+#[test]
+fn sources_that_cannot_be_looked_up_fail_the_job_that_fetches_them() {
+    let mut world = World::new(&[base(), manual("other.bst", &[], &["true"])]);
+    world.options.source_directory = LOST.into();
+    let ids = [world.id("base.bst"), world.id("other.bst")];
+    let outcome = world.session(|session| run::fetch(session, &ids, Fetch::Staged)).expect("asked");
+    let failure = outcome.last_failure.expect("one failed");
+    assert_eq!((failure.domain, failure.message.as_str()), ("source", "no tool to tell"));
+    assert_eq!(outcome.failed, [(Action::Fetch, ids[0])]);
 }
