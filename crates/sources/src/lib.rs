@@ -18,6 +18,7 @@ mod http;
 mod key;
 mod manifest;
 pub mod mirrors;
+mod own;
 mod reading;
 mod release;
 mod repository;

@@ -1,6 +1,7 @@
 //! `local`: a file or directory of the project.
 
 use crate::declared::{Declared, Origin};
+use crate::own::{Own, OwnFiles};
 use crate::reading::{PathKind, Reading};
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -26,7 +27,7 @@ impl SourceKind for Local {
         declaration: &SourceDeclaration,
         context: &SourceContext<'_>,
     ) -> Result<Box<dyn Source>, Diagnostics> {
-        Ok(Box::new(read(&Reading::new(declaration, context))?))
+        Ok(Box::new(Own(read(&Reading::new(declaration, context))?)))
     }
 }
 
@@ -36,37 +37,9 @@ fn read(reading: &Reading<'_>) -> Result<LocalSource, Diagnostic> {
     Ok(LocalSource { declared: reading.declared(), path, full_path })
 }
 
-impl Source for LocalSource {
+impl OwnFiles for LocalSource {
     fn unique_key(&self, local: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
         Ok(KeyValue::Text(local.tree(&self.full_path, FileTimes::Dropped)?.hex()))
-    }
-
-    fn is_resolved(&self) -> bool {
-        true
-    }
-
-    fn reference(&self) -> Option<SourceRef> {
-        None
-    }
-
-    fn with_reference(&self, _: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
-        Ok(Box::new(self.clone()))
-    }
-
-    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
-        Ok(true)
-    }
-
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Ok(None)
-    }
-
-    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
-        Ok(Some(Vec::new()))
-    }
-
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Ok(())
     }
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {

@@ -3,13 +3,14 @@
 use crate::declared::{Declared, Origin};
 use crate::download::activity;
 use crate::host::{Tool, change_previous};
+use crate::own::{Own, OwnFiles};
 use crate::reading::{PathKind, Reading};
 use crate::release::Release;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
 use bourn_yaml::{Diagnostic, Diagnostics};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The kind.
 pub(crate) struct Patch;
@@ -30,7 +31,7 @@ impl SourceKind for Patch {
         declaration: &SourceDeclaration,
         context: &SourceContext<'_>,
     ) -> Result<Box<dyn Source>, Diagnostics> {
-        Ok(Box::new(read(&Reading::new(declaration, context))?))
+        Ok(Box::new(Own(read(&Reading::new(declaration, context))?)))
     }
 }
 
@@ -41,43 +42,13 @@ fn read(reading: &Reading<'_>) -> Result<PatchSource, Diagnostic> {
     Ok(PatchSource { declared: reading.declared(), path, full_path, strip_level })
 }
 
-impl Source for PatchSource {
+impl OwnFiles for PatchSource {
+    const CHANGES_PREVIOUS: bool = true;
+
     fn unique_key(&self, local: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
         let sha256 = local.file(&self.full_path)?.hex();
         let strip_level = KeyValue::Integer(i64::from(self.strip_level));
         Ok(KeyValue::List(vec![(*self.path).into(), (*sha256).into(), strip_level]))
-    }
-
-    fn is_resolved(&self) -> bool {
-        true
-    }
-
-    fn reference(&self) -> Option<SourceRef> {
-        None
-    }
-
-    fn with_reference(&self, _: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
-        Ok(Box::new(self.clone()))
-    }
-
-    fn previous(&self) -> Previous {
-        Previous { stage: true, ..Previous::default() }
-    }
-
-    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
-        Ok(true)
-    }
-
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Ok(None)
-    }
-
-    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
-        Ok(Some(Vec::new()))
-    }
-
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Ok(())
     }
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {

@@ -3,6 +3,7 @@
 use crate::declared::{Declared, Origin};
 use crate::download::activity;
 use crate::host::{Tool, change_previous};
+use crate::own::{Own, OwnFiles};
 use crate::reading::{PathKind, Reading};
 use crate::release::Release;
 use bourn_plan::*;
@@ -30,7 +31,7 @@ impl SourceKind for PatchQueue {
         declaration: &SourceDeclaration,
         context: &SourceContext<'_>,
     ) -> Result<Box<dyn Source>, Diagnostics> {
-        Ok(Box::new(read(&Reading::new(declaration, context))?))
+        Ok(Box::new(Own(read(&Reading::new(declaration, context))?)))
     }
 }
 
@@ -56,45 +57,15 @@ impl PatchQueueSource {
     }
 }
 
-impl Source for PatchQueueSource {
+impl OwnFiles for PatchQueueSource {
+    const CHANGES_PREVIOUS: bool = true;
+
     fn unique_key(&self, local: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
         let sums = self
             .patches(local.names(&self.full_path))?
             .into_iter()
             .map(|path| Ok(KeyValue::Text(local.file(&path)?.hex())));
         Ok(KeyValue::List(sums.collect::<Result<_, SourceError>>()?))
-    }
-
-    fn is_resolved(&self) -> bool {
-        true
-    }
-
-    fn reference(&self) -> Option<SourceRef> {
-        None
-    }
-
-    fn with_reference(&self, _: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
-        Ok(Box::new(self.clone()))
-    }
-
-    fn previous(&self) -> Previous {
-        Previous { stage: true, ..Previous::default() }
-    }
-
-    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
-        Ok(true)
-    }
-
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Ok(None)
-    }
-
-    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
-        Ok(Some(Vec::new()))
-    }
-
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Ok(())
     }
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {

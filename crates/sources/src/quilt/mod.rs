@@ -4,12 +4,12 @@ use crate::declared::Declared;
 use crate::download::activity;
 use crate::host::{Tool, change_previous};
 use crate::key;
+use crate::own::{Own, OwnFiles};
 use crate::reading::Reading;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
 use bourn_yaml::{Diagnostic, Diagnostics};
-use std::path::Path;
 
 /// The kind.
 pub(crate) struct Quilt;
@@ -27,7 +27,7 @@ impl SourceKind for Quilt {
         declaration: &SourceDeclaration,
         context: &SourceContext<'_>,
     ) -> Result<Box<dyn Source>, Diagnostics> {
-        Ok(Box::new(read(&Reading::new(declaration, context))?))
+        Ok(Box::new(Own(read(&Reading::new(declaration, context))?)))
     }
 }
 
@@ -37,41 +37,11 @@ fn read(reading: &Reading<'_>) -> Result<QuiltSource, Diagnostic> {
     Ok(QuiltSource { declared: reading.declared(), path })
 }
 
-impl Source for QuiltSource {
+impl OwnFiles for QuiltSource {
+    const CHANGES_PREVIOUS: bool = true;
+
     fn unique_key(&self, _: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
         Ok(key::texts(&[&self.path]))
-    }
-
-    fn is_resolved(&self) -> bool {
-        true
-    }
-
-    fn reference(&self) -> Option<SourceRef> {
-        None
-    }
-
-    fn with_reference(&self, _: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
-        Ok(Box::new(self.clone()))
-    }
-
-    fn previous(&self) -> Previous {
-        Previous { stage: true, ..Previous::default() }
-    }
-
-    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
-        Ok(true)
-    }
-
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Ok(None)
-    }
-
-    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
-        Ok(Some(Vec::new()))
-    }
-
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Ok(())
     }
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {

@@ -18,7 +18,7 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
@@ -87,7 +87,7 @@ fn content_changed_within_a_tick_shows() {
     let before = place.remembered();
     let old = std::fs::metadata(&path).expect("metadata").modified().expect("a time");
     place.write("t/a", "jello\n");
-    std::fs::File::options().write(true).open(&path).expect("open").set_modified(old).expect("a time set");
+    File::options().write(true).open(&path).expect("open").set_modified(old).expect("a time set");
     assert_ne!(place.remembered(), before);
 }
 
@@ -176,7 +176,7 @@ fn what_is_missing_or_unreadable_is_named() {
         .tree(&place.path("nothing"), FileTimes::Dropped)
         .expect_err("an error");
     assert!(error.message.contains("nothing"), "{error}");
-    let odd = std::ffi::OsStr::from_bytes(b"t/\xff");
+    let odd = OsStr::from_bytes(b"t/\xff");
     std::fs::write(place.directory.path().join(odd), "").expect("written");
     let error = LocalTrees::new(None, Files::default())
         .tree(&place.path("t"), FileTimes::Dropped)

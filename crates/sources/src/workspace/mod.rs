@@ -1,6 +1,7 @@
 //! `workspace`: an open workspace; the loader puts it in the place of an element's sources.
 
 use crate::declared::{Declared, Origin};
+use crate::own::{Own, OwnFiles};
 use crate::reading::Reading;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -24,7 +25,7 @@ impl SourceKind for Workspace {
         declaration: &SourceDeclaration,
         context: &SourceContext<'_>,
     ) -> Result<Box<dyn Source>, Diagnostics> {
-        Ok(Box::new(read(&Reading::new(declaration, context))?))
+        Ok(Box::new(Own(read(&Reading::new(declaration, context))?)))
     }
 }
 
@@ -35,47 +36,23 @@ fn read(reading: &Reading<'_>) -> Result<WorkspaceSource, Diagnostic> {
     Ok(WorkspaceSource { declared: reading.declared(), path, full_path })
 }
 
-impl Source for WorkspaceSource {
+impl OwnFiles for WorkspaceSource {
     fn unique_key(&self, local: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
         Ok(KeyValue::Text(local.tree(&self.full_path, FileTimes::Kept)?.hex()))
     }
 
-    fn is_resolved(&self) -> bool {
+    fn is_there(&self) -> bool {
         self.full_path.exists()
-    }
-
-    fn reference(&self) -> Option<SourceRef> {
-        None
-    }
-
-    fn with_reference(&self, _: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
-        Ok(Box::new(self.clone()))
-    }
-
-    fn is_fetched(&self, _: &Path) -> Result<bool, SourceError> {
-        Ok(true)
-    }
-
-    fn track(&self, _: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        Ok(None)
-    }
-
-    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
-        Ok(Some(Vec::new()))
-    }
-
-    fn fetch(&self, _: &FetchContext<'_>) -> Result<(), SourceError> {
-        Ok(())
     }
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
         crate::local::import(context.cas, &self.full_path, FileTimes::Kept)
     }
 
-    fn init_workspace(&self, directory: &Path, _: &StageContext<'_>) -> Result<(), SourceError> {
+    fn refuses_workspace(&self, directory: &Path) -> Option<SourceError> {
         let message =
             format!("{} is a workspace already; {} cannot be opened on it", self.path, directory.display());
-        Err(SourceError::new(message))
+        Some(SourceError::new(message))
     }
 
     fn provenance(
