@@ -317,15 +317,20 @@ impl Process {
             let said = error.detail.unwrap_or(error.message);
             HostError { detail: Some(said), ..no_python(&python.program, "it did not start the plugin host") }
         })?;
-        let version = hello["version"].as_i64();
-        if version != Some(VERSION) {
-            return Err(HostError::new(format!("The plugin host speaks version {version:?}, not {VERSION}")));
-        }
         let found = hello["python"].as_str().unwrap_or_default();
         if older_than(found, OLDEST) {
             let needed = format!("{}.{}", OLDEST.0, OLDEST.1);
             let why = format!("it is {found}, plugins need {needed} or later");
             return Err(no_python(&python.program, &why));
+        }
+        let version = &hello["version"];
+        if version.as_i64() != Some(VERSION) {
+            let place = python.directory.display();
+            let message = format!(
+                "The plugin host below {place} speaks version {version} of bourn's pipe, and this bourn version {VERSION}"
+            );
+            let hint = "It was changed after bourn wrote it. Remove that directory: bourn writes it again.";
+            return Err(HostError { detail: Some(hint.to_owned()), ..HostError::new(message) });
         }
         if let Some(executable) = hello["executable"].as_str() {
             // What cannot be read cannot be compared either.

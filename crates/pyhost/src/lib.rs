@@ -7,7 +7,7 @@
 //!
 //! The pipe carries one JSON value a line. bourn sends a call, the host answers with `done` or `failed`; until then it
 //! may send notes, which are log messages, and questions, which bourn answers. The format is described in
-//! `python/buildstream/_pipe.py` and has a version, which both sides compare when they meet.
+//! `README.md` beside this crate's Cargo.toml and has a version, which is compared when a process is greeted.
 
 mod build;
 pub mod element;

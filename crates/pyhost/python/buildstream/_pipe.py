@@ -1,33 +1,7 @@
-"""The pipe to bourn, version 3: one JSON value a line, in both directions.
+"""The pipe to bourn: one JSON value a line, in both directions.
 
-bourn sends a call, the host answers it; there is one call at a time.
-
-    {"call": OPERATION, ...}                   bourn: do this
-    {"done": RESULT}                           host: it is done
-    {"failed": ERROR}                          host: it raised
-    {"note": KIND, "text": T, "detail": D}     host, during a call: a message for the log; nobody answers
-    {"note": "start", "text": HEADING, "silent": B}
-    {"note": "success"} {"note": "failure"}    host: begin and end of a timed activity; they nest
-    {"ask": QUESTION, ...}                     host, during a call
-    {"answer": VALUE} {"refused": ERROR}       bourn: the answer, or the error to be raised instead
-
-The kinds of other notes are debug, status, info, log, warn. An ERROR has message, detail, reason (a text or null),
-domain, temporary, collect (the directory to be kept although the build failed, or null) and traceback.
-
-Operations (see CALLS in _host.py): hello, plugin-traits, package-find; element-describe, element-configure,
-element-stage, element-assemble (these three follow one another in one process), element-script; source-describe,
-source-cached, source-validate, source-fetch, source-track, source-stage, source-workspace, source-info;
-mirror-describe, mirror-translate. A `plugin` is {"directory", "kind", "group"}: the file DIRECTORY/KIND.py, group
-being elements, sources or source-mirrors. A call with `watch` is answered with `seen`: the `files`, `directories` and
-`places` that were looked at, and whether anything `outside` of the file system was.
-
-Questions about the element of the number `element`, always: variable, environment, public, dependencies, search; and
-while building: set-public, manifest, artifact-name, sources. Questions of sources: translate-url, check-url,
-substitutions, substitute. Questions while building, about the sandbox of the number `sandbox` (0 is the element's
-own): sandbox-set, sandbox-create, workspace, run, batch, stage, stage-sources, and about the directory `path` of its
-tree, and perhaps what has the relative path `name` there:
-tree-list, tree-paths, tree-directory, tree-stat, tree-read, tree-draft, tree-write, tree-remove, tree-rename,
-tree-import, tree-digest. Content of files goes through files of the host, never over the pipe.
+The format is described in README.md of bourn's crate `pyhost`, and has a version. bourn sends a call, the host answers
+it; there is one call at a time. Until it is answered the host may send notes and ask questions.
 """
 
 import json
