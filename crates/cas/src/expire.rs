@@ -82,6 +82,7 @@ impl Store {
         let reliance = Reliance { since: reliance.since, ..sweep(self.cachedir(), session)? };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let target = (limit as f64 * quota.low_watermark.clamp(0.0, 1.0)) as u64;
+        self.objects.change();
         let mut expiry = Expiry::new(self, session, reliance)?;
         expiry.decide(target.min(limit.saturating_sub(wanted)))?;
         expiry.carry_out()?;

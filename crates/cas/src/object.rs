@@ -34,7 +34,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Once, OnceLock};
 
 /// Blobs of fewer bytes are hashed in memory before anything is written.
 pub(crate) const IN_MEMORY: u64 = 4 << 20;
@@ -82,6 +82,10 @@ pub(crate) struct Objects {
     damaged: PathBuf,
     /// `CACHEDIR/bourn/content`: the second names of objects.
     content: PathBuf,
+    /// `CACHEDIR/cas/disk_usage`: how much there is, as `buildbox-casd` counted it when it ended.
+    counted: PathBuf,
+    /// That the count has been removed, since it is not right any more.
+    uncounted: Once,
     /// How much may be written, where there is a quota.
     room: OnceLock<Room>,
     /// Whether the mask of this process would make objects unreadable for others.
@@ -119,6 +123,8 @@ impl Objects {
             session,
             damaged: cachedir.join("bourn/damaged"),
             content: cachedir.join("bourn/content"),
+            counted: cachedir.join("cas/disk_usage"),
+            uncounted: Once::new(),
             room: OnceLock::new(),
             masked: umask() & READ_ONLY != 0,
             nameless: AtomicBool::new(true),
@@ -131,8 +137,16 @@ impl Objects {
         let _ = self.room.set(room);
     }
 
+    /// Says that there are going to be more or fewer objects, so that `bst`'s daemon counts them again.
+    pub(crate) fn change(&self) {
+        self.uncounted.call_once(|| {
+            let _ = std::fs::remove_file(&self.counted);
+        });
+    }
+
     /// Claims room for something new.
     fn claim(&self, bytes: u64) -> ServiceResult<()> {
+        self.change();
         self.room.get().map_or(Ok(()), |room| room.claim(bytes))
     }
 

@@ -20,7 +20,7 @@ use bourn_build::state::States;
 use bourn_plan::{Plan, Weight};
 use bourn_project::load::Workspace as LoadedWorkspace;
 use bourn_project::selection::{self, Selection as Scope};
-use bourn_project::{ElementGraph, ElementId, LoadOptions, Loaded};
+use bourn_project::{ElementGraph, ElementId, Extent, LoadOptions, Loaded};
 use bourn_reapi::Services;
 use bourn_reapi::services::Cancel;
 use bourn_remote::Backed;
@@ -65,7 +65,20 @@ impl World {
         except: &[String],
     ) -> Result<World, Failure> {
         let workspaces = invocation.workspaces()?;
-        World::load_with(invocation, targets, except, workspaces)
+        World::load_with(invocation, (targets, except), workspaces, Extent::Whole)
+    }
+
+    /// The same to track sources: of projects no more is read than that needs.
+    ///
+    /// # Errors
+    /// Those of [`World::load`].
+    pub(crate) fn load_needed(
+        invocation: &Invocation<'_>,
+        targets: &[String],
+        except: &[String],
+    ) -> Result<World, Failure> {
+        let workspaces = invocation.workspaces()?;
+        World::load_with(invocation, (targets, except), workspaces, Extent::Needed)
     }
 
     /// The same as if the elements in `without` had no open workspaces.
@@ -79,14 +92,14 @@ impl World {
     ) -> Result<World, Failure> {
         let mut workspaces = invocation.workspaces()?;
         workspaces.retain(|element| !without.iter().any(|name| name == element));
-        World::load_with(invocation, targets, &[], workspaces)
+        World::load_with(invocation, (targets, &[]), workspaces, Extent::Whole)
     }
 
     fn load_with(
         invocation: &Invocation<'_>,
-        targets: &[String],
-        except: &[String],
+        (targets, except): (&[String], &[String]),
         workspaces: Workspaces,
+        extent: Extent,
     ) -> Result<World, Failure> {
         let directory = invocation.project("Unable to load elements")?.to_path_buf();
         let kinds = AllKinds::new(invocation.settings, invocation.files)?;
@@ -100,6 +113,7 @@ impl World {
             kinds: &kinds,
             local: &local,
             services: &services,
+            extent,
         };
         let graph = invocation.reporter.counted("Loading elements", || {
             let begin = Instant::now();
@@ -143,6 +157,7 @@ impl World {
             kinds: &kinds,
             local: &local,
             services: &services,
+            extent: Extent::Whole,
         };
         let options = loader.options(&plan.graph)?;
         let control = Control::sharing(services.executor.clone(), cancel);
@@ -245,7 +260,7 @@ fn services(
 pub(crate) fn check_project(invocation: &Invocation<'_>, directory: &Path) -> Result<(), Failure> {
     let kinds = AllKinds::new(invocation.settings, invocation.files)?;
     let mut options = load_options(invocation, &kinds, directory);
-    options.project_only = true;
+    options.extent = Extent::Configuration;
     bourn_project::load(invocation.files, &options)
         .map_err(|wrong| Failure::from(wrong).while_doing("Error loading project"))?;
     Ok(())
@@ -259,7 +274,7 @@ fn load_options<'a>(invocation: &Invocation<'_>, kinds: &'a AllKinds, directory:
         directory: directory.to_path_buf(),
         targets: Vec::new(),
         except: Vec::new(),
-        project_only: false,
+        extent: Extent::Whole,
         options: settings.options.clone(),
         default_mirror: settings.default_mirror.clone(),
         project_overrides: settings.user.projects.clone(),
@@ -294,6 +309,8 @@ pub(crate) struct Loader<'a> {
     pub(crate) local: &'a LocalTrees,
     /// Who stores.
     pub(crate) services: &'a Services,
+    /// How much of the projects is loaded.
+    pub(crate) extent: Extent,
 }
 
 /// Where it is remembered how long builds took.
@@ -322,6 +339,7 @@ impl Loader<'_> {
         let mut options = LoadOptions {
             targets: targets.to_vec(),
             except: except.to_vec(),
+            extent: self.extent,
             locate: Some(&locate),
             workspaces: self.loaded_workspaces(),
             ..load_options(self.invocation, self.kinds, self.directory)

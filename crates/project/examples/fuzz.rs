@@ -11,7 +11,7 @@
 mod kinds;
 
 use bourn_project::selection::{Selection, select};
-use bourn_project::{ElementGraph, JunctionNeed, LoadOptions, Loaded, load};
+use bourn_project::{ElementGraph, Extent, JunctionNeed, LoadOptions, Loaded, load};
 use bourn_yaml::{Files, RenderOptions, render_all};
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
@@ -149,7 +149,7 @@ fn outcome(root: &Path) -> Result<String, String> {
         directory: root.to_owned(),
         targets: Vec::new(),
         except: Vec::new(),
-        project_only: false,
+        extent: Extent::Whole,
         options: Vec::new(),
         default_mirror: None,
         project_overrides: Default::default(),

@@ -7,7 +7,9 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use bourn_project::{Element, JunctionNeed, KindOrigin, KindTraits, Kinds, LoadOptions, Loaded, load};
+use bourn_project::{
+    Element, Extent, JunctionNeed, KindOrigin, KindTraits, Kinds, LoadOptions, Loaded, load,
+};
 use bourn_yaml::{Diagnostics, Files, Node, Text, Value};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -126,7 +128,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
         directory: PathBuf::from(variable("PROJECT")?),
         targets,
         except: Vec::new(),
-        project_only: false,
+        extent: Extent::Whole,
         options: set.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
         default_mirror: None,
         project_overrides: Default::default(),

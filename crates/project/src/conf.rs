@@ -141,8 +141,9 @@ pub(crate) struct Open {
 }
 
 /// What both passes give, each its own.
+#[derive(Clone)]
 pub(crate) struct Pass {
-    pub(crate) options: Options,
+    pub(crate) options: Arc<Options>,
     /// `elements:`
     pub(crate) elements: Node,
     /// `sources:`
@@ -150,7 +151,7 @@ pub(crate) struct Pass {
     /// Variables as elements get them.
     pub(crate) variables: Node,
     /// Variables as aliases and mirrors get them.
-    pub(crate) project_variables: Template,
+    pub(crate) project_variables: Arc<Template>,
     pub(crate) aliases: Node,
     pub(crate) mirrors: Vec<Node>,
     pub(crate) user_mirrors: bool,
@@ -464,30 +465,36 @@ impl Session<'_, '_> {
         };
         let mut aliases = mapping_or_empty(&config, "aliases")?;
         let user_mirrors = overrides.as_ref().map(|o| o.opt_sequence("mirrors")).transpose()?.flatten();
-        let mut mirrors = match user_mirrors {
+        let mirrors = match user_mirrors {
             Some(mirrors) => mirrors.to_vec(),
             None => list_or_empty(&config, "mirrors")?,
         };
         let mut pass = Pass {
-            options,
+            options: Arc::new(options),
             elements,
             sources,
             variables,
-            project_variables,
+            project_variables: Arc::new(project_variables),
             aliases: no_entries(),
             mirrors: Vec::new(),
             user_mirrors: user_mirrors.is_some(),
             default_mirror,
             mirror_origins: IndexMap::new(),
         };
-        for mirror in &mut mirrors {
-            expand_with(mirror, &pass.project_variables)?;
-            self.add_mirror(project, mirror, &mut pass)?;
+        let known = expand_with(&mut aliases, &pass.project_variables).and_then(|()| check_texts(&aliases));
+        if known.is_ok() {
+            pass.aliases = aliases;
         }
-        pass.mirrors = mirrors;
-        expand_with(&mut aliases, &pass.project_variables)?;
-        check_texts(&aliases)?;
-        pass.aliases = aliases;
+        for mut mirror in mirrors {
+            expand_with(&mut mirror, &pass.project_variables)?;
+            if first {
+                // The kind may be that of a plugin behind a junction, which is fetched with what is known until here.
+                self.projects[project].first = Some(Arc::new(pass.clone()));
+            }
+            self.add_mirror(project, &mirror, &mut pass)?;
+            pass.mirrors.push(mirror);
+        }
+        known?;
         Ok((pass, config))
     }
 
@@ -587,11 +594,11 @@ impl Pass {
     /// What is known before the pass ran.
     fn empty() -> Pass {
         Pass {
-            options: Options::default(),
+            options: Arc::new(Options::default()),
             elements: no_entries(),
             sources: no_entries(),
             variables: no_entries(),
-            project_variables: Template::empty(),
+            project_variables: Arc::new(Template::empty()),
             aliases: no_entries(),
             mirrors: Vec::new(),
             user_mirrors: false,

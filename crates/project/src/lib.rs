@@ -34,5 +34,5 @@ pub use graph::{
     SandboxConfig, SourceDeclaration,
 };
 pub use kinds::{Installed, KindOrigin, KindTraits, Kinds};
-pub use load::{JunctionNeed, LoadOptions, Loaded, Locate, Workspace, load};
+pub use load::{Extent, JunctionNeed, LoadOptions, Loaded, Locate, Workspace, load};
 pub use variable::Variables;

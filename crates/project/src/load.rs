@@ -36,8 +36,8 @@ pub struct LoadOptions<'a> {
     pub targets: Vec<String>,
     /// Elements named with `--except`.
     pub except: Vec<String>,
-    /// Whether nothing but the toplevel project.conf is loaded and checked: the graph that comes back is empty.
-    pub project_only: bool,
+    /// How much of the projects is loaded.
+    pub extent: Extent,
     /// `--option NAME VALUE`.
     pub options: Vec<(String, String)>,
     /// `--default-mirror`.
@@ -59,6 +59,18 @@ pub struct LoadOptions<'a> {
     pub locate: Option<&'a Locate<'a>>,
     /// Open workspaces: element full name to what is kept of it.
     pub workspaces: IndexMap<String, Workspace>,
+}
+
+/// How much of the projects is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of every project that is reached.
+    Whole,
+    /// No more than the elements need. Of a project of which only junctions and links are loaded nothing is read that it
+    /// includes through junctions, so that junctions without a ref can be tracked.
+    Needed,
+    /// Nothing but the toplevel project.conf: the graph that comes back is empty.
+    Configuration,
 }
 
 /// Looks up where the sources of a junction were staged.
@@ -145,7 +157,7 @@ fn run<'c, 's>(
 impl Session<'_, '_> {
     fn load(&mut self) -> Attempt<ElementGraph> {
         self.open_project(self.options.directory.clone(), None, None, None)?;
-        if self.options.project_only {
+        if self.options.extent == Extent::Configuration {
             self.settle()?;
             return Ok(ElementGraph::default());
         }
@@ -163,7 +175,7 @@ impl Session<'_, '_> {
         let composed = self.compose_all(&all)?;
         self.check_conflicts()?;
         let mut project = 0;
-        while project < self.projects.len() {
+        while self.options.extent == Extent::Whole && project < self.projects.len() {
             let completed = self.complete(project);
             completed.unwrap_or_else(|stop| self.report(stop));
             project += 1;
@@ -425,7 +437,8 @@ impl Session<'_, '_> {
     /// A project as others see it, or as its junctions do.
     pub(crate) fn view(&self, project: ProjectIndex, first_pass: bool) -> Project {
         let open = &self.projects[project];
-        let pass = if first_pass { self.first(project) } else { self.second(project) };
+        let pass =
+            if first_pass || open.second.is_none() { self.first(project) } else { self.second(project) };
         let sections = open.sections.as_ref().filter(|_| !first_pass);
         let mut fatal_warnings = open.fatal_warnings.clone();
         fatal_warnings.sort();

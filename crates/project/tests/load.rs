@@ -11,7 +11,7 @@ mod kinds;
 
 use bourn_project::selection::{Selection, except, select};
 use bourn_project::{
-    Element, ElementGraph, ElementId, JunctionNeed, LoadOptions, Loaded, Locate, Workspace, load,
+    Element, ElementGraph, ElementId, Extent, JunctionNeed, LoadOptions, Loaded, Locate, Workspace, load,
 };
 use bourn_yaml::{Diagnostics, Files, Node, dump};
 use kinds::Core;
@@ -112,7 +112,7 @@ fn wanted<'a>(root: &Path, locate: Option<&'a Locate<'a>>) -> LoadOptions<'a> {
         directory: root.to_owned(),
         targets: Vec::new(),
         except: Vec::new(),
-        project_only: false,
+        extent: Extent::Whole,
         options: Vec::new(),
         default_mirror: None,
         project_overrides: Default::default(),

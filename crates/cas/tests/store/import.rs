@@ -143,3 +143,14 @@ fn what_is_missing_or_damaged_is_noticed_and_replaced() {
     scene.tree("sub/b two");
     assert_eq!(scene.store.read(&Digest::of(b"two")).expect("the blob"), b"two");
 }
+
+#[test]
+fn the_count_of_the_daemon_goes_when_something_is_added() {
+    let scene = Scene::new();
+    let count = scene.store.cachedir().join("cas/disk_usage");
+    std::fs::write(&count, "0").expect("a file");
+    scene.store.read(&Digest::of(b"nothing")).expect_err("it is not there");
+    assert!(count.exists());
+    scene.store.write(b"something").expect("an object");
+    assert!(!count.exists());
+}

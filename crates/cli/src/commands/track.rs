@@ -17,7 +17,7 @@ use indexmap::IndexMap;
 /// Tracks sources and writes what was found into the project's files.
 pub(crate) fn run(invocation: &Invocation<'_>, options: &Track) -> Outcome {
     let Some(named) = invocation.elements(&options.elements)? else { return Ok(0) };
-    let world = World::load(invocation, &named, &options.except)?;
+    let world = World::load_needed(invocation, &named, &options.except)?;
     let elements = selected(invocation, &world, options)?;
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);

@@ -71,3 +71,55 @@ fn a_key_is_known_without_strictness_and_without_dependencies() {
     assert_eq!(key, show("all"));
     assert!(!key.contains('?'), "{key}");
 }
+
+#[test]
+fn a_junction_without_ref_that_the_project_includes_from_is_tracked() {
+    let env = env();
+    let made = env.path().join("sub.tar");
+    env.files(
+        "=== sub/project.conf\nname: inner\nmin-version: 2.0\n=== sub/extra.yml\nvariables: {from: inner}\n",
+    );
+    let sub = env.project().join("sub");
+    let tar = std::process::Command::new("tar").arg("-cf").arg(&made).arg("-C").arg(&sub).arg(".").status();
+    assert!(tar.expect("tar").success());
+    env.files(&format!(
+        "=== project.conf\nname: outer\nmin-version: 2.0\n(@): ['sub.bst:extra.yml']\n=== sub.bst\nkind: junction\n\
+         sources:\n- kind: tar\n  url: file://{}\n=== a.bst\nkind: stack\n",
+        made.display()
+    ));
+    env.run(&["show", "a.bst"]).failure(255, "no ref for junction: sub.bst");
+    env.run(&["source", "track", "a.bst"]).failure(255, "no ref for junction: sub.bst");
+    env.run(&["source", "track", "sub.bst"]).success();
+    let shown = env.run(&["show", "--format", "%{vars}", "a.bst"]).success().stdout;
+    assert!(shown.contains("from: inner"), "{shown}");
+}
+
+#[test]
+fn the_junction_with_the_plugin_of_a_mirror_is_fetched_by_alias() {
+    let env = env();
+    let made = env.path().join("repo/sub.tar");
+    std::fs::create_dir_all(env.path().join("repo")).expect("a directory");
+    env.files(
+        "=== sub/project.conf\nname: inner\nmin-version: 2.0\nplugins:\n- origin: local\n  path: .\n  source-mirrors: \
+         [odd]\n=== sub/odd.py\nfrom buildstream import SourceMirror\n\n\nclass Odd(SourceMirror):\n    BST_MIN_VERSION \
+         = \"2.0\"\n\n    def configure(self, node):\n        pass\n\n    \
+         def translate_url(self, **url):\n        return \"file:///\"\n\n\n\
+         def setup():\n    return Odd\n",
+    );
+    let sub = env.project().join("sub");
+    let tar = std::process::Command::new("tar").arg("-cf").arg(&made).arg("-C").arg(&sub).arg(".").status();
+    assert!(tar.expect("tar").success());
+    let content = std::fs::read(&made).expect("the archive");
+    let digest = bourn_reapi::Digest::of(&content).to_string();
+    let pin = digest.split('/').next().expect("a sum");
+    env.files(&format!(
+        "=== project.conf\nname: outer\nmin-version: 2.0\naliases:\n  here: file://{}/\nmirrors:\n- name: other\n  \
+         kind: odd\n  config: {{}}\nplugins:\n- origin: junction\n  junction: sub.bst\n  source-mirrors: [odd]\n\
+         === sub.bst\nkind: junction\nsources:\n- kind: tar\n  url: here:sub.tar\n  ref: {pin}\n=== a.bst\nkind: stack\n",
+        made.parent().expect("a directory").display()
+    ));
+    env.run(&["show", "a.bst"]).success();
+    env.configure("fetch:\n  source: mirrors\n");
+    std::fs::remove_dir_all(env.cache()).expect("a cache");
+    env.run(&["show", "a.bst"]).failure(255, "here");
+}
