@@ -177,7 +177,10 @@ fn check(table: &str) {
 fn configure(home: &Path) {
     let config = home.join(".config");
     std::fs::create_dir_all(&config).expect("a home");
-    let text = format!("cachedir: {0}/cache\nsourcedir: {0}/sources\nlogdir: {0}/logs\n", home.display());
+    let text = format!(
+        "cachedir: {0}/cache\nsourcedir: {0}/sources\nlogdir: {0}/logs\ncache: {{reserved-disk-space: 0}}\n",
+        home.display()
+    );
     std::fs::write(config.join("buildstream.conf"), text).expect("a configuration");
 }
 

@@ -36,7 +36,7 @@ fn a_server_that_is_gone_costs_one_warning() {
 fn a_storage_service_that_is_gone_costs_one_warning() {
     let env = env();
     env.files(PROJECT);
-    env.configure("cache: {storage-service: {url: 'http://127.0.0.1:1'}}\n");
+    env.configure("cache: {reserved-disk-space: 0, storage-service: {url: 'http://127.0.0.1:1'}}\n");
     let built = env.run(&["build", "hello.bst"]).success();
     assert_eq!(built.stderr.matches("WARNING").count(), 1, "{}", built.stderr);
     assert!(built.stderr.contains("The storage service cannot be used"), "{}", built.stderr);
