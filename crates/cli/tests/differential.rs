@@ -17,6 +17,8 @@ mod keys;
 mod kinds;
 #[path = "differential/mirror.rs"]
 mod mirror;
+#[path = "differential/origins.rs"]
+mod origins;
 #[path = "differential/packaged.rs"]
 mod packaged;
 #[path = "differential/packages.rs"]

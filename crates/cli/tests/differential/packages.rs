@@ -142,6 +142,27 @@ fn an_installed_package_has_kinds() {
 }
 
 #[test]
+fn versions_are_compared_as_packages_do() {
+    for demand in [
+        "~=1.2",
+        "==1.*",
+        "==1.3.0",
+        ">1.2.9,!=1.4",
+        "<=1.3.0.post1",
+        "[extra]>=1",
+        "; python_version >= '3'",
+    ] {
+        let Some(both) = project(demand) else { return };
+        both.same(&keys("greeter.bst"));
+    }
+    for demand in ["~=1.4", "~=1.2.0", "==1.3.1", "!=1.3", "<1.3", ">1.3", ">=1.3,<1.3", "==2.*", ">=1.4rc1"]
+    {
+        let Some(both) = project(demand) else { return };
+        both.both_refuse(&keys("greeter.bst"), "Version conflict encountered");
+    }
+}
+
+#[test]
 fn what_is_not_installed_is_refused() {
     let Some(both) = project("") else { return };
     both.both_refuse(&keys("stranger.bst"), "does not contain a element plugin named 'stranger'");

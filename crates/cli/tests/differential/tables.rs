@@ -256,6 +256,7 @@ tables! {
     elements
     junctions
     options
+    plugins
     reasons
     show
 }
