@@ -11,6 +11,7 @@ use bourn_reapi::artifact::normal_name;
 use bourn_yaml::code::intern;
 use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files, Provenance};
 use serde_json::{Value as Json, json};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -92,7 +93,7 @@ impl PythonElement {
             runs_commands: is("runs-commands"),
             strict_rebuild: is("strict-rebuild"),
             has_artifact: is("has-artifact"),
-            source_element: None,
+            source_element: number_of(answer.get("source-element")).filter(|of| *of != element.id),
             remarks,
         })
     }
@@ -170,10 +171,9 @@ impl<'a> Loading<'a> {
     }
 
     pub(crate) fn element(&self, arguments: &Json) -> Result<ElementId, HostError> {
-        let id = arguments["element"].as_u64().and_then(|id| u32::try_from(id).ok());
-        let known = id.filter(|id| (*id as usize) < self.graph.elements.len());
+        let known = number_of(arguments.get("element"));
         known
-            .map(ElementId)
+            .filter(|id| (id.0 as usize) < self.graph.elements.len())
             .ok_or_else(|| HostError { message: "no such element".into(), ..HostError::default() })
     }
 
@@ -181,6 +181,9 @@ impl<'a> Loading<'a> {
         let recurse = arguments["recurse"].as_bool().unwrap_or(true);
         let edges = self.edges;
         let mut walk = Walk::default();
+        if let Some(scope) = arguments["scope"].as_str() {
+            return self.within(scope, id, recurse);
+        }
         match arguments["selection"].as_array() {
             None if recurse => edges.build(id, &mut walk).to_vec(),
             None => edges.direct_build(id).collect(),
@@ -191,6 +194,36 @@ impl<'a> Loading<'a> {
             }
         }
     }
+}
+
+impl Loading<'_> {
+    /// What a scope of bst's holds. What an element needs to run ends with the element, unless only what it names is
+    /// asked for.
+    fn within(&self, scope: &str, id: ElementId, recurse: bool) -> Vec<ElementId> {
+        let edges = self.edges;
+        let mut walk = Walk::default();
+        let mut found: Vec<ElementId> = Vec::new();
+        if matches!(scope, "BUILD" | "ALL") {
+            match recurse {
+                true => found.extend(edges.build(id, &mut walk)),
+                false => found.extend(edges.direct_build(id)),
+            }
+        }
+        if matches!(scope, "RUN" | "ALL") {
+            match recurse {
+                true => found.extend(edges.runtime([id], &mut walk)),
+                false => found.extend(edges.direct_runtime(id)),
+            }
+        }
+        let mut seen = HashSet::new();
+        found.retain(|id| seen.insert(*id));
+        found
+    }
+}
+
+/// An element that the plugin names.
+fn number_of(id: Option<&Json>) -> Option<ElementId> {
+    id.and_then(Json::as_u64).and_then(|id| u32::try_from(id).ok()).map(ElementId)
 }
 
 impl Listener for Loading<'_> {

@@ -35,8 +35,8 @@ pub(crate) fn copy_plugins(from: &Path, to: &Path, changed: bool) {
     }
 }
 
-/// A project with each package of plugins replaced by a copy in the project that is not known, so that Python runs
-/// its plugins; `group` says of which directory of the packages. `None`, loudly, where the reference is not installed.
+/// A project with each package of plugins, and the kinds of bst's own that others could write, replaced by a copy in the
+/// project that is not known, so that Python runs its plugins; `group` says of which directory of the packages. `None`, loudly, where the reference is not installed.
 pub(crate) fn hosted(fixture: &str, group: &str) -> Option<Both> {
     let local = |text: &str, package: &str| {
         let module = package.replace('-', "_");
@@ -45,12 +45,21 @@ pub(crate) fn hosted(fixture: &str, group: &str) -> Option<Both> {
             &format!("origin: local\n  path: hosted/{module}/{group}\n"),
         )
     };
-    let mut both =
-        Both::new(&PACKAGES.iter().fold(fixture.to_owned(), |text, package| local(&text, package)))?;
+    let kinds = match group {
+        "elements" => "[compose, filter, import, manual, script, stack]",
+        _ => "[remote, tar]",
+    };
+    let own = format!(
+        "plugins:\n- origin: local\n  path: hosted/buildstream/plugins/{group}\n  {group}: {kinds}\n"
+    );
+    let fixture = fixture.replacen("plugins:\n", &own, 1);
+    let mut both = Both::new(&PACKAGES.iter().fold(fixture, |text, package| local(&text, package)))?;
     let (from, project) = (installed(&both), both.bourn.project());
     for package in PACKAGES.map(|package| package.replace('-', "_")) {
         copy_plugins(&from.join(&package), &project.join("hosted").join(&package), true);
     }
+    // A kind of bst's own gives way to one of a project.
+    copy_plugins(&from.join("buildstream/plugins"), &project.join("hosted/buildstream/plugins"), true);
     // Projects that carry plugins say whose they are by this file.
     let _ = std::fs::remove_file(project.join("plugins/PKG-INFO"));
     // The reference's Python has what some of them import, and the real BuildStream, which bourn's must win over.

@@ -410,8 +410,9 @@ def tools(root):
                 "version of {} by {}".format(text, pattern), utils.guess_version, text, pattern=re.compile(pattern)
             )
     for name, function in (("copy", utils.copy_files), ("link", utils.link_files)):
-        target = os.path.join(root, name)
-        os.mkdir(target)
+        target = os.path.join(root, name, "made")
+        attempt(name + " nothing", function, os.path.join(source, "empty"), target)
+        print(os.path.exists(target))
         attempt(name, function, source, target, report_written=True)
         print(shape(target))
         attempt(name + " again", function, source, target)

@@ -131,6 +131,7 @@ def traits(found):
 
 
 def element_traits(found):
+    """What an element says of itself, by its class or since it was configured."""
     return {
         "artifact-version": found.BST_ARTIFACT_VERSION,
         "strict-rebuild": bool(found.BST_STRICT_REBUILD),
@@ -165,7 +166,11 @@ def make_element(call):
 def describe_element(call):
     """What an element plugin makes of one element."""
     element = make_element(call)
-    return {"traits": element_traits(type(element)), "key": element.get_unique_key()}
+    return {
+        "traits": element_traits(element),
+        "key": element.get_unique_key(),
+        "source-element": element._get_source_element()._given["id"],
+    }
 
 
 _building = None

@@ -155,6 +155,15 @@ class Element(Plugin):
     def subsandbox(self, sandbox):
         yield sandbox._create_subsandbox()
 
+    # No interface, but local copies of kinds of bst's own use it.
+
+    def _dependencies(self, scope, *, recurse=True):
+        for given in _pipe.ask("dependencies", element=self._given["id"], scope=scope.name, recurse=recurse):
+            yield _known(given)
+
+    def _get_source_element(self):
+        return self
+
     # What the framework calls.
 
     def _get_workspace(self):

@@ -231,6 +231,7 @@ def _transfer(src, dest, one, wanted, ignore_missing, report):
     modes = []
     paths = list_relative_paths(src) if wanted is None else filter(wanted, list_relative_paths(src))
     for path in list(paths):
+        os.makedirs(dest, exist_ok=True)
         target = os.path.join(dest, path)
         _make_parents(src, dest, path, modes)
         if report:
