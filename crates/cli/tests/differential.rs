@@ -39,6 +39,8 @@ mod repositories;
 #[expect(dead_code, reason = "shared with the tests of the sources, which use more of it")]
 #[path = "../../sources/tests/sources/server.rs"]
 mod server;
+#[path = "../../sources/tests/sources/smart.rs"]
+mod smart;
 #[path = "differential/sources.rs"]
 mod sources;
 #[path = "differential/tables.rs"]

@@ -10,6 +10,8 @@ mod edits;
 mod examples;
 #[path = "program/fuzz.rs"]
 mod fuzz;
+#[path = "program/git.rs"]
+mod git;
 #[path = "program/interactive.rs"]
 mod interactive;
 #[path = "program/picture.rs"]
@@ -20,6 +22,8 @@ mod plugins;
 mod projects;
 #[path = "program/remotes.rs"]
 mod remotes;
+#[path = "../../sources/tests/sources/smart.rs"]
+mod smart;
 #[path = "program/torture.rs"]
 mod torture;
 

@@ -3,7 +3,7 @@
 use crate::key;
 use crate::release::Release;
 use bourn_plan::{KeyValue, ProvenanceContext, SourceError, SourceProvenance};
-use bourn_yaml::{Mapping, Node, Provenance, Value};
+use bourn_yaml::{Mapping, Node, Value};
 use std::sync::Arc;
 
 /// What every source keeps of its declaration.
@@ -13,8 +13,6 @@ pub(crate) struct Declared {
     pub(crate) kind: Arc<str>,
     /// Its `provenance:` attributes.
     pub(crate) provenance: Option<Node>,
-    /// Its place.
-    pub(crate) at: Provenance,
     /// The release of the package that its kind is of.
     pub(crate) release: Release,
 }

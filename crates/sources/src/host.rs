@@ -1,5 +1,6 @@
 //! Running tools of the host.
 
+use crate::http::shown;
 use bourn_plan::{FetchContext, Progress, SourceError};
 use bourn_reapi::Digest;
 use bourn_reapi::services::{Cancel, ExportOptions, ImportOptions};
@@ -16,7 +17,6 @@ pub(crate) struct Tool<'a> {
     command: Command,
     progress: Option<&'a dyn Progress>,
     cancel: Option<&'a Cancel>,
-    input: Stdio,
 }
 
 /// What a tool said.
@@ -54,7 +54,7 @@ impl<'a> Tool<'a> {
     pub(crate) fn silent(name: &'static str) -> Tool<'a> {
         let mut command = Command::new(name);
         command.env("LC_ALL", "C.UTF-8").process_group(0);
-        Tool { name, command, progress: None, cancel: None, input: Stdio::null() }
+        Tool { name, command, progress: None, cancel: None }
     }
 
     /// Ends it when somebody asks to stop.
@@ -89,12 +89,6 @@ impl<'a> Tool<'a> {
         self
     }
 
-    /// What it reads.
-    pub(crate) fn input(mut self, input: impl Into<Stdio>) -> Tool<'a> {
-        self.input = input.into();
-        self
-    }
-
     /// Runs it to its end, whatever that is.
     ///
     /// # Errors
@@ -103,7 +97,7 @@ impl<'a> Tool<'a> {
         if let Some(progress) = self.progress {
             progress.log(&format!("+ {}\n", self.line()));
         }
-        self.command.stdin(self.input).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().map_err(|error| not_run(self.name, &error))?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (status, stdout, stderr) = std::thread::scope(|scope| {
@@ -113,7 +107,8 @@ impl<'a> Tool<'a> {
             (status, stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default())
         });
         let status = status.map_err(|error| not_run(self.name, &error))?;
-        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        // Tools repeat the URLs that they were given.
+        let stderr = shown(&String::from_utf8_lossy(&stderr));
         if let Some(progress) = self.progress
             && !stderr.is_empty()
         {
@@ -135,7 +130,7 @@ impl<'a> Tool<'a> {
         if output.status.success() {
             return Ok(output);
         }
-        let said = [output.stderr.trim(), output.text().trim()].join("\n").trim().to_owned();
+        let said = [output.stderr.trim(), shown(&output.text()).trim()].join("\n").trim().to_owned();
         Err(SourceError::new(fail())
             .detail(format!("{line}: {}\n{said}", output.status).trim_end().to_owned()))
     }
@@ -151,7 +146,7 @@ impl<'a> Tool<'a> {
     fn line(&self) -> String {
         let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
         let words: Vec<OsString> = words.map(OsStr::to_owned).collect();
-        crate::http::shown(&words.join(OsStr::new(" ")).to_string_lossy())
+        shown(&words.join(OsStr::new(" ")).to_string_lossy())
     }
 }
 

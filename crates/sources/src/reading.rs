@@ -3,7 +3,7 @@
 use crate::declared::Declared;
 use crate::release::Release;
 use crate::version::VersionGuess;
-use bourn_plan::{SourceContext, SourceError, UrlError, Warning, Weight};
+use bourn_plan::{SourceContext, UrlError, Warning, Weight};
 use bourn_project::SourceDeclaration;
 use bourn_yaml::look::PlaceKind;
 use bourn_yaml::{Diagnostic, Domain, Node};
@@ -41,7 +41,6 @@ impl<'a> Reading<'a> {
         Declared {
             kind: self.declaration.kind.clone(),
             provenance: self.declaration.provenance.clone(),
-            at: self.declaration.at,
             release: Release::of(&self.declaration.origin),
         }
     }
@@ -140,16 +139,5 @@ fn check_kind(found: PlaceKind, kind: PathKind) -> Result<(), &'static str> {
         (PathKind::File, PlaceKind::Directory) => Err("is not a regular file"),
         (PathKind::Directory, PlaceKind::File) => Err("is not a directory"),
         _ => Ok(()),
-    }
-}
-
-/// A diagnostic as an error of running, for refs that come from tracking.
-pub(crate) fn as_source_error(diagnostic: &Diagnostic) -> SourceError {
-    SourceError {
-        reason: diagnostic.code,
-        message: diagnostic.message.clone(),
-        detail: diagnostic.detail.clone(),
-        hint: diagnostic.hint.clone(),
-        temporary: false,
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::Both;
 use crate::mirror::git;
+use crate::smart::SmartServer;
 use crate::sources::{GitServer, project, same_built_in, same_in, same_sources};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -115,6 +116,28 @@ fn git_of_the_plugins() {
     ];
     for (tree, _) in upstream.check(PLUGINS, "git", &sources) {
         assert!(tree.contains("./it/a f"), "{tree}");
+    }
+}
+
+/// Over HTTP, from a server that wants to know who asks; the reference's `git_repo` says so over TLS only.
+#[test]
+fn over_http() {
+    let upstream = Upstream::new();
+    let place = upstream.directory.path();
+    let (open, closed) =
+        (SmartServer::start(place, None), SmartServer::start(place, Some("cmVhZGVyOmh1c2gtMTIzNA==")));
+    for (package, kind, server) in
+        [(COMMUNITY, "git_repo", &open), (COMMUNITY, "git_tag", &closed), (PLUGINS, "git", &closed)]
+    {
+        let source = format!("- kind: {kind}\n  url: up:two\n  track: main\n");
+        let text = project(package, kind, &format!("http://{}/", server.host()), &source);
+        let (Some(ours), Some(theirs)) = (Both::new(&text), Both::new(&text)) else { return };
+        for one in [&ours, &theirs] {
+            let netrc = "machine 127.0.0.1 login reader password hush-1234\n";
+            std::fs::write(one.bourn.home().join(".netrc"), netrc).expect("a file");
+        }
+        let (tree, _) = same_in(&ours, &theirs, true);
+        assert!(tree.contains("./it/inner f") && server.served() > 0, "{tree}");
     }
 }
 

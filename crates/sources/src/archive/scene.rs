@@ -284,16 +284,6 @@ impl Scene {
         Ok(())
     }
 
-    /// Takes a name away, and what it names unless it has others. Whether it was there.
-    pub(crate) fn remove(&mut self, path: &[u8]) -> ArchiveResult<bool> {
-        let Walked::Found(_, Some((directory, name))) = self.walk(path, false)? else { return Ok(false) };
-        let name = name.into_owned();
-        if let Node::Directory(entries) = &mut self.nodes[directory.0] {
-            entries.remove(name.as_slice());
-        }
-        Ok(true)
-    }
-
     /// Stores the tree.
     ///
     /// # Errors

@@ -204,16 +204,24 @@ fn encoded(url: &str) -> String {
     encoded
 }
 
-/// A URL without the password that may be in it.
-pub(crate) fn shown(url: &str) -> String {
-    let authority = crate::url::split(url).authority;
-    match authority.rsplit_once('@') {
-        Some((user, host)) => {
-            let user = user.split(':').next().unwrap_or_default();
-            url.replacen(authority, &format!("{user}@{host}"), 1)
+/// A URL, or a text with URLs in it, without the passwords that may be in them.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        let end = after.find(|next: char| next == '/' || next.is_whitespace()).unwrap_or(after.len());
+        let (authority, after) = after.split_at(end);
+        shown.push_str(before);
+        match authority.rsplit_once('@') {
+            Some((user, host)) => {
+                shown.extend([user.split(':').next().unwrap_or_default(), "@", host]);
+            }
+            None => shown.push_str(authority),
         }
-        None => url.to_owned(),
+        rest = after;
     }
+    shown + rest
 }
 
 fn failure(error: &ureq::Error) -> Failure {
@@ -309,4 +317,29 @@ fn file(request: &Request<'_>) -> Result<Answer, Failure> {
         headers: Vec::new(),
         body: Box::new(file),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (text, expect) in [
+            ("https://u:p@h:1/x@y", "https://u@h:1/x@y"),
+            ("https://h/x:y@z", "https://h/x:y@z"),
+            (
+                "git -c a.b=1 fetch http://u:p%20@h/ ssh://git@g:2 f",
+                "git -c a.b=1 fetch http://u@h/ ssh://git@g:2 f",
+            ),
+            (
+                "fatal: '//u:p@h' and 'http://u:p@q@h'\nhttp://:x@h",
+                "fatal: '//u:p@h' and 'http://u@h'\nhttp://@h",
+            ),
+            ("://", "://"),
+            ("git@h:x", "git@h:x"),
+        ] {
+            assert_eq!(shown(text), expect);
+        }
+    }
 }
