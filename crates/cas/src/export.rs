@@ -7,17 +7,19 @@
 //! What is staged for a sandbox has the modes and times that `bst` shows there instead.
 
 use crate::mode::{executable, mode, umask};
+use crate::spread::{LARGE, apart};
 use crate::store::Store;
 use crate::trouble::{Doing, io_error};
 use bourn_reapi::directory::Timestamp;
 use bourn_reapi::services::{ErrorKind, ExportOptions, STAGED_TIME, ServiceResult};
 use bourn_reapi::{Cas, Digest, Directory, FileNode, NodeProperties, ServiceError};
 use rayon::prelude::*;
-use rustix::fs::{AtFlags, CWD, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Timespec, Timestamps};
 use rustix::io::Errno;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Writes a tree into the file system.
@@ -34,13 +36,16 @@ pub(crate) fn export_tree(
         return Err(ServiceError::new(ErrorKind::Invalid, message));
     }
     let mask = umask();
-    Export { store, options, umask: if options.staged { 0o022 } else { mask }, mask }.directory(root, into)
+    let umask = if options.staged { 0o022 } else { mask };
+    Export { store, options, into, umask, mask }.directory(root, into)
 }
 
 /// One export.
 struct Export<'a> {
     store: &'a Store,
     options: &'a ExportOptions,
+    /// The directory that all goes into.
+    into: &'a Path,
     /// Permissions that new files do not get.
     umask: u32,
     /// Permissions that this process does not give.
@@ -48,27 +53,51 @@ struct Export<'a> {
 }
 
 impl Export<'_> {
-    /// Fills the directory `path`, which exists.
+    /// Fills the directory `path`, which exists. Everything in it is named relative to it: the kernel then does not
+    /// walk down the whole path for each of a hundred thousand files.
     fn directory(&self, digest: &Digest, path: &Path) -> ServiceResult<()> {
-        let directory: &Directory = &*self.store.directory(digest)?;
-        directory.directories.par_iter().try_for_each(|child| {
-            let path = path.join(&child.name);
-            self.create(&path)?;
-            self.directory(&child.content()?, &path)
-        })?;
-        directory
-            .files
-            .par_iter()
-            .with_min_len(8)
-            .try_for_each(|file| self.file(file, &path.join(&file.name)))?;
-        for link in &directory.symlinks {
-            let path = path.join(&link.name);
-            self.symlink(&link.target, &path)?;
+        let tree: &Directory = &*self.store.directory(digest)?;
+        let place = Place { directory: self.open(path)?, path };
+        let large = !tree.directories.is_empty() && self.store.counts.count(self.store, digest)? > LARGE;
+        let create = || tree.directories.iter().try_for_each(|child| self.create(&place, &child.name));
+        if large { apart(&place.directory, create) } else { create() }?;
+        let files = tree.files.par_chunks(self.at_once(&tree.files));
+        files.try_for_each(|files| files.iter().try_for_each(|file| self.file(file, &place)))?;
+        for link in &tree.symlinks {
+            self.symlink(&link.target, &place, &link.name)?;
             if self.options.staged {
-                self.set_time(&path, &link.node_properties)?;
+                self.set_time(&place, &link.name, &link.node_properties)?;
             }
         }
-        self.set_time(path, &directory.node_properties)
+        // Not kept open: a deep tree would need many descriptors.
+        drop(place);
+        tree.directories
+            .par_iter()
+            .try_for_each(|child| self.directory(&child.content()?, &path.join(&child.name)))?;
+        if let Some(time) = self.time_of(&tree.node_properties) {
+            let changed = rustix::fs::utimensat(CWD, path, &times(time), AtFlags::SYMLINK_NOFOLLOW);
+            changed.doing("cannot change the time of", path)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a directory. Only the one that all goes into may be a link to another.
+    fn open(&self, path: &Path) -> ServiceResult<OwnedFd> {
+        let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        flags.set(OFlags::NOFOLLOW, path != self.into);
+        rustix::fs::open(path, flags, Mode::empty()).doing("cannot open", path)
+    }
+
+    /// How many files of one directory a thread takes at once: the file system creates one after the other there,
+    /// but fills several at a time.
+    fn at_once(&self, files: &[FileNode]) -> usize {
+        const BYTES: u64 = 2 << 20;
+        if self.options.hardlinks {
+            return 256;
+        }
+        let bytes: u64 = files.iter().filter_map(|file| file.content().ok()).map(|digest| digest.size).sum();
+        let mean = bytes / (files.len() as u64).max(1);
+        usize::try_from(BYTES / mean.max(1)).map_or(64, |count| count.clamp(1, 64))
     }
 
     /// The time that a node shows, if it is not to be that of its creation.
@@ -77,34 +106,39 @@ impl Export<'_> {
         mtime_of(properties).or(self.options.staged.then_some(staged))
     }
 
-    fn set_time(&self, path: &Path, properties: &Option<NodeProperties>) -> ServiceResult<()> {
-        self.time_of(properties).map_or(Ok(()), |time| set_mtime(path, time))
+    fn set_time(
+        &self,
+        place: &Place<'_>,
+        name: &str,
+        properties: &Option<NodeProperties>,
+    ) -> ServiceResult<()> {
+        let Some(time) = self.time_of(properties) else { return Ok(()) };
+        rustix::fs::utimensat(&place.directory, name, &times(time), AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| place.error(error, "cannot change the time of", name))
     }
 
-    fn create(&self, path: &Path) -> ServiceResult<()> {
-        match rustix::fs::mkdirat(CWD, path, mode(if self.options.staged { 0o755 } else { 0o777 })) {
+    fn create(&self, place: &Place<'_>, name: &str) -> ServiceResult<()> {
+        let bits = if self.options.staged { 0o755 } else { 0o777 };
+        match rustix::fs::mkdirat(&place.directory, name, mode(bits)) {
             Ok(()) if self.options.staged && self.mask & 0o755 != 0 => {
-                rustix::fs::chmod(path, mode(0o755)).doing("cannot change the mode of", path)
+                rustix::fs::chmodat(&place.directory, name, mode(0o755), AtFlags::empty())
+                    .map_err(|error| place.error(error, "cannot change the mode of", name))
             }
-            Err(Errno::EXIST)
-                if self.options.merge && path.symlink_metadata().is_ok_and(|found| found.is_dir()) =>
-            {
-                Ok(())
-            }
-            result => result.doing("cannot create the directory", path),
+            Err(Errno::EXIST) if self.options.merge && place.has_directory(name) => Ok(()),
+            result => result.map_err(|error| place.error(error, "cannot create the directory", name)),
         }
     }
 
-    fn symlink(&self, target: &str, path: &Path) -> ServiceResult<()> {
-        self.replacing(path, || rustix::fs::symlinkat(target, CWD, path))
-            .doing("cannot create the link", path)
+    fn symlink(&self, target: &str, place: &Place<'_>, name: &str) -> ServiceResult<()> {
+        self.replacing(place, name, || rustix::fs::symlinkat(target, &place.directory, name))
+            .map_err(|error| place.error(error, "cannot create the link", name))
     }
 
-    fn file(&self, node: &FileNode, path: &Path) -> ServiceResult<()> {
+    fn file(&self, node: &FileNode, place: &Place<'_>) -> ServiceResult<()> {
         let digest = node.content()?;
         let linkable =
             self.options.hardlinks && !self.options.staged && mtime_of(&node.node_properties).is_none();
-        if linkable && !node.is_executable && self.link(&digest, path)? {
+        if linkable && !node.is_executable && self.link(&digest, place, &node.name)? {
             return Ok(());
         }
         let plain = match (linkable, self.options.staged) {
@@ -112,42 +146,53 @@ impl Export<'_> {
             (false, true) => 0o644,
             (false, false) => 0o666 & !self.umask,
         };
-        self.copy(&digest, path, if node.is_executable { executable(plain) } else { plain })?;
-        self.set_time(path, &node.node_properties)
+        let bits = if node.is_executable { executable(plain) } else { plain };
+        let file = self.copy(&digest, place, &node.name, bits)?;
+        let Some(time) = self.time_of(&node.node_properties) else { return Ok(()) };
+        rustix::fs::futimens(&file, &times(time))
+            .map_err(|error| place.error(error, "cannot change the time of", &node.name))
     }
 
     /// Links a file to its object. `false` where links are impossible and a copy has to do.
-    fn link(&self, digest: &Digest, path: &Path) -> ServiceResult<bool> {
-        let name = crate::object::ObjectName::new(digest);
+    fn link(&self, digest: &Digest, place: &Place<'_>, name: &str) -> ServiceResult<bool> {
+        let object = crate::object::ObjectName::new(digest);
         let objects = &self.store.objects;
-        let linked = self.replacing(path, || {
-            rustix::fs::linkat(objects.root(), name.as_c_str(), CWD, path, AtFlags::empty())
+        let linked = self.replacing(place, name, || {
+            rustix::fs::linkat(objects.root(), object.as_c_str(), &place.directory, name, AtFlags::empty())
         });
         match linked {
             Ok(()) => Ok(true),
             Err(Errno::XDEV | Errno::PERM | Errno::MLINK | Errno::OPNOTSUPP) => Ok(false),
             Err(Errno::NOENT) if !objects.path(digest).exists() => Err(objects.missing(digest)),
-            Err(error) => Err(io_error(error, "cannot create the link", path)),
+            Err(error) => Err(place.error(error, "cannot create the link", name)),
         }
     }
 
-    fn copy(&self, digest: &Digest, path: &Path, bits: u32) -> ServiceResult<()> {
+    fn copy(&self, digest: &Digest, place: &Place<'_>, name: &str, bits: u32) -> ServiceResult<File> {
         let from = self.store.objects.open_object(digest)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let created = self.replacing(path, || rustix::fs::open(path, flags, mode(bits)));
-        let to: File = created.doing("cannot create", path)?.into();
-        copy_content(&from, &to, digest.size).doing("cannot write", path)?;
+        let created = self
+            .replacing(place, name, || rustix::fs::openat(&place.directory, name, flags, mode(bits)))
+            .map_err(|error| place.error(error, "cannot create", name));
+        let to: File = created?.into();
+        copy_content(&from, &to, digest.size).map_err(|error| place.error(error, "cannot write", name))?;
         if bits & self.mask != 0 {
-            rustix::fs::fchmod(&to, mode(bits)).doing("cannot change the mode of", path)?;
+            rustix::fs::fchmod(&to, mode(bits))
+                .map_err(|error| place.error(error, "cannot change the mode of", name))?;
         }
-        Ok(())
+        Ok(to)
     }
 
     /// Creates something, in the place of a file or link that is in the way when the destination may exist.
-    fn replacing<T>(&self, path: &Path, create: impl Fn() -> Result<T, Errno>) -> Result<T, Errno> {
+    fn replacing<T>(
+        &self,
+        place: &Place<'_>,
+        name: &str,
+        create: impl Fn() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
         match create() {
             Err(Errno::EXIST) if self.options.merge => {
-                rustix::fs::unlinkat(CWD, path, AtFlags::empty())?;
+                rustix::fs::unlinkat(&place.directory, name, AtFlags::empty())?;
                 create()
             }
             result => result,
@@ -155,21 +200,47 @@ impl Export<'_> {
     }
 }
 
-/// Copies a whole file: sharing its blocks where the file system can, else within the kernel.
+/// A directory that is being filled.
+struct Place<'a> {
+    directory: OwnedFd,
+    path: &'a Path,
+}
+
+impl Place<'_> {
+    fn has_directory(&self, name: &str) -> bool {
+        let found = rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW);
+        found.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir())
+    }
+
+    fn error(&self, error: impl Into<io::Error>, what: &str, name: &str) -> ServiceError {
+        io_error(error, what, &self.path.join(name))
+    }
+}
+
+/// Copies a whole file: sharing its blocks where the file system can, else by way of a buffer that the thread keeps.
+/// The larger the pieces that are written, the less a file system has to do; copying within the kernel
+/// (`copy_file_range`) moves page by page.
 pub(crate) fn copy_content(from: &File, to: &File, size: u64) -> io::Result<()> {
     const SMALL: u64 = 128 << 10;
-    let (mut reader, mut writer) = (from, to);
-    if size > SMALL {
-        if rustix::fs::ioctl_ficlone(to, from).is_ok() {
-            return Ok(());
-        }
-        return io::copy(&mut reader, &mut writer).map(drop);
+    const PIECE: u64 = 1 << 20;
+    let (reader, mut writer) = (from, to);
+    if size > SMALL && rustix::fs::ioctl_ficlone(to, from).is_ok() {
+        return Ok(());
     }
-    // Two calls for a small file; a buffer that the thread keeps.
     BUFFER.with_borrow_mut(|buffer| {
-        buffer.clear();
-        io::Read::read_to_end(&mut io::Read::take(&mut reader, size), buffer)?;
-        io::Write::write_all(&mut writer, buffer)
+        let mut rest = size;
+        while rest > 0 {
+            buffer.clear();
+            // Reserves room, so that a piece takes one call.
+            buffer.reserve(rest.min(PIECE) as usize);
+            let read = io::Read::read_to_end(&mut io::Read::take(reader, rest.min(PIECE)), buffer)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            io::Write::write_all(&mut writer, buffer)?;
+            rest -= read as u64;
+        }
+        Ok(())
     })
 }
 
@@ -182,10 +253,8 @@ fn mtime_of(properties: &Option<NodeProperties>) -> Option<Timestamp> {
     properties.as_ref().and_then(|properties| properties.mtime)
 }
 
-/// Sets both times of a file or directory.
-fn set_mtime(path: &Path, time: Timestamp) -> ServiceResult<()> {
+/// Both times of a file or directory.
+fn times(time: Timestamp) -> Timestamps {
     let at = Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() };
-    let times = Timestamps { last_access: at, last_modification: at };
-    rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)
-        .doing("cannot change the time of", path)
+    Timestamps { last_access: at, last_modification: at }
 }

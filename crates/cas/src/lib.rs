@@ -28,6 +28,7 @@ mod remove;
 mod room;
 mod scan;
 mod session;
+mod spread;
 mod store;
 mod trouble;
 mod usage;

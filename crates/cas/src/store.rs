@@ -3,7 +3,8 @@
 use crate::layer::{Content, Counts, Described, Descriptions, LayerSupport, boot_id};
 use crate::object::{Objects, read_only};
 use crate::recent::Recent;
-use crate::session::Session;
+use crate::session::{Session, open_directory};
+use crate::spread::place_apart;
 use crate::trouble::Doing;
 use crate::{export, import};
 use bourn_reapi::services::{ErrorKind, ExportOptions, ImportOptions, ServiceResult};
@@ -159,6 +160,10 @@ fn create_layout(cachedir: &Path) -> ServiceResult<Access> {
                 _ => return Err(refused),
             }
         }
+    }
+    if first && let Ok(objects) = open_directory(&cachedir.join("cas/objects")) {
+        // For good: the directories of objects come as they are needed.
+        let _ = place_apart(objects);
     }
     match rustix::fs::access(cachedir.join("bourn/tmp"), rustix::fs::Access::WRITE_OK) {
         Ok(()) => Ok(Access::Full),

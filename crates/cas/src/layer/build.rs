@@ -90,7 +90,8 @@ impl Builder<'_> {
         let store = self.layers.store;
         let stubs =
             described.stubs_from.map(|from| store.content().map(|content| (from, content))).transpose()?;
-        let pen = Pen { store, stubs, kind: self.layers.kind, umask: umask(), pieces: Pieces::All };
+        let (kind, entries) = (self.layers.kind, described.entries);
+        let pen = Pen { store, stubs, kind, umask: umask(), pieces: Pieces::All, entries };
         let parts: &[_] = match described.has_stubs_apart() {
             true => &[("tree", Pieces::ButStubs), ("stubs", Pieces::Stubs)],
             false => &[("tree", Pieces::All)],

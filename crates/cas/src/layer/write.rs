@@ -5,6 +5,7 @@ use crate::layer::difference::{Below, Level};
 use crate::layer::{Content, LayerKind};
 use crate::mode::mode;
 use crate::session::open_directory;
+use crate::spread::{self, apart};
 use crate::store::Store;
 use crate::trouble::Doing;
 use bourn_reapi::services::{STAGED_TIME, ServiceResult};
@@ -37,6 +38,8 @@ pub(crate) struct Pen<'a> {
     /// Permissions that new files do not get.
     pub(crate) umask: u32,
     pub(crate) pieces: Pieces,
+    /// Entries of the layer.
+    pub(crate) entries: u64,
 }
 
 impl Pen<'_> {
@@ -54,10 +57,11 @@ impl Pen<'_> {
         let mut below = Vec::new();
         for (name, child) in &level.directories {
             if self.wants_below(child)? {
-                self.create(name, &directory, path)?;
                 below.push((name, child));
             }
         }
+        let large = self.entries > spread::LARGE;
+        self.create_all(below.iter().map(|(name, _)| name.as_str()), large, &directory, path)?;
         drop(directory);
         below.par_iter().try_for_each(|(name, child)| self.below(child, &path.join(name)))?;
         self.finish(path, level.properties.as_ref())
@@ -86,10 +90,11 @@ impl Pen<'_> {
         for child in &tree.directories {
             let digest = child.content()?;
             if self.wants_whole(&digest)? {
-                self.create(&child.name, &directory, path)?;
                 below.push((child, digest));
             }
         }
+        let large = !below.is_empty() && self.store.counts.count(self.store, digest)? > spread::LARGE;
+        self.create_all(below.iter().map(|(child, _)| child.name.as_str()), large, &directory, path)?;
         drop(directory);
         below.par_iter().try_for_each(|(child, digest)| self.whole(digest, &path.join(&child.name)))?;
         self.finish(path, tree.node_properties.as_ref())
@@ -161,8 +166,20 @@ impl Pen<'_> {
         Ok(())
     }
 
-    fn create(&self, name: &str, directory: &OwnedFd, path: &Path) -> ServiceResult<()> {
-        rustix::fs::mkdirat(directory, name, mode(0o755)).doing("cannot create a directory in", path)
+    /// Creates directories in another one; those of a large tree apart from each other.
+    fn create_all<'n>(
+        &self,
+        mut names: impl Iterator<Item = &'n str>,
+        large: bool,
+        directory: &OwnedFd,
+        path: &Path,
+    ) -> ServiceResult<()> {
+        let mut create = || {
+            names.try_for_each(|name| {
+                rustix::fs::mkdirat(directory, name, mode(0o755)).doing("cannot create a directory in", path)
+            })
+        };
+        if large { apart(directory, create) } else { create() }
     }
 
     /// Sets mode and time of a directory that nothing is added to any more.

@@ -108,3 +108,27 @@ fn staged_trees_look_as_in_a_sandbox() {
         assert_eq!((status.mode() & 0o7777, status.mtime()), (mode, 1_321_009_871), "{name}");
     }
 }
+
+/// Directories of large trees are placed apart from each other for the time that it takes, by an attribute.
+#[test]
+fn large_trees_arrive_whole_and_leave_no_attributes() {
+    let scene = Scene::new();
+    let text: String =
+        (0..2100).map(|index| format!("top/d{}/e{}/f{index} {index}\n", index % 7, index % 3)).collect();
+    let tree = scene.tree(&text);
+    let attributes = |path: &std::path::Path| {
+        let directory = std::fs::File::open(path).expect("a directory");
+        rustix::fs::ioctl_getflags(directory).map(|flags| flags.bits())
+    };
+    std::fs::create_dir(scene.path("plain")).expect("a directory");
+    let usual = attributes(&scene.path("plain"));
+    for hardlinks in [false, true] {
+        let out = scene.path(if hardlinks { "linked" } else { "copied" });
+        let options = ExportOptions { hardlinks, ..ExportOptions::default() };
+        scene.store.export_tree(&tree, &out, &options).expect("an export");
+        assert_eq!(read_tree(&out), lines(&text));
+        for name in ["", "top", "top/d0", "top/d0/e0"] {
+            assert_eq!(attributes(&out.join(name)), usual, "{name}");
+        }
+    }
+}
