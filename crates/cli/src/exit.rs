@@ -1,11 +1,13 @@
 //! How the program ends: what went wrong, in words and for programs, and the exit status.
 
 use crate::render;
+use crate::report::json;
 use crate::report::style::Painter;
 use crate::settings::environment::Environment;
 use bourn_build::error::{BuildError, reason};
 use bourn_reapi::services::{ErrorKind, ServiceError};
-use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files};
+use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files, Provenance};
+use serde_json::Value;
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -139,28 +141,61 @@ impl From<BuildError> for Failure {
     }
 }
 
-/// Says on standard error why the program ends, and writes the report for programs where one is wanted.
-/// Answers with the exit status.
+/// Says on standard error why the program ends, for people or as an event for programs, and writes the report where
+/// one is wanted. Answers with the exit status.
 pub(crate) fn report(
     failure: &Failure,
     files: &Files,
     painter: Painter,
+    as_event: bool,
     environment: &Environment,
 ) -> ExitCode {
     let text = render::failure(failure, files, painter);
+    let mut told = text.clone();
+    if as_event {
+        told = json::failed(failure_json(failure, files, &text));
+    }
     // When even this cannot be written there is nobody left to tell.
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    let _ = std::io::stderr().lock().write_all(told.as_bytes());
     if let Some(path) = environment.get("BOURN_ERROR_REPORT") {
-        let _ = std::fs::write(path, json_report(failure, &text));
+        let report = serde_json::json!({"main": main_json(failure, &text), "task": task_json(failure)});
+        let _ = std::fs::write(path, report.to_string());
     }
     ExitCode::from(ERROR)
 }
 
-/// The report for programs: `main` is why the program ended, `task` why the last job failed.
-fn json_report(failure: &Failure, text: &str) -> String {
-    let main =
-        serde_json::json!({"domain": failure.domain, "reason": failure.reason, "message": text.trim()});
-    let task =
-        failure.task.as_ref().map(|(domain, reason)| serde_json::json!({"domain": domain, "reason": reason}));
-    serde_json::json!({"main": main, "task": task}).to_string()
+/// Why the program ended.
+fn main_json(failure: &Failure, text: &str) -> Value {
+    serde_json::json!({"domain": failure.domain, "reason": failure.reason, "message": text.trim()})
+}
+
+/// Why the last job failed; null where none did.
+fn task_json(failure: &Failure) -> Value {
+    let task = failure.task.as_ref();
+    task.map(|(domain, reason)| serde_json::json!({"domain": domain, "reason": reason})).into()
+}
+
+/// All that is known of a failure, with the places in the user's files.
+fn failure_json(failure: &Failure, files: &Files, text: &str) -> Value {
+    let place = |at: Option<Provenance>| {
+        let place = files.position(at?)?;
+        Some(serde_json::json!({"file": place.file, "line": place.line, "column": place.column}))
+    };
+    let note =
+        |(at, text): &(Option<Provenance>, String)| serde_json::json!({"text": text, "at": place(*at)});
+    let diagnostics: Vec<Value> = failure
+        .diagnostics
+        .0
+        .iter()
+        .map(|wrong| {
+            let notes: Vec<Value> = wrong.notes.iter().map(note).collect();
+            serde_json::json!({
+                "code": wrong.code, "message": wrong.message, "at": place(wrong.at), "notes": notes,
+                "hint": wrong.hint, "detail": wrong.detail,
+            })
+        })
+        .collect();
+    serde_json::json!({
+        "main": main_json(failure, text), "task": task_json(failure), "diagnostics": diagnostics,
+    })
 }

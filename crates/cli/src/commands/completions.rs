@@ -53,11 +53,12 @@ compdef _bourn bourn
 "#;
 
 const FISH: &str = r#"function __bourn_complete
-    set -l words (commandline -opc) (commandline -ct)
-    set -l index (math (count $words) - 1)
+    set -l before (commandline -opc)
+    set -l words (string escape -- $before) (commandline -ct)
+    set -l index (count $before)
     set -lx COMP_WORDS (string join \n -- $words)
     set -lx COMP_CWORD $index
-    _BST_COMPLETION=complete $words[1] 2>/dev/null | string trim
+    _BST_COMPLETION=complete $before[1] 2>/dev/null | string trim
 end
 complete -c bourn -f -a '(__bourn_complete)'
 "#;

@@ -89,10 +89,15 @@ impl Picture {
     /// How far an element is from those that nothing is below: its column.
     fn columns(&self) -> Vec<usize> {
         let mut columns = vec![0; self.names.len()];
-        // Dependencies stand before dependents, but for targets that were put at the end.
-        for _ in 0..2 {
+        // Mostly dependencies stand before dependents, and the second time nothing is left to do.
+        let mut moved = true;
+        while moved {
+            moved = false;
             for edge in &self.edges {
-                columns[edge.from] = columns[edge.from].max(columns[edge.to] + 1);
+                if columns[edge.from] <= columns[edge.to] {
+                    columns[edge.from] = columns[edge.to] + 1;
+                    moved = true;
+                }
             }
         }
         columns

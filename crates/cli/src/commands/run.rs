@@ -4,6 +4,7 @@ use crate::args::artifact::ArtifactCommand;
 use crate::args::command::{Arguments, Command};
 use crate::args::parse::Program;
 use crate::args::source::SourceCommand;
+use crate::args::value::MessageFormat;
 use crate::args::workspace::WorkspaceCommand;
 use crate::commands;
 use crate::exit::{self, Failure, Outcome};
@@ -20,7 +21,10 @@ pub(crate) fn run(program: Program, arguments: Arguments, environment: Environme
     let files = Files::default();
     match dispatch(program, &arguments, &environment, terminal, &files) {
         Ok(status) => ExitCode::from(status),
-        Err(failure) => exit::report(&failure, &files, Painter { colors: terminal.colors }, &environment),
+        Err(failure) => {
+            let as_event = arguments.general.message_format == Some(MessageFormat::Json);
+            exit::report(&failure, &files, Painter { colors: terminal.colors }, as_event, &environment)
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Events for programs: one JSON object per line.
 //!
-//! Every object has `version` (1), `event` (its kind), `elapsed` (seconds since the program began), and the fields
-//! of its kind. Readers skip kinds and fields that they do not know; a change that would break them raises the
+//! Every object has `version` (1), `event` (its kind), `elapsed` (seconds since the program began; not in the last
+//! one of a run that failed), and the fields of its kind, which `docs/programs.md` describes. Readers skip kinds and fields that they do not know; a change that would break them raises the
 //! version.
 
 use crate::report::line::kind_name;
@@ -18,6 +18,20 @@ pub(crate) fn line(event: &Event, elapsed: Duration) -> String {
     out.insert("event".into(), name.into());
     out.insert("elapsed".into(), seconds(elapsed));
     out.extend(fields);
+    let mut text = Value::Object(out).to_string();
+    text.push('\n');
+    text
+}
+
+/// The line about the end of a run that failed, with its newline. It has no `elapsed`: usage and configuration fail
+/// before the clock of a run begins.
+pub(crate) fn failed(failure: Value) -> String {
+    let mut out = Map::new();
+    out.insert("version".into(), 1.into());
+    out.insert("event".into(), "failed".into());
+    if let Value::Object(fields) = failure {
+        out.extend(fields);
+    }
     let mut text = Value::Object(out).to_string();
     text.push('\n');
     text
