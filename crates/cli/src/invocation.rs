@@ -1,5 +1,6 @@
 //! A run of one command: its settings, where it writes, the project it is about, and how it ends.
 
+use crate::args::command::Remotes;
 use crate::exit::{Failure, Outcome};
 use crate::location::{self, Location};
 use crate::report::reporter::Reporter;
@@ -26,6 +27,8 @@ pub(crate) struct Invocation<'a> {
     pub(crate) reporter: Reporter,
     /// Where the project is.
     pub(crate) location: Location,
+    /// The source servers that the command line names.
+    pub(crate) remotes: Remotes,
     /// How many elements the summary counts, once jobs were started.
     started: OnceLock<usize>,
 }
@@ -38,6 +41,7 @@ impl<'a> Invocation<'a> {
     pub(crate) fn run(
         settings: &'a Settings,
         files: &'a Files,
+        remotes: Remotes,
         name: Option<&str>,
         command: impl FnOnce(&Invocation<'a>) -> Outcome,
     ) -> Outcome {
@@ -48,7 +52,7 @@ impl<'a> Invocation<'a> {
         let here = settings.directory.as_deref().unwrap_or(Path::new("."));
         let location =
             location::find(here, files).map_err(|failure| failure.while_doing("Error loading project"))?;
-        let invocation = Invocation { settings, files, reporter, location, started: OnceLock::new() };
+        let invocation = Invocation { settings, files, reporter, location, remotes, started: OnceLock::new() };
         let result = command(&invocation);
         if let Some(name) = name {
             invocation.close(name, &result);

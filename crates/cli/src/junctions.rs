@@ -1,23 +1,30 @@
-//! Projects reached through junctions: their sources are fetched like those of any element, and laid out once under
-//! the key of these sources.
+//! Projects reached through junctions: their sources are fetched like those of any element, out of source caches first,
+//! and laid out once under the key of these sources.
 //!
 //! `CACHEDIR/bourn/junctions/KEY` appears whole or not at all; a directory that is there is complete.
 
 use crate::exit::Failure;
 use crate::expiry;
 use crate::invocation::conclude;
+use crate::settings::remote::RemoteSpec;
 use crate::settings::resolve::Settings;
+use crate::settings::servers::{Contact, Servers};
+use crate::signals;
 use crate::watch::Watch;
+use crate::wire;
 use crate::world::Loader;
 use bourn_build::control::Control;
+use bourn_build::event::MessageKind;
 use bourn_build::fetch::Fetch;
 use bourn_build::session::Session;
 use bourn_plan::{KindTable, Plan};
 use bourn_project::{Element, ElementGraph, ElementId, JunctionNeed, KindOrigin, SandboxConfig};
 use bourn_reapi::services::ExportOptions;
+use bourn_reapi::{Remotes, Services};
+use bourn_remote::{ANY_PROJECT, Caches, Refused};
 use bourn_yaml::{Mapping, Node, Provenance};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where the project of a junction is, if it was staged before.
 pub(crate) fn staged(loader: &Loader<'_>, need: &JunctionNeed) -> Option<PathBuf> {
@@ -49,12 +56,54 @@ pub(crate) fn stage(loader: &Loader<'_>, need: &JunctionNeed) -> Result<PathBuf,
     let options = loader.options(&plan.graph)?;
     let control = Control::new(loader.services.executor.clone());
     let watch = Watch::new(invocation);
-    let session = Session::new(&plan, invocation.files, loader.services, &options, &watch, &control);
-    let outcome = bourn_build::run::fetch(&session, &[JUNCTION], Fetch::Staged)?;
+    let remotes = loader.sources.of(loader, &plan.graph, need, &control)?;
+    let services = Services { remotes, ..loader.services.clone() };
+    let session = Session::new(&plan, invocation.files, &services, &options, &watch, &control);
+    let fetch = || bourn_build::run::fetch(&session, &[JUNCTION], Fetch::Staged);
+    let outcome = signals::steered(invocation, &control, fetch)?;
     conclude(&outcome)?;
     let staged = session.states().get(JUNCTION).sources.staged();
     let digest = staged.ok_or_else(|| Failure::stream(format!("Junction {} was not staged", need.name)))?;
     publish(loader, &digest, &place(invocation.settings, key))
+}
+
+/// Source servers that junctions were fetched from, so that each is spoken to once.
+#[derive(Default)]
+pub(crate) struct SourceCaches(Mutex<Vec<(Vec<RemoteSpec>, Arc<Caches>)>>);
+
+impl SourceCaches {
+    /// The source servers of the project that a junction is in, if there are any. Those that cannot be used are left
+    /// out: commands that speak to servers warn of them, and others can do without.
+    fn of(
+        &self,
+        loader: &Loader<'_>,
+        graph: &ElementGraph,
+        need: &JunctionNeed,
+        control: &Control,
+    ) -> Result<Option<Arc<dyn Remotes>>, Failure> {
+        let invocation = loader.invocation;
+        let (settings, files) = (invocation.settings, invocation.files);
+        let servers = Servers::resolve(settings, files, graph, &invocation.remotes, Contact::Sources)?;
+        let project = &graph.project(need.project).name;
+        let Some(wanted) = servers.sources.get(project).filter(|wanted| !wanted.is_empty()) else {
+            return Ok(None);
+        };
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, caches)) = known.iter().find(|(specs, _)| specs == wanted) {
+            return Ok(Some(caches.clone()));
+        }
+        let sources = [(ANY_PROJECT.to_owned(), wanted.clone())].into_iter().collect();
+        let servers = Servers { artifacts: Default::default(), sources };
+        let connect = || wire::caches(settings, loader.services, &servers, control.cancel());
+        let (caches, refused) = signals::steered(invocation, control, connect)?;
+        for Refused { url, error } in refused {
+            let text = format!("Source server {url} cannot be used: {}", error.message);
+            invocation.reporter.message(MessageKind::Status, &text, None, None);
+        }
+        let caches = Arc::new(caches);
+        known.push((wanted.clone(), caches.clone()));
+        Ok(Some(caches))
+    }
 }
 
 /// The one element of the graph that a junction is fetched with.

@@ -2,7 +2,7 @@
 
 use crate::exit::Failure;
 use crate::invocation::Invocation;
-use crate::junctions;
+use crate::junctions::{self, SourceCaches};
 use crate::report::pipeline::Printer;
 use crate::report::style::Painter;
 use crate::settings::resolve::Settings;
@@ -114,6 +114,7 @@ impl World {
             local: &local,
             services: &services,
             extent,
+            sources: SourceCaches::default(),
         };
         let graph = invocation.reporter.counted("Loading elements", || {
             let begin = Instant::now();
@@ -158,6 +159,7 @@ impl World {
             local: &local,
             services: &services,
             extent: Extent::Whole,
+            sources: SourceCaches::default(),
         };
         let options = loader.options(&plan.graph)?;
         let control = Control::sharing(services.executor.clone(), cancel);
@@ -311,6 +313,8 @@ pub(crate) struct Loader<'a> {
     pub(crate) services: &'a Services,
     /// How much of the projects is loaded.
     pub(crate) extent: Extent,
+    /// Where junctions may come from.
+    pub(crate) sources: SourceCaches,
 }
 
 /// Where it is remembered how long builds took.

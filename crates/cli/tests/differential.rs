@@ -9,6 +9,8 @@
 mod cache;
 #[path = "differential/files.rs"]
 mod files;
+#[path = "differential/fleet.rs"]
+mod fleet;
 #[path = "differential/hosted.rs"]
 mod hosted;
 #[path = "differential/keys.rs"]

@@ -457,8 +457,9 @@ impl Session<'_, '_> {
             mirror_origins: pass.mirror_origins.clone(),
             options: pass.options.printable(),
             shell: sections.map_or_else(|| Node::mapping(Mapping::new()), |sections| sections.shell.clone()),
-            artifact_caches: sections.and_then(|sections| sections.artifacts.clone()),
-            source_caches: sections.and_then(|sections| sections.source_caches.clone()),
+            // Servers are the same for everybody, and junctions are fetched from them too once they are known.
+            artifact_caches: open.sections.as_ref().and_then(|sections| sections.artifacts.clone()),
+            source_caches: open.sections.as_ref().and_then(|sections| sections.source_caches.clone()),
             default_targets: open.default_targets.clone(),
             provenance_attributes: sections.map(|s| s.provenance_attributes.clone()).unwrap_or_default(),
             variables: pass.project_variables.variables(),

@@ -280,6 +280,21 @@ pub(crate) struct Graph {
     pub(crate) elements: Vec<String>,
 }
 
+impl Command {
+    /// The source servers this names, for junctions that are fetched before anything else is known.
+    pub(crate) fn source_remotes(&self) -> Remotes {
+        match self {
+            Command::Build(options) => options.remotes(),
+            Command::Shell(options) => options.remotes(),
+            Command::Source(SourceCommand::Checkout(options)) => options.remotes(),
+            Command::Source(SourceCommand::Fetch(options)) => options.remotes(),
+            Command::Source(SourceCommand::Push(options)) => options.remotes(),
+            Command::Workspace(WorkspaceCommand::Open(options)) => options.remotes(),
+            _ => Remotes::default(),
+        }
+    }
+}
+
 impl Build {
     /// The remotes this names.
     pub(crate) fn remotes(&self) -> Remotes {

