@@ -52,7 +52,8 @@ impl<'a> Invocation<'a> {
         let here = settings.directory.as_deref().unwrap_or(Path::new("."));
         let location =
             location::find(here, files).map_err(|failure| failure.while_doing("Error loading project"))?;
-        let invocation = Invocation { settings, files, reporter, location, remotes, started: OnceLock::new() };
+        let invocation =
+            Invocation { settings, files, reporter, location, remotes, started: OnceLock::new() };
         let result = command(&invocation);
         if let Some(name) = name {
             invocation.close(name, &result);

@@ -1,7 +1,7 @@
 //! Artifacts that are going to be pulled, prepared many at a time.
 //!
-//! A pull takes a few questions that wait for each other: which blob the name means, what that refers to, level by
-//! level the directories of its files, the files. With a server far away most of the time is waiting, and most
+//! A pull takes a few questions that wait for each other: which blob the name means, what that refers to, the
+//! directories of its files, the files. With a server far away most of the time is waiting, and most
 //! artifacts are small. So the questions of many pulls are asked together. Whatever does not come this way, for
 //! whatever reason, the pull asks for itself; and it is the pull that says what is wrong.
 
@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// Artifacts that are prepared together.
-pub(crate) const TOGETHER: usize = 256;
+/// Artifacts that are prepared together: the first can be pulled while the next still come.
+pub(crate) const TOGETHER: usize = 64;
 
 /// Questions for names that are under way at a time.
 pub(crate) const QUESTIONS: usize = 256;
@@ -129,7 +129,7 @@ async fn bring(transfer: &Transfer, artifacts: Vec<Digest>) -> Attempt<()> {
         roots.extend(references.files);
     }
     let (metadata, directories) =
-        tokio::join!(transfer.fetch_blobs(unique(blobs)), transfer.fetch_levels(unique(roots.clone())));
+        tokio::join!(transfer.fetch_blobs(unique(blobs)), transfer.fetch_directories(unique(roots.clone())));
     metadata?;
     directories?;
     transfer.fetch_small(roots, SMALL).await

@@ -28,6 +28,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How long a request may take that is not told otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The same as long as the server has not answered at all: whoever waits for that waits for all of it.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// How often a request is repeated that is not told otherwise.
 const RETRIES: u32 = 3;
 
@@ -65,6 +68,7 @@ pub(crate) struct Link {
     instance: String,
     token: Option<Token>,
     timeout: Duration,
+    first_timeout: Duration,
     retries: u32,
     patience: Duration,
     delay: Duration,
@@ -90,6 +94,7 @@ impl Link {
             instance: server.instance.clone(),
             token: server.auth.access_token.clone().map(|path| Token::new(path, server.auth.token_reload)),
             timeout: connection.request_timeout.unwrap_or(TIMEOUT),
+            first_timeout: connection.request_timeout.unwrap_or(FIRST_TIMEOUT),
             retries: connection.retry_limit.unwrap_or(RETRIES),
             patience: if connection.retry_limit.is_some() { Duration::MAX } else { PATIENCE },
             delay: connection.retry_delay.unwrap_or(DELAY),
@@ -123,7 +128,7 @@ impl Link {
 
     /// How long a request may take, or nothing may come of a large blob.
     pub(crate) fn timeout(&self) -> Duration {
-        self.timeout
+        if self.met.load(Ordering::Relaxed) { self.timeout } else { self.first_timeout }
     }
 
     /// One question, one answer.
@@ -278,10 +283,11 @@ impl Link {
         &self,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
-        match tokio::time::timeout(self.timeout, work).await {
+        let timeout = self.timeout();
+        match tokio::time::timeout(timeout, work).await {
             Ok(result) => result,
             Err(_) => {
-                Err(Status::deadline_exceeded(format!("no answer within {} s", self.timeout.as_secs_f32())))
+                Err(Status::deadline_exceeded(format!("no answer within {} s", timeout.as_secs_f32())))
             }
         }
     }
@@ -443,5 +449,37 @@ pub(crate) async fn blocking<T: Send + 'static>(
             let message = format!("work on the local cache was ended: {error}");
             Err(Fault::Local(ServiceError::new(ErrorKind::Io, message)))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{Connection, ServerKind};
+
+    fn link(request_timeout: Option<Duration>) -> Link {
+        let server = Server {
+            url: "http://127.0.0.1:1".into(),
+            instance: String::new(),
+            kind: ServerKind::All,
+            push: false,
+            auth: Auth::default(),
+            connection: Connection { request_timeout, ..Connection::default() },
+        };
+        Link::new(&server).unwrap()
+    }
+
+    #[test]
+    fn servers_that_answered_once_may_take_their_time() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _within = runtime.enter();
+        let usual = link(None);
+        assert_eq!(usual.timeout(), FIRST_TIMEOUT);
+        usual.set_up();
+        assert_eq!(usual.timeout(), TIMEOUT);
+        let told = link(Some(Duration::from_secs(7)));
+        assert_eq!(told.timeout(), Duration::from_secs(7));
+        told.set_up();
+        assert_eq!(told.timeout(), Duration::from_secs(7));
     }
 }

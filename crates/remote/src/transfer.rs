@@ -126,7 +126,7 @@ impl Transfer {
         if incomplete.is_empty() {
             return Ok(());
         }
-        self.fetch_directories(&incomplete).await?;
+        self.fetch_directories(incomplete.clone()).await?;
         let cas = self.cas.clone();
         let files = blocking(move || {
             let blobs = Blobs::of(&*cas, &incomplete)?;
@@ -137,11 +137,14 @@ impl Transfer {
     }
 
     /// Brings the directories of trees: as whole trees where the server knows how and the root is not here, and level
-    /// by level what is missing then.
-    async fn fetch_directories(&self, roots: &[Digest]) -> Attempt<()> {
+    /// by level, all trees together, what is missing then.
+    ///
+    /// # Errors
+    /// A blob is missing there or damaged; the server or the local store failed.
+    pub(crate) async fn fetch_directories(&self, roots: Vec<Digest>) -> Attempt<()> {
         if self.storage.has_trees() {
             let cas = self.cas.clone();
-            let asked = roots.to_vec();
+            let asked = roots.clone();
             let mut jobs = JoinSet::new();
             for root in blocking(move || cas.missing_blobs(&asked)).await? {
                 let own = self.clone();
@@ -149,7 +152,7 @@ impl Transfer {
             }
             all(jobs).await?;
         }
-        self.fetch_levels(roots.to_vec()).await
+        self.fetch_levels(roots).await
     }
 
     /// Brings the directories of trees, all trees together, one level after the other.
