@@ -9,7 +9,7 @@ use bourn_plan::{Description, ElementContext, ElementKind, Warning};
 use bourn_project::{Dependency, ElementGraph, ElementId};
 use bourn_reapi::artifact::normal_name;
 use bourn_yaml::code::intern;
-use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files, Provenance};
+use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files, Node, Provenance};
 use serde_json::{Value as Json, json};
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -32,7 +32,8 @@ impl ElementKind for PythonElement {
     fn describe(&self, element: ElementContext<'_>) -> Result<Description, Diagnostics> {
         let call = self.call("element-describe", element);
         let mut listener = Loading::of(element, &self.files);
-        let answer = self.host.call(&call, &mut listener).map_err(|error| refused(element, error))?;
+        let answer =
+            self.host.call(&call, &mut listener).map_err(|error| refused(element, error, &self.files))?;
         let remarks = listener.remarks;
         self.read(element, &answer, call, remarks)
     }
@@ -141,14 +142,17 @@ fn given(context: ElementContext<'_>, id: ElementId, files: &Files) -> Json {
     })
 }
 
-fn refused(element: ElementContext<'_>, error: HostError) -> Diagnostics {
+fn refused(element: ElementContext<'_>, error: HostError, files: &Files) -> Diagnostics {
+    let dependencies = element.element().dependencies.iter().flat_map(|dependency| &dependency.config);
+    let nodes: Vec<&Node> = [&element.element().config].into_iter().chain(dependencies).collect();
     let domain = match error.domain.as_deref() {
         Some("load") => Domain::Load,
         Some("plugin") => Domain::Plugin,
         _ => Domain::Element,
     };
     let code = error.reason.as_deref().map_or("", intern);
-    let mut diagnostic = Diagnostic::new(domain, code, error.message).at(element.element().at);
+    let (at, message) = wire::blamed(&error.message, element.element().at, &nodes, files);
+    let mut diagnostic = Diagnostic::new(domain, code, message).at(at);
     diagnostic.detail = error.detail;
     diagnostic.into()
 }

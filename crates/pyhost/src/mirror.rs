@@ -52,7 +52,7 @@ impl PythonMirror {
                 "provenance": wire::position(node.at, files),
             },
         });
-        let answer = host.call(&call, &mut Deaf).map_err(|error| refused(node, error))?;
+        let answer = host.call(&call, &mut Deaf).map_err(|error| refused(node, error, files))?;
         call["call"] = "mirror-translate".into();
         let aliases = answer["aliases"].as_array().into_iter().flatten();
         let aliases = aliases.filter_map(Json::as_str).map(str::to_owned).collect();
@@ -72,14 +72,15 @@ impl PythonMirror {
     }
 }
 
-fn refused(node: &Node, error: HostError) -> Diagnostic {
+fn refused(node: &Node, error: HostError, files: &Files) -> Diagnostic {
     let domain = match error.domain.as_deref() {
         Some("load") => Domain::Load,
         Some("plugin") => Domain::Plugin,
         _ => Domain::Source,
     };
     let code = error.reason.as_deref().map_or("", intern);
-    let mut diagnostic = Diagnostic::new(domain, code, error.message).at(node.at);
+    let (at, message) = wire::blamed(&error.message, node.at, &[node], files);
+    let mut diagnostic = Diagnostic::new(domain, code, message).at(at);
     diagnostic.detail = error.detail;
     diagnostic
 }

@@ -38,7 +38,7 @@ impl SourceKind for PythonSourceKind {
     ) -> Result<Box<dyn Source>, Diagnostics> {
         let mut listener = Loading { context, fatal: None, declaration };
         let given = self.given(declaration, context);
-        let refuse = |error| Diagnostics::from(refused(declaration, error));
+        let refuse = |error| Diagnostics::from(refused(declaration, error, &self.files));
         let source = PythonSource::describe(self, given, context.urls, &mut listener).map_err(refuse)?;
         match listener.fatal {
             Some(fatal) => Err(fatal.into()),
@@ -93,14 +93,15 @@ fn stored_ref(config: &Node, keys: &[&str]) -> Option<Node> {
     (!stored.is_empty()).then(|| Node::mapping(stored))
 }
 
-fn refused(declaration: &SourceDeclaration, error: HostError) -> Diagnostic {
+fn refused(declaration: &SourceDeclaration, error: HostError, files: &Files) -> Diagnostic {
     let domain = match error.domain.as_deref() {
         Some("load") => Domain::Load,
         Some("plugin") => Domain::Plugin,
         _ => Domain::Source,
     };
     let code = error.reason.as_deref().map_or("", intern);
-    let mut diagnostic = Diagnostic::new(domain, code, error.message).at(declaration.at);
+    let (at, message) = wire::blamed(&error.message, declaration.at, &[&declaration.config], files);
+    let mut diagnostic = Diagnostic::new(domain, code, message).at(at);
     diagnostic.detail = error.detail;
     diagnostic
 }

@@ -37,6 +37,42 @@ pub fn position(at: Provenance, files: &Files) -> Json {
     files.position(at).map_or(Json::Null, |at| text(at).into())
 }
 
+/// What a plugin blames: where its message begins with the place of a node, that node's place and the rest of the
+/// message, as diagnostics print places themselves. A plugin that names itself, as `KIND source at PLACE`, or names no
+/// place that is in the nodes, blames its own.
+pub fn blamed<'m>(
+    mut message: &'m str,
+    own: Provenance,
+    nodes: &[&Node],
+    files: &Files,
+) -> (Provenance, &'m str) {
+    while let Some((place, rest)) = message.split_once("]: ") {
+        let place =
+            place.split_once(" element at ").or(place.split_once(" source at ")).map_or(place, |(_, at)| at);
+        let place = format!("{place}]");
+        if position(own, files).as_str() == Some(&place) {
+            message = rest;
+        } else if let Some(found) = nodes.iter().find_map(|node| placed(node, &place, files)) {
+            return (found, rest);
+        } else {
+            break;
+        }
+    }
+    (own, message)
+}
+
+/// Where in a node something is that plugins place there.
+fn placed(node: &Node, place: &str, files: &Files) -> Option<Provenance> {
+    if position(node.at, files).as_str() == Some(place) {
+        return Some(node.at);
+    }
+    match &node.value {
+        Value::Sequence(items) => items.iter().find_map(|item| placed(item, place, files)),
+        Value::Mapping(entries) => entries.iter().find_map(|(_, value)| placed(value, place, files)),
+        Value::Null | Value::Scalar(_) => None,
+    }
+}
+
 /// What a plugin says enters its key. Floating-point numbers have no place in keys and are kept as text.
 pub fn key(value: &Json) -> KeyValue {
     match value {

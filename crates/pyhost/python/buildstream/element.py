@@ -30,6 +30,7 @@ class DependencyConfiguration:
 class Element(Plugin):
     """The base of element plugins."""
 
+    _ROLE = "element"
     BST_ARTIFACT_VERSION = 0
     BST_STRICT_REBUILD = False
     BST_FORBID_RDEPENDS = False

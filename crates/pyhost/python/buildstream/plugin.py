@@ -14,6 +14,7 @@ _CORE_WARNINGS = [value for key, value in vars(CoreWarnings).items() if not key.
 class Plugin:
     """The base of all plugins."""
 
+    _ROLE = "plugin"
     BST_MIN_VERSION = None
     BST_PLUGIN_DEPRECATED = False
     BST_PLUGIN_DEPRECATION_MESSAGE = None
@@ -24,7 +25,9 @@ class Plugin:
         self.__provenance = given.get("provenance")
 
     def __str__(self):
-        return "{} [{}]".format(self.name, self.get_kind())
+        if self.__provenance is None:
+            return "{} [{}]".format(self.name, self.get_kind())
+        return "{} {} at {}".format(self.get_kind(), self._ROLE, self.__provenance)
 
     # What plugins implement.
 

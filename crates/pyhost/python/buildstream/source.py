@@ -144,6 +144,7 @@ class SourceFetcher:
 class Source(Plugin):
     """The base of source plugins."""
 
+    _ROLE = "source"
     BST_CUSTOM_SOURCE_PROVENANCE = False
     BST_REQUIRES_PREVIOUS_SOURCES_TRACK = False
     BST_REQUIRES_PREVIOUS_SOURCES_FETCH = False

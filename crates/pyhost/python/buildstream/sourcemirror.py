@@ -15,6 +15,7 @@ class SourceMirrorError(BstError):
 class SourceMirror(Plugin):
     """The base of source mirror plugins."""
 
+    _ROLE = "source-mirror"
     BST_MIN_VERSION = "2.2"
 
     def __init__(self, given):
