@@ -313,7 +313,12 @@ impl Process {
     }
 
     fn greet(&mut self, python: &Python) -> Result<(), HostError> {
-        let hello = self.call(&json!({"call": "hello"}), &mut Deaf, None).map_err(|error| {
+        let path = python.environment.iter().rev().find(|(name, _)| name == "PATH");
+        let mut hello = json!({"call": "hello"});
+        if let Some(path) = path.and_then(|(_, path)| path.to_str()) {
+            hello["path"] = path.into();
+        }
+        let hello = self.call(&hello, &mut Deaf, None).map_err(|error| {
             let said = error.detail.unwrap_or(error.message);
             HostError { detail: Some(said), ..no_python(&python.program, "it did not start the plugin host") }
         })?;

@@ -55,6 +55,11 @@ impl PythonSourceKind {
             RefStorage::ProjectRefs => stored_ref(&declaration.config, self.ref_keys()),
             RefStorage::Inline => None,
         };
+        let mut config = wire::node(&declaration.config, &self.files);
+        if declaration.ref_storage == RefStorage::ProjectRefs {
+            // A plugin is configured by what its element says, and given the ref afterwards.
+            self.ref_keys().iter().for_each(|key| set(&mut config, key, &Node::null(), &self.files));
+        }
         let attributes = declaration.provenance.as_ref();
         json!({
             "name": format!("{}-{}", context.element, declaration.index),
@@ -62,7 +67,8 @@ impl PythonSourceKind {
             "kind": self.kind,
             "directory": declaration.directory,
             "attributes": attributes.map(|node| wire::node(node, &self.files)),
-            "config": wire::node(&declaration.config, &self.files),
+            "config": config,
+            "refs-apart": declaration.ref_storage == RefStorage::ProjectRefs,
             "stored-ref": stored.map(|node| wire::node(&node, &self.files)),
             "project-name": project.name,
             "project-directory": project.directory,
@@ -222,9 +228,13 @@ impl Source for PythonSource {
 
     fn with_reference(&self, reference: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
         let mut given = self.given.clone();
-        given["stored-ref"] = Json::Null;
+        let files = &self.kind.files;
+        let apart = given["refs-apart"] == true;
+        given["stored-ref"] =
+            if apart { wire::node(&Node::mapping(Mapping::new()), files) } else { Json::Null };
+        let into = if apart { "stored-ref" } else { "config" };
         for (key, value) in reference.entries().into_iter().flatten() {
-            set(&mut given["config"], key.as_str(), value, &self.kind.files);
+            set(&mut given[into], key.as_str(), value, files);
         }
         let described =
             PythonSource::describe(&self.kind, given, &self.urls, &mut Quiet { urls: &*self.urls });

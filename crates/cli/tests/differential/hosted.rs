@@ -2,8 +2,11 @@
 //! that are built in and once copies that bourn does not recognise, so that Python runs them.
 
 use crate::Both;
+use crate::sources::{TAR, project, same_hosted, serve};
+use crate::tracking::Place;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 const PROJECT: &str = include_str!("kinds.txt");
 
@@ -96,4 +99,166 @@ fn every_element_kind_has_the_same_key_through_the_host() {
     assert_eq!(expected.len(), PROJECT.matches("\n=== elements/").count(), "{expected:?}");
     assert_eq!(keys(&hosted), expected, "through the host (left) and built in (right)");
     python_ran(&hosted);
+}
+
+/// A source in a project with the kind built in, and in one where Python runs its plugin, whose file is changed by
+/// `change`; both with `environment`.
+fn two(
+    kind: &str,
+    text: &str,
+    change: &dyn Fn(String) -> String,
+    environment: &[(&str, String)],
+) -> Option<[Both; 2]> {
+    let (mut native, mut python) = (Both::new(text)?, hosted(text, "sources")?);
+    for package in PACKAGES.map(|package| package.replace('-', "_")) {
+        let path = python.bourn.project().join(format!("hosted/{package}/sources/{kind}.py"));
+        if let Ok(code) = std::fs::read_to_string(&path) {
+            std::fs::write(path, change(code)).expect("a plugin");
+        }
+    }
+    for (name, value) in environment {
+        native.bourn.set(name, value);
+        python.bourn.set(name, value);
+    }
+    Some([native, python])
+}
+
+/// The file that `cargo` makes is the ref.
+#[test]
+fn locks_of_cargo() {
+    let fake = tempfile::tempdir().expect("a directory");
+    let cargo = fake.path().join("cargo");
+    std::fs::write(&cargo, "#!/bin/sh\necho \"# $*\" > Cargo.lock\ncat Cargo.toml >> Cargo.lock\n")
+        .expect("a script");
+    std::fs::set_permissions(&cargo, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("permissions");
+    let source =
+        "- kind: local\n  path: app\n- kind: gen_cargo_lock\n=== app/Cargo.toml\n[package]\nname = \"app\"\n";
+    let text = project(PACKAGES[1], "gen_cargo_lock", "http://unused/", source);
+    let path = format!("{}:{}", fake.path().display(), std::env::var("PATH").unwrap_or_default());
+    let Some([native, python]) = two("gen_cargo_lock", &text, &|code| code, &[("PATH", path)]) else {
+        return;
+    };
+    let (tree, element) = same_hosted(&native, &python, true);
+    assert!(tree.contains("Cargo.lock") && element.contains("ref: "), "{tree}{element}");
+}
+
+/// Sets an attribute of a class: the address of an index is in the code of the plugin.
+fn with_attribute(code: &str, name: &str, value: &str) -> String {
+    let lines = code.lines().map(|line| match line.trim_start().starts_with(&format!("{name} = ")) {
+        true => format!("    {name} = \"{value}\"\n"),
+        false => format!("{line}\n"),
+    });
+    lines.collect()
+}
+
+#[test]
+fn index_of_python_packages() {
+    let server = Place::start();
+    let file = |name: &str| {
+        let url = server.url(&format!("packages/aa/{name}"));
+        let sum = bourn_reapi::Digest::of(TAR).hex();
+        format!(r#"{{"filename":"{name}","url":"{url}","hashes":{{"sha256":"{sum}"}},"yanked":false}}"#)
+    };
+    let answer =
+        format!(r#"{{"name":"foo","files":[{},{}]}}"#, file("foo-1.0.tar.gz"), file("foo-1.1.tar.gz"));
+    server.add("simple/foo/", "application/vnd.pypi.simple.v1+json", answer);
+    server.add("packages/aa/foo-1.1.tar.gz", "application/gzip", TAR);
+    let text =
+        project(PACKAGES[1], "pypi", &server.url(""), "- kind: pypi\n  url: up:packages/\n  name: foo\n");
+    let change = |code: String| {
+        let code = with_attribute(&code, "REST_API", &server.url("simple/{name}/"));
+        with_attribute(&code, "STORAGE_ROOT", &server.url("packages/"))
+    };
+    let environment = [("PIP_INDEX_URL", server.url("simple/"))];
+    let Some([native, python]) = two("pypi", &text, &change, &environment) else { return };
+    let (_, element) = same_hosted(&native, &python, true);
+    assert!(element.contains("suffix: aa/foo-1.1.tar.gz"), "{element}");
+}
+
+/// The plugin refuses its ref in an element, and without one asks for attributes that it does not have.
+#[test]
+fn archives_of_gnu() {
+    let server = serve(&[("foo/foo-1.0.tar.gz", TAR)]);
+    let sum = bourn_reapi::Digest::of(TAR).hex();
+    let source = format!(
+        "- kind: gnu\n  mirror: 'up:'\n  name: foo\n=== project.refs\nprojects:\n  sources:\n    it.bst:\n    - ref:\n        \
+         sha256sum: {sum}\n        suffix: foo/foo-1.0.tar.gz\n"
+    );
+    let text = project(PACKAGES[1], "gnu", &server.url(""), &source);
+    let text = text.replace("min-version: 2.5\n", "min-version: 2.5\nref-storage: project.refs\n");
+    let class = "class GnuSource(Source):\n";
+    let change =
+        |code: String| code.replace(class, &format!("{class}    suffix = None\n    sha256sum = None\n"));
+    let Some([native, python]) = two("gnu", &text, &change, &[]) else { return };
+    let (tree, _) = same_hosted(&native, &python, false);
+    assert!(tree.contains("src/lib.rs"), "{tree}");
+}
+
+#[test]
+fn downloads_of_bazel() {
+    let server = serve(&[("a/foo-1.0.tar.gz", TAR)]);
+    let (url, sum) = (server.url("a/foo-1.0.tar.gz"), bourn_reapi::Digest::of(TAR).hex());
+    let resolved = format!(
+        "resolved = [{{\"original_attributes\": {{\"name\": \"foo\", \"urls\": [\"{url}\"], \"sha256\": \"{sum}\"}}}},\n\
+         {{\"original_attributes\": {{\"name\": \"here\"}}}}]\n"
+    );
+    let source =
+        format!("- kind: local\n  path: app\n- kind: bazel_source\n=== app/.bst-sources\n{resolved}");
+    let text = project(PACKAGES[1], "bazel_source", &server.url(""), &source);
+    let Some([native, python]) = two("bazel_source", &text, &|code| code, &[]) else { return };
+    let (tree, element) = same_hosted(&native, &python, true);
+    assert!(tree.contains("_bst_distdir/foo-1.0.tar.gz") && element.contains("ref: "), "{tree}{element}");
+}
+
+const TREE: &str = "=== README\nhello\n=== bin/tool\na tool\n";
+
+/// Runs a program in a directory, with a home of its own.
+#[track_caller]
+fn run(directory: &Path, words: &[&str]) {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).current_dir(directory).env("BRZ_EMAIL", "a <a@b>").env("HOME", directory);
+    let output = command.output().expect(words[0]);
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn branches_of_bazaar() {
+    let upstream = tempfile::tempdir().expect("a temporary directory");
+    let trunk = upstream.path().join("repo/trunk");
+    bourn_testkit::fixture::write(&trunk, TREE);
+    run(&trunk, &["brz", "init", "-q"]);
+    run(&trunk, &["brz", "add", "-q"]);
+    run(&trunk, &["brz", "commit", "-q", "-m", "first"]);
+    std::fs::write(trunk.join("later"), "a file").expect("a file");
+    run(&trunk, &["brz", "add", "-q"]);
+    run(&trunk, &["brz", "commit", "-q", "-m", "second"]);
+    let url = format!("file://{}/", upstream.path().display());
+    let source = "- kind: bzr\n  url: up:repo\n  track: trunk\n";
+    for (source, track) in
+        [(source.to_owned(), true), (format!("{source}  ref: 1\n  version: '1.5'\n"), false)]
+    {
+        let text = project(PACKAGES[0], "bzr", &url, &source);
+        // Breezy looks for the Python of the PATH, and is not known to that of the reference.
+        let path = std::env::var("PATH").unwrap_or_default();
+        let Some([native, python]) = two("bzr", &text, &|code| code, &[("PATH", path)]) else { return };
+        let (tree, _) = same_hosted(&native, &python, track);
+        assert_eq!(tree.contains("later"), track, "{tree}");
+    }
+}
+
+#[test]
+fn repositories_of_ostree() {
+    let upstream = tempfile::tempdir().expect("a temporary directory");
+    let tree = upstream.path().join("tree");
+    bourn_testkit::fixture::write(&tree, TREE);
+    std::os::unix::fs::symlink("bin/tool", tree.join("link")).expect("a link");
+    run(upstream.path(), &["ostree", "init", "--mode=archive", "--repo=repo"]);
+    let commit = ["ostree", "commit", "--repo=repo", "--branch=main", "--tree=dir=tree", "--subject=first"];
+    run(upstream.path(), &commit);
+    let url = format!("file://{}/", upstream.path().display());
+    let text = project(PACKAGES[1], "ostree", &url, "- kind: ostree\n  url: up:repo\n  track: main\n");
+    let Some([native, python]) = two("ostree", &text, &|code| code, &[]) else { return };
+    let (tree, element) = same_hosted(&native, &python, true);
+    assert!(element.contains("ref: ") && tree.contains("./it/link l bin/tool"), "{element}{tree}");
 }

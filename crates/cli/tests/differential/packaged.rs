@@ -1,6 +1,5 @@
 //! The source kinds of both packages that have no tests of their own beside the reference: tracked, fetched and staged
-//! by the reference, by the kinds that are built in and by the same plugins in Python. `gnu` has none anywhere: the plugin
-//! of 2.4 refuses a ref in an element, and without one raises while the project is loaded.
+//! by the reference, by the kinds that are built in and by the same plugins in Python.
 
 use crate::sources::{TAR, project, same_sources, serve};
 use crate::tracking::{Place, compressed};

@@ -84,6 +84,16 @@ pub(crate) fn same_sources(project: &str, track: bool) -> Option<(String, String
     Some((found.tree, found.element))
 }
 
+/// Checks that bourn leaves the same where the kind is built in and where Python runs the plugin.
+#[track_caller]
+pub(crate) fn same_hosted(native: &Both, python: &Both, track: bool) -> (String, String) {
+    let expect = left(native, &|arguments| native.bourn(arguments), track);
+    let found = left(python, &|arguments| python.bourn(arguments), track);
+    same_left(found, expect.clone(), "through Python (left) and built in (right)");
+    python_ran(python);
+    (expect.tree, expect.element)
+}
+
 /// The same without Python.
 #[track_caller]
 pub(crate) fn same_built_in(project: &str, track: bool) -> Option<(String, String)> {

@@ -307,6 +307,9 @@ def find_package(call):
 
 
 def hello(call):
+    if "path" in call:
+        # What chose the Python, such as pyenv, may have put itself first; tools are to be the user's.
+        os.environ["PATH"] = call["path"]
     return {
         "version": _pipe.VERSION,
         "python": sys.version.split()[0],
