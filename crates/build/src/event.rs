@@ -159,6 +159,15 @@ pub struct Failure {
     pub sandbox: bool,
 }
 
+impl Failure {
+    /// What is told below the message: more about it, then what the user can do.
+    pub fn explanation(&self) -> Option<String> {
+        let hint = self.hint.as_ref().map(|hint| format!("hint: {hint}"));
+        let parts: Vec<String> = self.detail.clone().into_iter().chain(hint).collect();
+        (!parts.is_empty()).then(|| parts.join("\n"))
+    }
+}
+
 /// What happens during a run.
 #[derive(Clone, Debug)]
 pub enum Event {

@@ -157,7 +157,8 @@ impl One<'_> {
             Err(error) if error.cancelled => JobResult::Cancelled,
             Err(error) => {
                 let failure = &error.failure;
-                job.note(MessageKind::Failure, &failure.message, failure.detail.as_deref(), Some(elapsed));
+                let explanation = failure.explanation();
+                job.note(MessageKind::Failure, &failure.message, explanation.as_deref(), Some(elapsed));
                 JobResult::Failed(Failure::clone(failure))
             }
         };

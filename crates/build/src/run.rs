@@ -680,7 +680,8 @@ impl Start<'_> {
             }
             Some(error) => {
                 let failure = &error.failure;
-                job.note(MessageKind::Failure, &failure.message, failure.detail.as_deref(), Some(elapsed));
+                let explanation = failure.explanation();
+                job.note(MessageKind::Failure, &failure.message, explanation.as_deref(), Some(elapsed));
                 JobResult::Failed(Failure::clone(failure))
             }
         }

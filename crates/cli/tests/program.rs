@@ -24,6 +24,8 @@ mod projects;
 mod remotes;
 #[path = "../../sources/tests/sources/smart.rs"]
 mod smart;
+#[path = "program/tools.rs"]
+mod tools;
 #[path = "program/torture.rs"]
 mod torture;
 

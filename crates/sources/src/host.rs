@@ -37,9 +37,8 @@ impl Output {
 /// The package that brings a tool, where it is called otherwise.
 fn package(tool: &str) -> &str {
     match tool {
-        "bzr" => "breezy",
+        "bzr" => "brz",
         "cargo" => "cargo or rustup",
-        "python3" => "python3 with its module pip",
         other => other,
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Line<'a> {
     /// What is said.
     pub(crate) text: Cow<'a, str>,
     /// More lines.
-    pub(crate) detail: Option<&'a str>,
+    pub(crate) detail: Option<Cow<'a, str>>,
     /// How long it took.
     pub(crate) elapsed: Option<Duration>,
     /// The log of the job, where this line is about the job as a whole.
@@ -98,7 +98,7 @@ impl LineFormat {
             self.push_column(&mut out, column, line);
         }
         out.push('\n');
-        let detail = line.detail.is_some_and(|detail| self.push_detail(&mut out, line, detail));
+        let detail = line.detail.as_deref().is_some_and(|detail| self.push_detail(&mut out, line, detail));
         let log = match line.job_log {
             Some(log) if line.kind == MessageKind::Failure => self.push_log(&mut out, log),
             _ => false,
@@ -406,12 +406,15 @@ mod tests {
              test/hello/8c2df410-build.20261120-232332.log\n",
         );
         check(
-            &Line { detail: Some("echo one\necho two\n"), ..build(MessageKind::Start, "Running commands") },
+            &Line {
+                detail: Some("echo one\necho two\n".into()),
+                ..build(MessageKind::Start, "Running commands")
+            },
             "[--:--:--][8c2df410][   build:hello.bst                     ] START   Running commands\n\n    \
              echo one\n    echo two\n\n",
         );
         check(
-            &Line { detail: Some("1\n2\n3\n4"), ..build(MessageKind::Info, "Long") },
+            &Line { detail: Some("1\n2\n3\n4".into()), ..build(MessageKind::Info, "Long") },
             "[--:--:--][8c2df410][   build:hello.bst                     ] INFO    Long\n\n    \
              1\n    2\n    Message contains 2 additional lines\n\n",
         );

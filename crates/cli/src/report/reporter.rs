@@ -321,7 +321,7 @@ impl Shared {
             Event::JobRetried { subject, attempt, elapsed, failure, log, .. } => Some(Line {
                 job_log: log.as_deref(),
                 elapsed: Some(*elapsed),
-                detail: Some(&failure.message),
+                detail: Some(failure.message.as_str().into()),
                 ..line_of(subject, MessageKind::Failure, bourn_build::run::retried(*attempt))
             }),
             Event::JobFinished { subject, result, elapsed, log, .. } => {
@@ -329,11 +329,11 @@ impl Shared {
                     JobResult::Done => (MessageKind::Success, subject.action.name(), None),
                     JobResult::Skipped(what) => (MessageKind::Skipped, what.as_str(), None),
                     JobResult::Failed(failure) => {
-                        (MessageKind::Failure, failure.message.as_str(), failure.detail.as_deref())
+                        (MessageKind::Failure, failure.message.as_str(), failure.explanation())
                     }
                     JobResult::Cancelled => (MessageKind::Info, "Job terminated", None),
                 };
-                let elapsed = Some(*elapsed);
+                let (elapsed, detail) = (Some(*elapsed), detail.map(Into::into));
                 Some(Line { job_log: log.as_deref(), elapsed, detail, ..line_of(subject, kind, text) })
             }
             Event::Planned { .. }
@@ -350,7 +350,7 @@ impl Shared {
             _ => {}
         }
         Some(Line {
-            detail: message.detail.as_deref(),
+            detail: message.detail.as_deref().map(Into::into),
             elapsed: message.elapsed,
             ..line_of(&message.subject, message.kind, message.text.as_str())
         })
