@@ -1,7 +1,7 @@
 //! Looks for archives that break their readers: `cargo run --release -p bourn-sources --example fuzz -- TARGET SECONDS
 //! [SEED]`.
 //!
-//! Targets are `tar`, `gz`, `xz`, `bz2`, `zst`, `zip` and `deb`. Archives are mutated from small ones, before they are
+//! Targets are `tar`, `gz`, `xz`, `bz2`, `zst`, `lz`, `zip` and `deb`. Archives are mutated from small ones, before they are
 //! compressed and after. Whatever is in an archive, its reader must not panic nor take long, and what it stages must be
 //! whole. The first archive that breaks this is kept in a file whose name is printed.
 
@@ -16,6 +16,7 @@
 #[path = "../tests/sources/fixture.rs"]
 mod fixture;
 
+use bourn_plan::Source;
 use bourn_reapi::{Cas, Digest};
 use bourn_testkit::memory::MemoryStore;
 use fixture::Fixture;
@@ -68,7 +69,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (Some(target), Some(seconds)) = (arguments.first(), arguments.get(1).and_then(|s| s.parse().ok()))
     else {
-        eprintln!("usage: fuzz tar|gz|xz|bz2|zst|zip|deb SECONDS [SEED]");
+        eprintln!("usage: fuzz tar|gz|xz|bz2|zst|lz|zip|deb SECONDS [SEED]");
         return ExitCode::from(2);
     };
     let pack: fn(&[u8]) -> Vec<u8> = match target.as_str() {
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
         "xz" => xz,
         "bz2" => bzip2,
         "zst" => zstd,
+        "lz" => lzip,
         "deb" => deb,
         _ => {
             eprintln!("no such target: {target}");
@@ -95,6 +97,7 @@ fn main() -> ExitCode {
 
 fn hunt(kind: &str, pack: fn(&[u8]) -> Vec<u8>, time: Duration, mut chance: Chance) -> ExitCode {
     let start = Instant::now();
+    let place = Place::new(kind);
     let mut pool = vec![if kind == "zip" { zip_seed() } else { tar_seed() }];
     let (mut count, mut good) = (0_u64, 0_u64);
     while start.elapsed() < time {
@@ -106,7 +109,7 @@ fn hunt(kind: &str, pack: fn(&[u8]) -> Vec<u8>, time: Duration, mut chance: Chan
         }
         count += 1;
         let begun = Instant::now();
-        let verdict = catch_unwind(AssertUnwindSafe(|| stage(kind, &archive)));
+        let verdict = catch_unwind(AssertUnwindSafe(|| place.stage(&archive)));
         let wrong = match verdict {
             Err(_) => Some("it panicked"),
             Ok(Some(false)) => Some("what it staged is not whole"),
@@ -132,16 +135,30 @@ fn hunt(kind: &str, pack: fn(&[u8]) -> Vec<u8>, time: Duration, mut chance: Chan
     ExitCode::SUCCESS
 }
 
-/// Stages an archive: whether what came of it is whole, `None` when it was refused.
-fn stage(kind: &str, archive: &[u8]) -> Option<bool> {
-    let fixture = Fixture::new("aliases:\n  f: file:///nowhere/\n");
-    let sha256 = Digest::of(archive).hex();
-    fixture.write(&format!("sources/{kind}/f_a/{sha256}"), archive);
-    let text = format!("kind: {kind}\nurl: f:a\nref: {sha256}\nbase-dir: ''\n");
-    let source = fixture.source(&text).expect("a source");
-    let store = MemoryStore::new();
-    let digest = fixture.with_context(&*store, None, |context| source.stage(context)).ok()?;
-    Some(Cas::contains_tree(&*store, &digest).unwrap_or(false))
+/// A project whose one source is staged again and again, from a file that is written anew.
+struct Place {
+    fixture: Fixture,
+    file: String,
+    source: Box<dyn Source>,
+}
+
+impl Place {
+    fn new(kind: &str) -> Place {
+        let fixture = Fixture::new("aliases:\n  f: file:///nowhere/\n");
+        // What is kept under a sum was checked when it came, and is not again.
+        let sha256 = Digest::of(b"whatever").hex();
+        let text = format!("kind: {kind}\nurl: f:a\nref: {sha256}\nbase-dir: ''\n");
+        let source = fixture.source(&text).expect("a source");
+        Place { fixture, file: format!("sources/{kind}/f_a/{sha256}"), source }
+    }
+
+    /// Stages an archive: whether what came of it is whole, `None` when it was refused.
+    fn stage(&self, archive: &[u8]) -> Option<bool> {
+        self.fixture.write(&self.file, archive);
+        let store = MemoryStore::new();
+        let digest = self.fixture.with_context(&*store, None, |context| self.source.stage(context)).ok()?;
+        Some(Cas::contains_tree(&*store, &digest).unwrap_or(false))
+    }
 }
 
 fn tar_seed() -> Vec<u8> {
@@ -196,6 +213,13 @@ fn bzip2(plain: &[u8]) -> Vec<u8> {
 
 fn zstd(plain: &[u8]) -> Vec<u8> {
     zstd::encode_all(plain, 1).expect("memory")
+}
+
+fn lzip(plain: &[u8]) -> Vec<u8> {
+    let options = lzma_rust2::LzipOptions::with_preset(0);
+    let mut encoder = lzma_rust2::LzipWriter::new(Vec::new(), options);
+    encoder.write_all(plain).expect("memory");
+    encoder.finish().expect("memory")
 }
 
 /// A Debian package with this as its data.

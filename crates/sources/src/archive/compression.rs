@@ -10,11 +10,45 @@ pub(super) const BOMB_RATIO: u64 = 2000;
 
 type Input<R> = Chain<Cursor<Vec<u8>>, Counted<BufReader<R>>>;
 
+/// What was possibly compressed, being read.
+pub(crate) struct Unpacked {
+    stream: Box<dyn Read + Send>,
+    packed: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl Unpacked {
+    /// Refuses a bomb: `unpacked` bytes that came, or are to come, out of what was read of the file so far.
+    ///
+    /// # Errors
+    /// It is one.
+    pub(crate) fn check(&self, unpacked: u64) -> io::Result<()> {
+        check_ratio(self.packed.load(std::sync::atomic::Ordering::Relaxed), unpacked.into())
+    }
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
+/// Refuses what unpacks to absurdly much.
+///
+/// # Errors
+/// `packed` bytes that unpack to `unpacked` bytes are a bomb.
+pub(super) fn check_ratio(packed: u64, unpacked: u128) -> io::Result<()> {
+    if unpacked > BOMB_SIZE.into() && unpacked / u128::from(BOMB_RATIO) > packed.into() {
+        let message = format!("{packed} bytes unpack to {unpacked} bytes or more: this is a bomb");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    Ok(())
+}
+
 /// Opens what is possibly compressed for reading.
 ///
 /// # Errors
 /// It cannot be read.
-pub(crate) fn open(file: impl Read + Send + 'static) -> ArchiveResult<Box<dyn Read + Send>> {
+pub(crate) fn open(file: impl Read + Send + 'static) -> ArchiveResult<Unpacked> {
     let mut counted = Counted::new(BufReader::with_capacity(1 << 16, file));
     let packed = counted.count.clone();
     let mut head = Vec::with_capacity(6);
@@ -23,9 +57,10 @@ pub(crate) fn open(file: impl Read + Send + 'static) -> ArchiveResult<Box<dyn Re
     let input = Cursor::new(head).chain(counted);
     let unpacked = decoder(format, input).map_err(ArchiveError::Read)?;
     if format == Format::None {
-        return Ok(unpacked);
+        return Ok(Unpacked { stream: unpacked, packed });
     }
-    Ok(Box::new(Guard { unpacked, packed, count: 0 }))
+    let guard = Guard { unpacked, packed: packed.clone(), count: 0 };
+    Ok(Unpacked { stream: Box::new(guard), packed })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,11 +140,42 @@ impl Read for Guard {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.unpacked.read(buffer)?;
         self.count += read as u64;
-        let packed = self.packed.load(std::sync::atomic::Ordering::Relaxed);
-        if self.count > BOMB_SIZE && self.count / BOMB_RATIO > packed {
-            let message = format!("{packed} bytes unpack to more than {} bytes: this is a bomb", self.count);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-        }
+        check_ratio(self.packed.load(std::sync::atomic::Ordering::Relaxed), self.count.into())?;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bombs() {
+        for (packed, unpacked, is_bomb) in [
+            (0, 0, false),
+            (0, BOMB_SIZE.into(), false),
+            (1, u128::from(BOMB_SIZE) + 1, true),
+            (BOMB_SIZE / BOMB_RATIO + 1, u128::from(BOMB_SIZE) + 1, false),
+            (1 << 30, u128::from(u64::MAX), true),
+            (u64::MAX, u128::from(u64::MAX) * 3000, true),
+        ] {
+            assert_eq!(check_ratio(packed, unpacked).is_err(), is_bomb, "{packed} to {unpacked}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_turns_out_to_be_a_bomb_ends() {
+        let packed = std::sync::Arc::<std::sync::atomic::AtomicU64>::default();
+        packed.store(1000, std::sync::atomic::Ordering::Relaxed);
+        let unpacked = Box::new(io::repeat(0));
+        let mut guard = Guard { unpacked, packed: packed.clone(), count: BOMB_SIZE - 100 };
+        let mut buffer = [0; 101];
+        guard.read_exact(&mut buffer[..100]).expect("as much as may come");
+        let error = guard.read(&mut buffer).expect_err("a bomb");
+        assert!(error.to_string().contains("1000 bytes unpack to"), "{error}");
+        // The same from a file that is large itself is none.
+        packed.store(BOMB_SIZE / 1000, std::sync::atomic::Ordering::Relaxed);
+        let mut guard = Guard { unpacked: Box::new(io::repeat(0)), packed, count: BOMB_SIZE };
+        guard.read_exact(&mut buffer).expect("what is large");
     }
 }

@@ -1,11 +1,11 @@
 //! What extracting members would leave, by the rules of Python's `tarfile`, which the reference follows.
 
 use super::members::{Kind, Member};
-use super::scene::{Made, Scene, above, components, outside};
+use super::scene::{Made, Scene, above, check_path, components, outside};
 use super::{ArchiveError, ArchiveResult, shown};
 use crate::glob::Glob;
 use bourn_reapi::Digest;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// How members are extracted.
 pub(crate) struct Rules<'a> {
@@ -83,7 +83,7 @@ pub(crate) fn extract(
     is_wanted: impl Fn(usize) -> bool,
 ) -> ArchiveResult<Scene> {
     let members = members.iter().map(|member| rules.stripped(member)).collect();
-    let mut extraction = Extraction { scene: Scene::default(), members, digests, rules };
+    let mut extraction = Extraction { scene: Scene::default(), members, digests, rules, named: None };
     for at in 0..extraction.members.len() {
         let (member, wanted) = &extraction.members[at];
         if *wanted && is_wanted(at) && member.kind != Kind::Device {
@@ -149,6 +149,8 @@ struct Extraction<'a> {
     members: Vec<(Member, bool)>,
     digests: &'a [Digest],
     rules: &'a Rules<'a>,
+    /// The members by what their names mean, in order; made when it is needed first.
+    named: Option<HashMap<Vec<u8>, Vec<usize>>>,
 }
 
 /// How often a link may stand for another member before that counts as a circle.
@@ -157,8 +159,9 @@ const MOST_DETOURS: usize = 64;
 impl Extraction<'_> {
     fn member(&mut self, at: usize) -> ArchiveResult<()> {
         let member = self.members[at].0.clone();
-        self.check(&member)?;
         let path = path_of(&member.name);
+        check_path(path)?;
+        self.check(&member)?;
         let upper = above(path);
         if !upper.is_empty() && !self.scene.exists(upper)? {
             self.scene.make_directories(upper)?;
@@ -250,8 +253,17 @@ impl Extraction<'_> {
         path: &[u8],
         detours: usize,
     ) -> ArchiveResult<Option<bool>> {
-        let found = self.members[..end].iter().rposition(|(member, _)| normal(&member.name) == name);
-        let Some(found) = found else { return Ok(None) };
+        let members = &self.members;
+        let named = self.named.get_or_insert_with(|| {
+            let mut named = HashMap::<_, Vec<usize>>::with_capacity(members.len());
+            for (at, (member, _)) in members.iter().enumerate() {
+                named.entry(normal(&member.name)).or_default().push(at);
+            }
+            named
+        });
+        let places = named.get(name).map(Vec::as_slice).unwrap_or_default();
+        let before = places.partition_point(|at| *at < end);
+        let Some(found) = before.checked_sub(1).map(|at| places[at]) else { return Ok(None) };
         if detours == 0 {
             return Err(ArchiveError::malformed(format!("{} goes through links in a circle", shown(path))));
         }

@@ -4,15 +4,23 @@
 //! at the start is an error, a broken header after that is the end; one block of zeros is the end.
 
 use super::blobs::Blobs;
+use super::compression::Unpacked;
 use super::{ArchiveError, ArchiveResult, shown};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 const BLOCK: usize = 512;
 
-/// Headers that only lengthen the next one may not be larger than this, nor nest deeper than [`DEEPEST`].
-const LONGEST: u64 = 64 << 20;
-const DEEPEST: usize = 64;
+/// Headers that only lengthen the next one may not be larger than this, nor may more than [`DEEPEST`] come before one
+/// member.
+const LONGEST: u64 = 16 << 20;
+const DEEPEST: usize = 16;
+/// No file system holds a name or a link that is longer; 4096 bytes are enough for what is extracted.
+const LONGEST_NAME: usize = 1 << 16;
+/// Members of one archive.
+const MOST_MEMBERS: usize = 4 << 20;
+/// Bytes of one line of a sparse file's map, which is a number.
+const LONGEST_LINE: usize = 64;
 
 /// A member of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,10 +51,17 @@ pub(crate) enum Kind {
 ///
 /// # Errors
 /// No archive at all, or one that is cut short or malformed.
-pub(crate) fn read(input: impl Read, blobs: &mut Blobs<'_, '_>) -> ArchiveResult<Vec<Member>> {
-    let mut reader = Reader { input, at: 0, global: Pax::default() };
+pub(crate) fn read(input: Unpacked, blobs: &mut Blobs<'_, '_>) -> ArchiveResult<Vec<Member>> {
+    let mut reader = Reader { input, at: 0, holes: 0, global: Pax::default() };
     let mut members = Vec::new();
     while let Some(raw) = reader.next_header()? {
+        if members.len() >= MOST_MEMBERS {
+            return Err(ArchiveError::malformed(format!("more than {MOST_MEMBERS} members")));
+        }
+        let longest = raw.name.len().max(raw.link.len());
+        if longest > LONGEST_NAME {
+            return Err(ArchiveError::malformed(format!("a name of {longest} bytes")));
+        }
         let member = reader.finish(raw, blobs)?;
         members.push(member);
     }
@@ -56,10 +71,12 @@ pub(crate) fn read(input: impl Read, blobs: &mut Blobs<'_, '_>) -> ArchiveResult
 /// Records of pax headers.
 type Pax = BTreeMap<Vec<u8>, Vec<u8>>;
 
-struct Reader<R> {
-    input: R,
+struct Reader {
+    input: Unpacked,
     /// Bytes read so far.
     at: u64,
+    /// Bytes of sparse files so far that are stored nowhere.
+    holes: u64,
     /// Records that count for all members that follow.
     global: Pax,
 }
@@ -157,7 +174,7 @@ impl Raw {
     }
 }
 
-impl<R: Read> Reader<R> {
+impl Reader {
     /// The next header; `None` at the end.
     fn next_header(&mut self) -> ArchiveResult<Option<Raw>> {
         let first = self.at == 0;
@@ -265,10 +282,14 @@ impl<R: Read> Reader<R> {
     }
 
     fn pax(&mut self, raw: &Raw, depth: usize) -> Result<Raw, Trouble> {
-        let content = self.extension(raw)?;
-        let list = records(&content)?;
+        let list = records(&self.extension(raw)?)?;
         let mut all = self.global.clone();
         all.extend(list.iter().cloned());
+        let size: usize = all.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if size as u64 > LONGEST {
+            let message = format!("headers of {size} bytes for one member");
+            return Err(Trouble::Fatal(ArchiveError::malformed(message)));
+        }
         if raw.kind == b'g' {
             self.global.clone_from(&all);
         }
@@ -300,7 +321,7 @@ impl<R: Read> Reader<R> {
             let Some(end) = text.iter().position(|byte| *byte == b'\n') else {
                 let block = self.bytes(BLOCK as u64)?;
                 next.used += block.len() as u64;
-                if block.len() < BLOCK || text.len() as u64 > LONGEST {
+                if block.len() < BLOCK || text.len() > LONGEST_LINE || next.used > LONGEST {
                     return Err(Trouble::Fatal(ArchiveError::malformed("unexpected end of data")));
                 }
                 text.extend_from_slice(&block);
@@ -358,6 +379,8 @@ impl<R: Read> Reader<R> {
             })?;
         }
         let total: u64 = map.iter().map(|(_, length)| length).sum();
+        self.holes = self.holes.saturating_add(raw.size.saturating_sub(total));
+        self.input.check(self.holes.saturating_add(self.at))?;
         *left = left.checked_sub(total).ok_or_else(unexpected_end)?;
         let mut parts = Parts { input: &mut self.input, map, at: 0, done: 0 };
         let number = blobs.take(&mut parts, raw.size)?;
@@ -531,7 +554,11 @@ fn records(content: &[u8]) -> Result<Vec<Record>, Trouble> {
         }
         let record = &rest[digits + 1..length - 1];
         let equals = record.iter().position(|byte| *byte == b'=').filter(|at| *at > 0).ok_or_else(invalid)?;
-        records.push((record[..equals].to_vec(), record[equals + 1..].to_vec()));
+        let (name, value) = (&record[..equals], &record[equals + 1..]);
+        // Nothing else is looked at, and may be much.
+        if matches!(name, b"path" | b"linkpath" | b"size") || name.starts_with(b"GNU.sparse.") {
+            records.push((name.to_vec(), value.to_vec()));
+        }
         rest = &rest[length..];
     }
     Ok(records)

@@ -16,7 +16,9 @@
 //! | names that are not UTF-8 | refused: no tree can hold them |
 //! | the same name again | the last one wins, as on disk |
 //! | cut short | refused |
-//! | more than 8 GiB out of less than a two-thousandth of that | refused as a bomb |
+//! | more than 8 GiB out of less than a two-thousandth of that, holes of sparse files included | refused as a bomb |
+//! | names and links above 4095 bytes, components above 255, directories deeper than 1024 | refused |
+//! | more than 4,194,304 members, or 16 MiB or 16 headers before one member | refused |
 
 pub(crate) mod ar;
 pub(crate) mod blobs;
@@ -29,9 +31,10 @@ pub(crate) mod zipfile;
 
 use bourn_plan::SourceError;
 use bourn_reapi::{Cas, Digest, ServiceError};
+use compression::Unpacked;
 use members::Member;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 
 pub(crate) use extract::{Rules, Strip};
 pub(crate) use scene::Scene;
@@ -87,7 +90,7 @@ pub(crate) fn unpack<'a>(
 /// # Errors
 /// See [`ArchiveError`].
 pub(crate) fn unpack_stream<'a>(
-    input: impl Read,
+    input: Unpacked,
     cas: &dyn Cas,
     rules: impl FnOnce(&[Member]) -> ArchiveResult<Rules<'a>>,
 ) -> ArchiveResult<Scene> {
@@ -101,7 +104,7 @@ pub(crate) fn unpack_stream<'a>(
 ///
 /// # Errors
 /// See [`ArchiveError`].
-pub(crate) fn read(input: impl Read, cas: &dyn Cas) -> ArchiveResult<(Vec<Member>, Vec<Digest>)> {
+pub(crate) fn read(input: Unpacked, cas: &dyn Cas) -> ArchiveResult<(Vec<Member>, Vec<Digest>)> {
     std::thread::scope(|scope| {
         let mut blobs = blobs::Blobs::start(scope, cas);
         let members = members::read(input, &mut blobs)?;

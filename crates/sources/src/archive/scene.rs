@@ -6,15 +6,22 @@
 use super::{ArchiveError, ArchiveResult, shown};
 use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, FileNode, SymlinkNode};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// How many symbolic links are followed on one path, as in Linux.
 const MAX_LINKS: usize = 40;
 /// Python follows any number that is no circle; this many are one.
 const CIRCLE: usize = 4096;
 
+/// Bytes of the longest path and link, and of the longest component, that Linux takes (`PATH_MAX`, `NAME_MAX`).
+const LONGEST_PATH: usize = 4095;
+const LONGEST_NAME: usize = 255;
+/// How deep directories may nest. A path reaches twice as deep, and through links a tree could become deeper still; whoever
+/// walks it does so in a thread whose stack ends somewhere.
+const DEEPEST: usize = 1024;
+
 /// Names something in a [`Scene`]. Hard links are two names for one.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) struct NodeId(usize);
 
 /// What stands in a [`Scene`].
@@ -29,6 +36,8 @@ pub(crate) enum Node {
 #[derive(Debug)]
 pub(crate) struct Scene {
     nodes: Vec<Node>,
+    /// Below how many others each directory stands; they never move.
+    depths: HashMap<NodeId, usize>,
 }
 
 /// Where a path leads.
@@ -56,6 +65,22 @@ pub(crate) fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> 
     path.split(|byte| *byte == b'/').filter(|part| !part.is_empty())
 }
 
+/// Refuses a path that Linux does not take.
+///
+/// # Errors
+/// It has a zero byte, it is too long, or one of its components is.
+pub(crate) fn check_path(path: &[u8]) -> ArchiveResult<()> {
+    if path.contains(&0) {
+        return Err(ArchiveError::malformed(format!("the name {} has a zero byte", shown(path))));
+    }
+    if path.len() > LONGEST_PATH || components(path).any(|part| part.len() > LONGEST_NAME) {
+        let start = &path[..path.len().min(64)];
+        let message = format!("the name {}… of {} bytes is too long", shown(start), path.len());
+        return Err(ArchiveError::malformed(message));
+    }
+    Ok(())
+}
+
 /// What stands before the last slash.
 pub(crate) fn above(path: &[u8]) -> &[u8] {
     path.iter().rposition(|byte| *byte == b'/').map_or(&path[..0], |at| &path[..at])
@@ -63,7 +88,7 @@ pub(crate) fn above(path: &[u8]) -> &[u8] {
 
 impl Default for Scene {
     fn default() -> Scene {
-        Scene { nodes: vec![Node::Directory(BTreeMap::new())] }
+        Scene { nodes: vec![Node::Directory(BTreeMap::new())], depths: HashMap::new() }
     }
 }
 
@@ -190,7 +215,12 @@ impl Scene {
             Walked::Nowhere => return Ok(Made::Nowhere),
             Walked::Free(directory, name) => (directory, name.into_owned()),
         };
+        let depth = self.depths.get(&directory).copied().unwrap_or(0) + 1;
+        if depth > DEEPEST {
+            return Err(ArchiveError::malformed(format!("directories nest deeper than {DEEPEST}")));
+        }
         let id = self.add(Node::Directory(BTreeMap::new()));
+        self.depths.insert(id, depth);
         self.put(directory, &name, id);
         Ok(Made::Yes)
     }
@@ -249,6 +279,11 @@ impl Scene {
 
     /// Makes a symbolic link, in the place of a file or link that is there. Whether it could be made.
     pub(crate) fn symlink(&mut self, path: &[u8], target: &[u8]) -> ArchiveResult<bool> {
+        if target.len() > LONGEST_PATH || target.contains(&0) {
+            let size = target.len();
+            let message = format!("{} is a link of {size} bytes, too long or with a zero byte", shown(path));
+            return Err(ArchiveError::malformed(message));
+        }
         let place = match self.walk(path, false)? {
             Walked::Found(id, place) if self.entries(id).is_none() => place,
             Walked::Free(directory, name) => Some((directory, name)),
@@ -289,20 +324,30 @@ impl Scene {
     /// # Errors
     /// A name that is not UTF-8, a store that fails.
     pub(crate) fn store(&self, cas: &dyn Cas) -> ArchiveResult<Digest> {
-        let mut directories = Vec::new();
-        let root = self.seal(Scene::ROOT, &mut directories)?;
-        cas.write_many(&directories)?;
+        // From the deepest up, so that what is within a directory is known when its turn comes.
+        let mut directories: Vec<(usize, NodeId)> =
+            self.depths.iter().map(|(id, depth)| (*depth, *id)).chain([(0, Scene::ROOT)]).collect();
+        directories.sort_unstable_by(|a, b| b.cmp(a));
+        let (mut known, mut encoded) = (HashMap::new(), Vec::with_capacity(directories.len()));
+        let mut root = Digest::empty();
+        for (_, id) in directories {
+            let (bytes, digest) = self.sealed(id, &known)?;
+            encoded.push(bytes);
+            known.insert(id, digest);
+            root = digest;
+        }
+        cas.write_many(&encoded)?;
         Ok(root)
     }
 
-    /// Encodes a directory and all below it.
-    fn seal(&self, id: NodeId, encoded: &mut Vec<Vec<u8>>) -> ArchiveResult<Digest> {
+    /// Encodes a directory; `known` has those within.
+    fn sealed(&self, id: NodeId, known: &HashMap<NodeId, Digest>) -> ArchiveResult<(Vec<u8>, Digest)> {
         let mut directory = Directory::default();
         for (name, id) in self.entries(id).into_iter().flatten() {
             let name = text(name)?;
             match self.node(*id) {
                 Node::Directory(_) => {
-                    let digest = Some(self.seal(*id, encoded)?.into());
+                    let digest = known.get(id).map(|digest| (*digest).into());
                     directory.directories.push(DirectoryNode { name, digest });
                 }
                 Node::File { digest, executable } => directory.files.push(FileNode {
@@ -317,9 +362,7 @@ impl Scene {
                 }
             }
         }
-        let (bytes, digest) = directory.encode_canonical();
-        encoded.push(bytes);
-        Ok(digest)
+        Ok(directory.encode_canonical())
     }
 }
 

@@ -2,14 +2,14 @@
 //! executable.
 
 use super::blobs::Blobs;
-use super::compression::{BOMB_RATIO, BOMB_SIZE};
+use super::compression::check_ratio;
 use super::scene::{self, Scene};
 use super::{ArchiveError, ArchiveResult};
 use crate::glob::Glob;
 use bourn_reapi::Cas;
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
@@ -36,6 +36,7 @@ pub(crate) fn extract(file: File, strip: &ZipStrip, cas: &dyn Cas) -> ArchiveRes
     let packed = file.metadata()?.len();
     let mut archive = ZipArchive::new(BufReader::with_capacity(1 << 16, file)).map_err(malformed)?;
     if let Some(unpacked) = archive.decompressed_size() {
+        // Members may lie on top of each other, so this can be far more than what their bytes unpack to.
         check_ratio(packed, unpacked)?;
     }
     let names: Vec<String> = (0..archive.len()).map(|at| name(&mut archive, at)).collect::<Result<_, _>>()?;
@@ -59,6 +60,7 @@ pub(crate) fn extract(file: File, strip: &ZipStrip, cas: &dyn Cas) -> ArchiveRes
         // Python drops what could lead out.
         let parts: Vec<&str> = name.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect();
         let path = parts.join("/");
+        scene::check_path(path.as_bytes())?;
         let upper = scene::above(path.as_bytes());
         if !upper.is_empty() && !scene.exists(upper)? {
             scene.make_directories(upper)?;
@@ -70,15 +72,6 @@ pub(crate) fn extract(file: File, strip: &ZipStrip, cas: &dyn Cas) -> ArchiveRes
         }
     }
     Ok(scene)
-}
-
-/// Stops bombs, those with members on top of each other among them.
-fn check_ratio(packed: u64, unpacked: u128) -> ArchiveResult<()> {
-    if unpacked > BOMB_SIZE.into() && unpacked / u128::from(BOMB_RATIO) > packed.into() {
-        let message = format!("{packed} bytes unpack to {unpacked} bytes: this is a bomb");
-        return Err(ArchiveError::malformed(message));
-    }
-    Ok(())
 }
 
 /// The name of a member, up to the first zero byte.
@@ -95,9 +88,8 @@ fn content(
     let mut member = archive.by_index(at).map_err(malformed)?;
     let size = member.size();
     let number = blobs.take(&mut member, size)?;
-    // Reading on to the end checks the sum.
-    let more = std::io::copy(&mut member, &mut std::io::sink())?;
-    if more > 0 {
+    // Reading on to the end checks the sum; whatever comes is one byte too many, and there may be endlessly much.
+    if member.read(&mut [0])? > 0 {
         return Err(ArchiveError::malformed(format!("member {at} holds more than it says")));
     }
     Ok(number)

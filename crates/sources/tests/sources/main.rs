@@ -1,6 +1,7 @@
 //! The room from outside: what is configured, keyed, fetched and staged.
 
 mod archives;
+mod attacks;
 mod docker;
 mod downloads;
 mod fixture;
