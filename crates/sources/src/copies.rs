@@ -152,7 +152,7 @@ fn bring_repository(
     activity(context.progress, &format!("Mirroring {}", first(&candidates)), || {
         let parent = mirror.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(parent).map_err(|error| io_error(&error, "Creating", parent))?;
-        mirror.create_from(context, parent)?;
+        mirror.create_from(parent)?;
         repository::bring_whole(context, &mirror, &candidates, commit)
     })
 }

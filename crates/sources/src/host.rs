@@ -17,6 +17,7 @@ pub(crate) struct Tool<'a> {
     command: Command,
     progress: Option<&'a dyn Progress>,
     cancel: Option<&'a Cancel>,
+    input: Stdio,
 }
 
 /// What a tool said.
@@ -53,7 +54,7 @@ impl<'a> Tool<'a> {
     pub(crate) fn silent(name: &'static str) -> Tool<'a> {
         let mut command = Command::new(name);
         command.env("LC_ALL", "C.UTF-8").process_group(0);
-        Tool { name, command, progress: None, cancel: None }
+        Tool { name, command, progress: None, cancel: None, input: Stdio::null() }
     }
 
     /// Ends it when somebody asks to stop.
@@ -88,6 +89,12 @@ impl<'a> Tool<'a> {
         self
     }
 
+    /// Gives it a file as its input.
+    pub(crate) fn input(mut self, file: std::fs::File) -> Tool<'a> {
+        self.input = file.into();
+        self
+    }
+
     /// Runs it to its end, whatever that is.
     ///
     /// # Errors
@@ -96,7 +103,7 @@ impl<'a> Tool<'a> {
         if let Some(progress) = self.progress {
             progress.log(&format!("+ {}\n", self.line()));
         }
-        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command.stdin(self.input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().map_err(|error| not_run(self.name, &error))?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let (status, stdout, stderr) = std::thread::scope(|scope| {

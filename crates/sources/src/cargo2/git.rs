@@ -87,7 +87,7 @@ impl GitCrate {
     /// Whether its commit is kept.
     pub(super) fn is_kept(&self, kind: &str, source_directory: &Path) -> bool {
         let mirror = self.mirror(kind, source_directory);
-        mirror.exists() && mirror.contains(&self.commit)
+        mirror.exists() && mirror.contains(&self.commit) && mirror.is_settled()
     }
 
     /// Fetches its commit.
@@ -103,12 +103,8 @@ impl GitCrate {
         let candidates = context.urls.fetch(&self.mirrored);
         let wanted = Wanted { commit: &self.commit, tag: None, depth: Depth::Commits(1), track: None };
         activity(context.progress, &format!("Fetching from {}", first(&candidates)), || {
-            let _lock = mirror.lock(context)?;
-            if self.is_kept(kind, context.source_directory) {
-                return Ok(());
-            }
-            mirror.create(context, kind)?;
-            wanted.fetch(context, &mirror, &candidates)
+            let is_there = || wanted.is_there(&mirror);
+            mirror.change(context, kind, is_there, || wanted.fetch(context, &mirror, &candidates))
         })
     }
 

@@ -149,12 +149,11 @@ impl Module {
         }
         let candidates = context.urls.fetch(&self.url);
         activity(context.progress, &format!("Fetching from {}", first(&candidates)), || {
-            let _lock = mirror.lock(context)?;
-            mirror.create(context, "git")?;
-            match branch {
+            let is_there = || self.wanted().is_there(&mirror);
+            mirror.change(context, "git", is_there, || match branch {
                 None => self.wanted().fetch(context, &mirror, &candidates),
                 Some(history) => self.fetch_with(context, &mirror, &candidates, history),
-            }
+            })
         })
     }
 
@@ -168,18 +167,21 @@ impl Module {
     ) -> Result<(), SourceError> {
         let mut failure = SourceError::new("There is no URL to fetch from");
         for candidate in candidates {
+            let failed = || format!("Failed to fetch from remote git repository: {}", shown(&candidate.url));
             let tips = match history {
-                History::All => Vec::new(),
-                History::Branch(track) => repository::remote_refs(context, &candidate.url)
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter(|one| one.oid == self.commit)
-                    .filter(|one| {
-                        ["refs/heads/", "refs/tags/"]
-                            .iter()
-                            .any(|kind| one.name.strip_prefix(kind) == Some(track))
-                    })
-                    .collect(),
+                History::All => Ok(Vec::new()),
+                History::Branch(track) if self.fetch_tip(context, mirror, &candidate.url, track)? => {
+                    return Ok(());
+                }
+                History::Branch(track) => self.tips(context, &candidate.url, track),
+            };
+            let tips = match tips {
+                Err(error) if context.cancel.is_cancelled() => return Err(error),
+                Err(error) => {
+                    failure = SourceError { message: failed(), ..error };
+                    continue;
+                }
+                Ok(tips) => tips,
             };
             let mut fetch = mirror.git(context).args(["fetch", "--quiet", "--no-write-fetch-head"]);
             if tips.is_empty() {
@@ -189,11 +191,9 @@ impl Module {
             } else {
                 let depth = (mirror.is_shallow() || mirror.is_empty()).then_some("--depth=1");
                 fetch = fetch.arg("--no-tags").args(depth).args(["--", &candidate.url]);
-                fetch = fetch.args(tips.iter().map(|one| format!("+{0}:{0}", one.name)));
+                fetch = fetch.args(tips.iter().map(|name| format!("+{name}:{name}")));
             }
-            let fetched = fetch
-                .run(|| format!("Failed to fetch from remote git repository: {}", shown(&candidate.url)));
-            match fetched {
+            match fetch.run(failed) {
                 Ok(_) if mirror.contains(&self.commit) => return Ok(()),
                 Ok(_) => {
                     let url = shown(&candidate.url);
@@ -207,6 +207,35 @@ impl Module {
             }
         }
         Err(failure)
+    }
+
+    /// The branch or tag that is tracked, if it leads to the commit at the server.
+    fn tips(&self, context: &FetchContext<'_>, url: &str, track: &str) -> Result<Vec<String>, SourceError> {
+        let is_it = |name: &str| {
+            let mut kinds = ["refs/heads/", "refs/tags/"].iter();
+            kinds.any(|kind| name.strip_prefix(kind) == Some(track))
+        };
+        let refs = repository::remote_refs(context, url)?.into_iter();
+        Ok(refs.filter(|one| one.oid == self.commit && is_it(&one.name)).map(|one| one.name).collect())
+    }
+
+    /// Brings the end of a branch, and nothing is asked before. Whether there is such a branch and the commit is its end,
+    /// as it is most often.
+    fn fetch_tip(
+        &self,
+        context: &FetchContext<'_>,
+        mirror: &Mirror,
+        url: &str,
+        track: &str,
+    ) -> Result<bool, SourceError> {
+        if track.contains(|c: char| c.is_ascii_control() || " ~^:?*[\\".contains(c)) || track.contains("..") {
+            return Ok(false);
+        }
+        let branch = format!("refs/heads/{track}");
+        let fetch = mirror.git(context).args(["fetch", "--quiet", "--no-write-fetch-head", "--no-tags"]);
+        let depth = (mirror.is_shallow() || mirror.is_empty()).then_some("--depth=1");
+        let fetch = fetch.args(depth).args(["--", url]).arg(format!("+{branch}:{branch}"));
+        Ok(fetch.succeeds()? && mirror.reference(&branch).as_deref() == Some(&self.commit))
     }
 
     /// Its submodules, as far as it was fetched, wanted or not.
@@ -339,6 +368,10 @@ impl GitSource {
         let top = self.top()?;
         let Some(track) = self.track.as_ref().filter(|_| top.tag.is_none()) else { return Ok(()) };
         let mirror = top.mirror(context.source_directory);
+        let leads_to = |kind| mirror.reference(&format!("refs/{kind}/{track}"));
+        if ["heads", "tags"].into_iter().any(|kind| leads_to(kind).as_ref() == Some(&top.commit)) {
+            return Ok(());
+        }
         for kind in ["branch", "tag"] {
             let list = mirror
                 .git(context)

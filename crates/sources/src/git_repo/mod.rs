@@ -154,12 +154,8 @@ impl<'a> Checkout<'a> {
         }
         let candidates = context.urls.fetch(self.url);
         activity(context.progress, &format!("Fetching from {}", first(&candidates)), || {
-            let _lock = mirror.lock(context)?;
-            if wanted.is_in(&mirror)? {
-                return Ok(());
-            }
-            mirror.create(context, self.kind)?;
-            wanted.fetch(context, &mirror, &candidates)
+            let is_there = || wanted.is_there(&mirror);
+            mirror.change(context, self.kind, is_there, || wanted.fetch(context, &mirror, &candidates))
         })
     }
 

@@ -302,16 +302,17 @@ impl TaggedCommit<'_> {
         let mirror = if self.full || whole.exists() { whole } else { self.single(context.source_directory) };
         let candidates = context.urls.fetch(self.url);
         activity(context.progress, &format!("Fetching from {}", first(&candidates)), || {
-            let _lock = mirror.lock(context)?;
-            mirror.create(context, self.kind)?;
-            self.wanted().fetch(context, &mirror, &candidates)?;
-            if mirror.path == self.single(context.source_directory).path {
-                // The reference clones it, for which it has to have a HEAD.
-                let head =
-                    mirror.git(context).args(["update-ref", "--no-deref", "HEAD", self.described.commit]);
-                head.run(|| "Failed to tag HEAD".to_owned())?;
-            }
-            Ok(())
+            let is_there = || self.wanted().is_there(&mirror);
+            mirror.change(context, self.kind, is_there, || {
+                self.wanted().fetch(context, &mirror, &candidates)?;
+                if mirror.path == self.single(context.source_directory).path {
+                    // The reference clones it, for which it has to have a HEAD.
+                    let head =
+                        mirror.git(context).args(["update-ref", "--no-deref", "HEAD", self.described.commit]);
+                    head.run(|| "Failed to tag HEAD".to_owned())?;
+                }
+                Ok(())
+            })
         })
     }
 
@@ -372,6 +373,9 @@ impl Submodule {
 /// # Errors
 /// `git` fails.
 pub(crate) fn submodules(mirror: &Mirror, commit: &str) -> Result<Vec<Submodule>, SourceError> {
+    if repository::has_at_top(mirror, commit, ".gitmodules") == Some(false) {
+        return Ok(Vec::new());
+    }
     let git = || Tool::silent("git").arg("--git-dir").arg(&mirror.path);
     let blob = format!("{commit}:.gitmodules");
     let list =

@@ -107,7 +107,7 @@ impl GitDirectory {
     /// The mirror lacks something, the store.
     pub(crate) fn store(&self, mirror: &Mirror, cas: &dyn Cas) -> Result<Digest, SourceError> {
         let commits: Vec<Oid> = self.commits.iter().copied().collect();
-        let contents = Objects::open(mirror)?.contents(&commits)?;
+        let contents = Objects::contents(mirror, &commits)?;
         let mut shallow = Vec::new();
         let mut roots = Vec::new();
         let mut objects: Vec<Packed> = Vec::new();
@@ -195,7 +195,7 @@ fn read_trees(mirror: &Mirror, roots: &[Oid]) -> Result<Trees, SourceError> {
         if level.is_empty() {
             break;
         }
-        let contents = Objects::open(mirror)?.contents(&level)?;
+        let contents = Objects::contents(mirror, &level)?;
         let mut next = Vec::new();
         for (oid, (_, content)) in level.into_iter().zip(contents) {
             let entries = parse_tree(&content)
@@ -221,7 +221,7 @@ impl Trees {
         let links: Vec<Oid> = links.into_iter().collect();
         let mut packed = Vec::with_capacity(self.0.len() + links.len());
         if !links.is_empty() {
-            let contents = Objects::open(mirror)?.contents(&links)?;
+            let contents = Objects::contents(mirror, &links)?;
             packed.extend(links.into_iter().zip(contents).map(|(oid, (kind, content))| Packed {
                 oid,
                 kind,

@@ -35,11 +35,19 @@ impl Wanted<'_> {
         self.tag.map(|tag| format!("refs/tags/{tag}"))
     }
 
-    /// Whether a mirror has all of it.
+    /// Whether a mirror has all of it, and nobody is changing it.
     ///
     /// # Errors
     /// No `git`.
     pub(crate) fn is_in(&self, mirror: &Mirror) -> Result<bool, SourceError> {
+        Ok(self.is_there(mirror)? && mirror.is_settled())
+    }
+
+    /// Whether a mirror has all of it, for who is changing it.
+    ///
+    /// # Errors
+    /// No `git`.
+    pub(crate) fn is_there(&self, mirror: &Mirror) -> Result<bool, SourceError> {
         if !mirror.exists() || !mirror.contains(self.commit) {
             return Ok(false);
         }
@@ -300,7 +308,7 @@ pub(crate) fn peel(mirror: &Mirror, oid: Oid) -> Result<(Oid, Vec<Tag>), SourceE
     let mut at = oid;
     let mut tags = Vec::new();
     loop {
-        let mut contents = Objects::open(mirror)?.contents(&[at])?;
+        let mut contents = Objects::contents(mirror, &[at])?;
         match contents.pop() {
             Some((super::Kind::Tag, content)) => {
                 let next = super::objects::parse_tag(&content);

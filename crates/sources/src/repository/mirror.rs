@@ -3,10 +3,13 @@
 use crate::host::{Tool, workspace};
 use crate::url;
 use bourn_plan::{FetchContext, SourceError};
+use bourn_reapi::services::Cancel;
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A bare repository below the downloads.
@@ -15,9 +18,42 @@ pub(crate) struct Mirror {
     pub(crate) path: PathBuf,
 }
 
-/// Keeps others from a mirror.
+/// Keeps others from a mirror, and notes in a file beside it that it is being changed. The note of a run that was killed
+/// stays, and what it left half done is cleared away by the next that changes the mirror.
 #[derive(Debug)]
-pub(crate) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
+pub(crate) struct Lock {
+    /// The mirror.
+    path: PathBuf,
+    note: PathBuf,
+    /// Whether a run before was killed while it changed the mirror.
+    pub(super) interrupted: bool,
+    cancel: Cancel,
+}
+
+/// Mirrors that are being changed, with the files that are locked for that. Each `git` that changes one is given its
+/// file: should this program be killed, the mirror stays locked until that `git` ends, too.
+static LOCKED: LazyLock<Mutex<HashMap<PathBuf, File>>> = LazyLock::new(Mutex::default);
+
+fn locked() -> MutexGuard<'static, HashMap<PathBuf, File>> {
+    LOCKED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Lock {
+    /// Says that what another run left half done has been done.
+    pub(super) fn settle(&mut self) {
+        self.interrupted = false;
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Whoever asks to stop has `git` killed.
+        if !self.interrupted && !self.cancel.is_cancelled() {
+            let _ = std::fs::remove_file(&self.note);
+        }
+        locked().remove(&self.path);
+    }
+}
 
 impl Mirror {
     /// The mirror that the community's kinds keep of a URL.
@@ -37,43 +73,74 @@ impl Mirror {
 
     /// `git` on this repository.
     pub(crate) fn git<'a>(&self, context: &'a FetchContext<'_>) -> Tool<'a> {
-        git(context).arg("--git-dir").arg(&self.path)
+        let git = git(context).arg("--git-dir").arg(&self.path);
+        match locked().get(&self.path).map(File::try_clone) {
+            Some(Ok(file)) => git.input(file),
+            _ => git,
+        }
+    }
+
+    /// Where locks and notes of it are kept.
+    fn beside(&self, ending: &str) -> PathBuf {
+        let mut name = self.path.file_name().unwrap_or_default().to_owned();
+        name.push(ending);
+        self.path.parent().unwrap_or(Path::new(".")).join(".locks").join(name)
+    }
+
+    /// Whether nobody is changing it, nor was killed while doing so.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.beside(UNSETTLED).exists()
+    }
+
+    /// Changes it, made first if need be, unless there is no need to. Others are kept from it meanwhile.
+    ///
+    /// # Errors
+    /// Those of `is_there` and `work`; the disk; somebody asked to stop.
+    pub(crate) fn change(
+        &self,
+        context: &FetchContext<'_>,
+        kind: &str,
+        is_there: impl FnOnce() -> Result<bool, SourceError>,
+        work: impl FnOnce() -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
+        let mut lock = self.lock(context)?;
+        if !lock.interrupted && self.exists() && is_there()? {
+            return Ok(());
+        }
+        self.create(context, kind)?;
+        work()?;
+        lock.settle();
+        Ok(())
     }
 
     /// Makes it, empty, if it is not there.
     ///
     /// # Errors
-    /// The disk, no `git`.
+    /// The disk.
     pub(crate) fn create(&self, context: &FetchContext<'_>, kind: &str) -> Result<(), SourceError> {
         if self.exists() {
             return Ok(());
         }
-        self.create_within(context, workspace(context, kind)?)
+        self.create_within(&workspace(context, kind)?)
     }
 
     /// The same for one that is not below the downloads; `parent` is its directory.
     ///
     /// # Errors
-    /// The disk, no `git`.
-    pub(crate) fn create_from(&self, context: &FetchContext<'_>, parent: &Path) -> Result<(), SourceError> {
+    /// The disk.
+    pub(crate) fn create_from(&self, parent: &Path) -> Result<(), SourceError> {
         if self.exists() {
             return Ok(());
         }
         let scratch = tempfile::Builder::new().prefix(".part").tempdir_in(parent);
         let failed = |error| SourceError::from(bourn_reapi::ServiceError::io(&error, "Creating", parent));
-        self.create_within(context, scratch.map_err(failed)?)
+        self.create_within(&scratch.map_err(failed)?)
     }
 
-    fn create_within(
-        &self,
-        context: &FetchContext<'_>,
-        scratch: tempfile::TempDir,
-    ) -> Result<(), SourceError> {
+    fn create_within(&self, scratch: &tempfile::TempDir) -> Result<(), SourceError> {
         let made = scratch.path().join("mirror");
-        let init = git(context).args(["init", "-q", "--bare", "--template="]).arg(&made);
-        // Formats that every git can read, and dulwich.
-        let init = init.env("GIT_DEFAULT_REF_FORMAT", "files").env("GIT_DEFAULT_HASH", "sha1");
-        init.run(|| "Failed to initialise a repository".to_owned())?;
+        init(&made)
+            .map_err(|error| SourceError::from(bourn_reapi::ServiceError::io(&error, "Creating", &made)))?;
         match std::fs::rename(&made, &self.path) {
             Err(_) if self.exists() => Ok(()),
             Err(error) => Err(bourn_reapi::ServiceError::io(&error, "Creating", &self.path).into()),
@@ -86,17 +153,16 @@ impl Mirror {
     /// # Errors
     /// The disk; somebody asked to stop.
     pub(crate) fn lock(&self, context: &FetchContext<'_>) -> Result<Lock, SourceError> {
-        let name = self.path.file_name().unwrap_or_default();
-        let directory = self.path.parent().unwrap_or(Path::new(".")).join(".locks");
-        let path = directory.join(name);
+        let path = self.beside("");
         let failed =
             |error: io::Error| SourceError::from(bourn_reapi::ServiceError::io(&error, "Locking", &path));
-        std::fs::create_dir_all(&directory).map_err(failed)?;
-        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         let mut pause = Duration::from_micros(500);
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Lock(file)),
+                Ok(()) => return self.note(file, context).map_err(failed),
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
                 Err(TryLockError::WouldBlock) if context.cancel.is_cancelled() => {
                     return Err(SourceError::new("Interrupted"));
@@ -105,6 +171,19 @@ impl Mirror {
             }
             pause = (pause * 2).min(Duration::from_millis(20));
         }
+    }
+
+    /// Notes that it is being changed.
+    fn note(&self, file: File, context: &FetchContext<'_>) -> io::Result<Lock> {
+        let note = self.beside(UNSETTLED);
+        let interrupted = note.exists();
+        if interrupted {
+            clear(&self.path, false)?;
+        } else {
+            File::create(&note)?;
+        }
+        locked().insert(self.path.clone(), file);
+        Ok(Lock { path: self.path.clone(), note, interrupted, cancel: context.cancel.clone() })
     }
 
     /// Whether history ends somewhere because it was not fetched.
@@ -145,6 +224,44 @@ impl Mirror {
     }
 }
 
+/// What the name of a note ends with.
+const UNSETTLED: &str = ".unsettled";
+
+/// Removes what a `git` that was killed leaves: locks of files, which would keep the next one from them, and objects
+/// that are not whole. No ref has a name that ends as those of locks do.
+fn clear(path: &Path, objects: bool) -> io::Result<()> {
+    let entries = match path.read_dir() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let half = if objects { name.starts_with("tmp_") } else { name.ends_with(".lock") };
+        match entry.file_type()?.is_dir() {
+            true if objects && half => std::fs::remove_dir_all(entry.path())?,
+            true => clear(&entry.path(), objects || name == "objects")?,
+            false if half => std::fs::remove_file(entry.path())?,
+            false => {}
+        }
+    }
+    Ok(())
+}
+
+/// Writes an empty bare repository, as `git init --bare` does without templates: in the formats that every git can read,
+/// and dulwich (`gitrepository-layout(5)`).
+fn init(path: &Path) -> io::Result<()> {
+    for directory in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
+        std::fs::create_dir_all(path.join(directory))?;
+    }
+    std::fs::write(
+        path.join("config"),
+        "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n",
+    )?;
+    std::fs::write(path.join("HEAD"), "ref: refs/heads/master\n")
+}
+
 /// `git`, never asking anything, giving up on servers that say nothing for a minute.
 pub(crate) fn git<'a>(context: &'a FetchContext<'_>) -> Tool<'a> {
     let git = Tool::new("git", context).env("GIT_TERMINAL_PROMPT", "0").without_env("GIT_DIR");
@@ -158,6 +275,9 @@ pub(crate) fn git<'a>(context: &'a FetchContext<'_>) -> Tool<'a> {
         "gc.auto=0",
         "-c",
         "maintenance.auto=0",
+        // What comes stays a pack, which appears whole: of single objects, a commit may come long before its files.
+        "-c",
+        "fetch.unpackLimit=1",
     ])
 }
 

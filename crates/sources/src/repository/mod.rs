@@ -1,7 +1,7 @@
 //! Git repositories: bare mirrors kept below the downloads, what is fetched into them, and trees staged from them.
 //!
-//! The host's `git` talks to servers; objects are read through one `git cat-file` per core, and go straight into
-//! the store: nothing is checked out. Each kind keeps its mirrors where the reference's kind does, so that either
+//! The host's `git` talks to servers; objects are read through one `git cat-file` per core, a few small ones without,
+//! and go straight into the store: nothing is checked out. Each kind keeps its mirrors where the reference's kind does, so that either
 //! finds what the other fetched.
 
 mod described;
@@ -10,6 +10,7 @@ mod fetch;
 mod mirror;
 mod objects;
 mod pack;
+mod reader;
 mod remote;
 mod stage;
 mod whole;
@@ -19,7 +20,8 @@ pub(crate) use described::Described;
 pub(crate) use directory::{GitDirectory, Head, tag_object};
 pub(crate) use fetch::{Depth, Wanted, complete, describe};
 pub(crate) use mirror::{Mirror, git};
-pub(crate) use objects::{Kind, Objects, Oid};
+use objects::Objects;
+pub(crate) use objects::{Kind, Oid, has_at_top};
 pub(crate) use remote::{latest, remote_refs};
 pub(crate) use stage::{Conversion, stage};
 pub(crate) use whole::{bring_whole, upstream};

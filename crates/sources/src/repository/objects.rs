@@ -1,6 +1,7 @@
-//! Reading objects through `git cat-file --batch`.
+//! Reading objects, through `git cat-file --batch` or without.
 
 use super::Mirror;
+use super::reader::Reader;
 use bourn_plan::SourceError;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -52,6 +53,10 @@ pub(crate) struct Head {
     pub(crate) size: u64,
 }
 
+/// So many objects, of so many bytes together, are read sooner than `git` starts.
+const FEW: usize = 400;
+const FEW_BYTES: usize = 16 << 20;
+
 /// A running `git cat-file`.
 pub(crate) struct Objects {
     child: Child,
@@ -71,6 +76,21 @@ impl Objects {
         let (input, output) = (child.stdin.take(), child.stdout.take());
         let output = output.ok_or_else(|| SourceError::new("git gives no output"))?;
         Ok(Objects { child, input, output: BufReader::with_capacity(1 << 17, output) })
+    }
+
+    /// Reads a few small objects without a process, in the order given. `None` when they are not few or not small, or
+    /// when something is wrong with them.
+    pub(crate) fn few(mirror: &Mirror, oids: &[Oid]) -> Option<Vec<(Kind, Vec<u8>)>> {
+        if oids.len() > FEW {
+            return None;
+        }
+        let (reader, mut left) = (Reader::open(mirror)?, FEW_BYTES);
+        let read = |oid: &Oid| {
+            let (kind, content) = reader.read(*oid)?;
+            left = left.checked_sub(content.len())?;
+            Some((kind, content))
+        };
+        oids.iter().map(read).collect()
     }
 
     /// Reads objects in the order given; `take` is told of each and reads its content.
@@ -132,9 +152,12 @@ impl Objects {
     ///
     /// # Errors
     /// An object that is not there.
-    pub(crate) fn contents(self, oids: &[Oid]) -> Result<Vec<(Kind, Vec<u8>)>, SourceError> {
+    pub(crate) fn contents(mirror: &Mirror, oids: &[Oid]) -> Result<Vec<(Kind, Vec<u8>)>, SourceError> {
+        if let Some(contents) = Objects::few(mirror, oids) {
+            return Ok(contents);
+        }
         let mut contents = Vec::with_capacity(oids.len());
-        self.read(oids, |_, head, from| {
+        Objects::open(mirror)?.read(oids, |_, head, from| {
             let mut content = Vec::with_capacity(usize::try_from(head.size).unwrap_or(0));
             from.read_to_end(&mut content).map_err(|error| SourceError::new(format!("git: {error}")))?;
             contents.push((head.kind, content));
@@ -169,6 +192,14 @@ fn parse_head(line: &str, oid: &Oid) -> Result<Head, SourceError> {
     let size =
         size.ok_or_else(|| SourceError::new(format!("git said an odd thing of object {oid}: {line}")))?;
     Ok(Head { kind, size })
+}
+
+/// Whether the tree of a commit has an entry of a name at its top. `None` when that cannot be told.
+pub(crate) fn has_at_top(mirror: &Mirror, commit: &str, name: &str) -> Option<bool> {
+    let read = |oid: Oid| Objects::few(mirror, &[oid])?.pop();
+    let (Kind::Commit, commit) = read(Oid::parse(commit)?)? else { return None };
+    let (Kind::Tree, tree) = read(parse_commit(&commit)?.0)? else { return None };
+    Some(parse_tree(&tree)?.iter().any(|entry| entry.name == name.as_bytes()))
 }
 
 /// An entry of a tree.

@@ -68,7 +68,7 @@ impl Trees {
         let mut trees = HashMap::new();
         let mut level = vec![root];
         while !level.is_empty() {
-            let contents = Objects::open(mirror)?.contents(&level)?;
+            let contents = Objects::contents(mirror, &level)?;
             let mut next = Vec::new();
             let mut seen: HashSet<Oid> = HashSet::new();
             for (oid, (_, content)) in level.iter().zip(contents) {
@@ -100,7 +100,7 @@ impl Trees {
             Conversion::CheckoutWithoutLfs => &["eol=", "crlf", "ident", "working-tree-encoding", "filter="],
         };
         let attributes: Vec<Oid> = attributes.into_iter().collect();
-        let texts = Objects::open(mirror)?.contents(&attributes)?;
+        let texts = Objects::contents(mirror, &attributes)?;
         Ok(texts.iter().any(|(_, text)| {
             let text = String::from_utf8_lossy(text);
             let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
@@ -141,7 +141,7 @@ impl Trees {
             return Ok(HashMap::new());
         }
         let oids: Vec<Oid> = oids.into_iter().collect();
-        let contents = Objects::open(mirror)?.contents(&oids)?;
+        let contents = Objects::contents(mirror, &oids)?;
         let text = |(oid, (_, content)): (Oid, (Kind, Vec<u8>))| {
             let target = String::from_utf8(content).map_err(|_| not_utf8(&oid.to_string()))?;
             Ok((oid, target))
@@ -156,7 +156,7 @@ fn not_utf8(name: &str) -> SourceError {
 
 /// The tree of a commit.
 fn tree_of(mirror: &Mirror, commit: Oid) -> Result<Oid, SourceError> {
-    let mut contents = Objects::open(mirror)?.contents(&[commit])?;
+    let mut contents = Objects::contents(mirror, &[commit])?;
     match contents.pop() {
         Some((Kind::Commit, content)) => {
             Ok(parse_commit(&content).ok_or_else(|| malformed("commit", commit))?.0)
@@ -172,6 +172,12 @@ fn store_share(
 ) -> Result<Vec<Digest>, SourceError> {
     let stored = std::thread::scope(|scope| {
         let mut blobs = Blobs::start(scope, context.cas);
+        if let Some(contents) = Objects::few(mirror, oids) {
+            for (_, content) in contents {
+                blobs.take(&mut content.as_slice(), content.len() as u64).map_err(Failed::Archive)?;
+            }
+            return blobs.finish().map_err(Failed::Archive);
+        }
         Objects::open(mirror)?.read(oids, |_, head, from| {
             if context.cancel.is_cancelled() {
                 return Err(Failed::Source(SourceError::new("Interrupted")));

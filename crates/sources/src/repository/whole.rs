@@ -22,7 +22,8 @@ pub(crate) fn bring_whole(
     commit: &str,
 ) -> Result<bool, SourceError> {
     let kept = format!("refs/bourn/{commit}");
-    if mirror.exists() && mirror.contains(commit) && mirror.reference(&kept).is_some() {
+    let mut lock = mirror.lock(context)?;
+    if !lock.interrupted && mirror.contains(commit) && mirror.reference(&kept).is_some() {
         return Ok(false);
     }
     let mut failure = SourceError::new("There is no URL to fetch from");
@@ -34,6 +35,7 @@ pub(crate) fn bring_whole(
                 // Lists of what is there, for whoever reads files and cannot ask.
                 let told = mirror.git(context).arg("update-server-info");
                 told.run(|| format!("Failed to list what is in {}", mirror.path.display()))?;
+                lock.settle();
                 return Ok(true);
             }
             Err(error) if context.cancel.is_cancelled() => return Err(error),
