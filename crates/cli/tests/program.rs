@@ -4,8 +4,12 @@
 mod bad_input;
 #[path = "program/basics.rs"]
 mod basics;
+#[path = "program/downloads.rs"]
+mod downloads;
 #[path = "program/edits.rs"]
 mod edits;
+#[path = "program/encrypted.rs"]
+mod encrypted;
 #[path = "program/examples.rs"]
 mod examples;
 #[path = "program/fuzz.rs"]
@@ -22,6 +26,9 @@ mod plugins;
 mod projects;
 #[path = "program/remotes.rs"]
 mod remotes;
+#[expect(dead_code, reason = "shared with the tests of the sources, which use more of it")]
+#[path = "../../sources/tests/sources/server.rs"]
+mod server;
 #[path = "../../sources/tests/sources/smart.rs"]
 mod smart;
 #[path = "program/tools.rs"]

@@ -6,6 +6,7 @@ pub(crate) mod heading;
 pub(crate) mod json;
 pub(crate) mod line;
 pub(crate) mod pipeline;
+pub(crate) mod rate;
 pub(crate) mod reporter;
 pub(crate) mod screen;
 pub(crate) mod style;

@@ -1,6 +1,7 @@
 //! The live region at the bottom of a terminal: what runs, for how long, and what is left.
 
 use crate::report::estimate::Estimate;
+use crate::report::rate::Rate;
 use crate::report::style::{CONTENT, ERROR, FORMAT, PLAIN, Painter, SUCCESS, Style};
 use crate::report::tally::Tally;
 use bourn_build::event::{Action, Event, JobId, MessageKind};
@@ -33,6 +34,7 @@ struct Running {
     since: Instant,
     doing: String,
     transferred: Option<(u64, Option<u64>)>,
+    rate: Rate,
 }
 
 impl Screen {
@@ -48,6 +50,7 @@ impl Screen {
                     since: Instant::now(),
                     doing: String::new(),
                     transferred: None,
+                    rate: Rate::default(),
                 };
                 self.jobs.insert(*job, running);
             }
@@ -57,6 +60,7 @@ impl Screen {
             Event::Progress { job, done, total } => {
                 if let Some(running) = self.jobs.get_mut(job) {
                     running.transferred = Some((*done, *total));
+                    running.rate.note(Instant::now(), *done);
                 }
             }
             Event::Message(message) => match message.subject.job {
@@ -65,6 +69,7 @@ impl Screen {
                     if let Some(running) = self.jobs.get_mut(&job).filter(|_| doing) {
                         running.doing.clone_from(&message.text);
                         running.transferred = None;
+                        running.rate = Rate::default();
                     }
                 }
                 None => self.note_activity(message.kind, &message.text),
@@ -170,7 +175,8 @@ impl Running {
             Some((done, None)) => format!("  {}", size(done)),
             None => format!("  {}", self.doing),
         };
-        cells.add(&doing, PLAIN).line
+        let rate = self.rate.per_second(Instant::now()).map(|rate| format!("  {}/s", size(rate)));
+        cells.add(&doing, PLAIN).add(&rate.unwrap_or_default(), FORMAT).line
     }
 }
 

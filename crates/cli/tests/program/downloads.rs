@@ -1,0 +1,271 @@
+//! Downloads that are killed, at any point, and go on when the program is run again.
+
+use crate::server::{Asked, Said, Server};
+use bourn_testkit::TestEnv;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+
+/// How long something may take that takes no time.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
+
+/// Numbers that look random and are the same every time.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) as usize) % limit
+    }
+}
+
+fn content() -> Vec<u8> {
+    let mut random = Random(7);
+    (0..400_000).map(|_| random.below(256) as u8).collect()
+}
+
+fn project(env: &TestEnv, url: &str, reference: &str) {
+    env.files(&format!(
+        "=== project.conf\nname: killed\nmin-version: 2.0\naliases:\n  up: {url}\n\
+         === it.bst\nkind: import\nsources:\n- kind: remote\n  url: up:file\n{reference}"
+    ));
+}
+
+fn start(env: &TestEnv, arguments: &[&str]) -> Child {
+    let mut command = env.command(arguments);
+    command.current_dir(env.project()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("the program started")
+}
+
+#[track_caller]
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = std::time::Instant::now();
+    while !done() {
+        assert!(start.elapsed() < PATIENCE, "{what} never happened");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+/// How much of a file an ended run left.
+fn part(env: &TestEnv) -> usize {
+    let entries = env.path().join("sources/remote/up_file").read_dir().into_iter().flatten().flatten();
+    let mut parts = entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(".part"));
+    parts.next().map_or(0, |entry| entry.metadata().expect("a file").len() as usize)
+}
+
+/// A server that says so much of a file as `allowed` is, and is silent then.
+fn slow_server(content: &Arc<Vec<u8>>, allowed: &Arc<Mutex<usize>>, etag: bool) -> Server {
+    let (content, allowed) = (content.clone(), allowed.clone());
+    Server::start(move |_, asked: &Asked| {
+        let allowed = *allowed.lock().expect("no panic");
+        let said = Said::range(asked, &content);
+        let said = if etag { said.header("ETag", "\"one\"") } else { said };
+        if allowed < said.body.len() { said.stall(allowed) } else { said }
+    })
+}
+
+/// Runs the program until it has `allowed` bytes more, or not quite, and kills it, until it has all. What each run asks
+/// for is what the ones before did not bring.
+fn check_kills(arguments: &[&str], reference: &str, etag: bool, steps: &[(usize, bool)]) {
+    let content = Arc::new(content());
+    let allowed = Arc::new(Mutex::new(0));
+    let server = slow_server(&content, &allowed, etag);
+    let env = crate::env();
+    project(&env, &server.url(""), reference);
+    let mut kept = 0;
+    for (number, (step, settles)) in steps.iter().enumerate() {
+        *allowed.lock().expect("no panic") = *step;
+        let mut child = start(&env, arguments);
+        wait_until("a request", || server.asked().len() > number);
+        assert_eq!(server.asked()[number].from(), (kept > 0).then_some(kept), "request {number}");
+        if *settles {
+            wait_until("a download", || part(&env) == kept + step);
+        }
+        child.kill().expect("killed");
+        child.wait().expect("an end");
+        assert!(part(&env) >= kept && part(&env) <= kept + step, "request {number}");
+        kept = part(&env);
+    }
+    *allowed.lock().expect("no panic") = usize::MAX;
+    env.run(arguments).success();
+    assert_eq!(server.asked().len(), steps.len() + 1);
+    assert_eq!(server.asked()[steps.len()].from(), (kept > 0).then_some(kept));
+    let sum = bourn_reapi::Digest::of(&content).hex();
+    let file = env.path().join("sources/remote/up_file").join(sum);
+    assert!(std::fs::read(file).expect("the file") == *content, "another content");
+    assert_eq!(part(&env), 0);
+}
+
+#[test]
+fn a_fetch_goes_on_wherever_it_was_killed() {
+    let reference = format!("  ref: {}\n", bourn_reapi::Digest::of(&content()).hex());
+    let mut random = Random(1);
+    let steps: Vec<(usize, bool)> = (0..14).map(|at| (random.below(27_000), at % 2 == 0)).collect();
+    check_kills(&["source", "fetch", "it.bst"], &reference, false, &steps);
+    check_kills(&["source", "fetch", "it.bst"], &reference, true, &[(0, true), (1, true), (399_998, true)]);
+}
+
+#[test]
+fn tracking_goes_on_wherever_it_was_killed() {
+    let steps = [(1, true), (70_000, true), (200_000, true)];
+    check_kills(&["source", "track", "it.bst"], "", true, &steps);
+}
+
+/// A `git` that does what `script` says; `$real` is the true one, `$count` how many there were before.
+fn other_git(env: &mut TestEnv, script: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = env.path().join("other");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let real = std::env::split_paths(&path).map(|directory| directory.join("git")).find(|git| git.is_file());
+    let (real, at) = (real.expect("git").display().to_string(), directory.display().to_string());
+    let head = format!(
+        "#!/bin/sh\nreal={real}\ncount=$(ls {at}/calls | wc -l)\nmkdir -p {at}/calls\n: > {at}/calls/$$\n"
+    );
+    std::fs::create_dir_all(directory.join("calls")).expect("a directory");
+    let git = directory.join("git");
+    std::fs::write(&git, format!("{head}{script}\n")).expect("a script");
+    std::fs::set_permissions(&git, PermissionsExt::from_mode(0o755)).expect("a mode");
+    env.set("PATH", &format!("{at}:{}", path.to_string_lossy()));
+    directory
+}
+
+fn git(directory: &Path, arguments: &[&str]) {
+    let mut git = std::process::Command::new("git");
+    git.current_dir(directory).args(["-c", "user.name=a", "-c", "user.email=b"]).args(arguments);
+    let output = git.env("GIT_CONFIG_GLOBAL", "/dev/null").output().expect("git");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+const REPOSITORIES: &str = "=== project.conf
+name: killed
+min-version: 2.0
+fatal-warnings: [ref-not-in-track]
+aliases:
+  up: file://UPSTREAM/
+plugins:
+- origin: pip
+  package-name: buildstream-plugins
+  sources: [git]
+- origin: pip
+  package-name: buildstream-plugins-community
+  sources: [git_repo]
+=== git.bst
+kind: import
+sources:
+- {kind: git, url: 'up:one', track: main}
+=== git_repo.bst
+kind: import
+sources:
+- {kind: git_repo, url: 'up:one', track: main}
+";
+
+/// A project of two elements whose refs are known, and the repository that they are from.
+fn repositories() -> (TestEnv, tempfile::TempDir) {
+    let upstream = tempfile::tempdir().expect("a temporary directory");
+    let one = upstream.path().join("one");
+    std::fs::create_dir(&one).expect("a directory");
+    git(&one, &["init", "-q", "-b", "main"]);
+    for commit in 0..3 {
+        for file in 0..20 {
+            std::fs::write(one.join(format!("file-{file}")), format!("{file} {commit}\n")).expect("a file");
+        }
+        git(&one, &["add", "."]);
+        git(&one, &["commit", "-q", "-m", "more"]);
+    }
+    let env = crate::env();
+    env.files(&REPOSITORIES.replace("UPSTREAM", &upstream.path().display().to_string()));
+    env.run(&["source", "track", "git.bst", "git_repo.bst"]).success();
+    forget(&env);
+    (env, upstream)
+}
+
+fn forget(env: &TestEnv) {
+    for name in ["sources", "cache"] {
+        let _ = std::fs::remove_dir_all(env.path().join(name));
+    }
+}
+
+/// Kills the program, and maybe git, at each call of git; the next run brings all and warns of nothing.
+fn check_git_kills(script: &str) {
+    let (mut env, _upstream) = repositories();
+    let other = other_git(&mut env, script);
+    for element in ["git.bst", "git_repo.bst"] {
+        let mut killed = 0;
+        loop {
+            forget(&env);
+            let _ = std::fs::remove_dir_all(other.join("calls"));
+            std::fs::create_dir(other.join("calls")).expect("a directory");
+            std::fs::write(other.join("at"), format!("{killed}\n")).expect("a file");
+            let ended = start(&env, &["source", "fetch", element]).wait().expect("an end");
+            std::fs::write(other.join("at"), "never\n").expect("a file");
+            env.run(&["source", "fetch", element]).success();
+            let _ = std::fs::remove_dir_all(env.project().join("out"));
+            env.run(&["source", "checkout", "--directory", "out", element]).success();
+            let file = env.project().join("out").join(element.trim_end_matches(".bst")).join("file-19");
+            assert_eq!(std::fs::read_to_string(file).expect("a file"), "19 2\n");
+            if ended.success() {
+                break;
+            }
+            killed += 1;
+        }
+        assert!(killed > 0, "{element} was fetched without git");
+    }
+}
+
+#[test]
+fn repositories_are_fetched_after_a_kill_before_each_git() {
+    check_git_kills("if [ $count = $(cat ${0%/*}/at) ]; then kill -9 $PPID; exit 1; fi\nexec $real \"$@\"");
+}
+
+#[test]
+fn repositories_are_fetched_after_a_kill_behind_each_git() {
+    check_git_kills(
+        "if [ $count = $(cat ${0%/*}/at) ]; then $real \"$@\"; kill -9 $PPID; fi\nexec $real \"$@\"",
+    );
+}
+
+/// As a git leaves it that was killed itself: locks of files, and a part of a pack.
+#[test]
+fn repositories_are_fetched_after_a_kill_of_git_itself() {
+    check_git_kills(
+        "if [ $count = $(cat ${0%/*}/at) ]; then
+  for word in \"$@\"; do
+    if [ -d \"$word/objects\" ]; then
+      : > \"$word/shallow.lock\"; : > \"$word/packed-refs.lock\"; : > \"$word/HEAD.lock\"
+      mkdir -p \"$word/refs/heads\" \"$word/refs/bourn\"
+      : > \"$word/refs/heads/main.lock\"; echo half > \"$word/objects/pack/tmp_pack_x\"
+    fi
+  done
+  kill -9 $PPID; exit 1
+fi
+exec $real \"$@\"",
+    );
+}
+
+/// A git that lives on when the program is killed is waited for by the next run.
+#[test]
+fn a_git_that_lives_on_is_waited_for() {
+    let (mut env, _upstream) = repositories();
+    let script = "case \"$*\" in *' fetch '*) ;; *) exec $real \"$@\";; esac
+echo begin >> ${0%/*}/told
+if [ ! -e ${0%/*}/killed ]; then
+  : > ${0%/*}/killed
+  kill -9 $PPID
+  while [ ! -e ${0%/*}/again ]; do sleep 0.1; done
+  sleep 0.5
+fi
+$real \"$@\"
+status=$?
+echo end >> ${0%/*}/told
+exit $status";
+    let other = other_git(&mut env, script);
+    let ended = start(&env, &["source", "fetch", "git.bst"]).wait().expect("an end");
+    assert!(!ended.success());
+    let mut again = start(&env, &["source", "fetch", "git.bst"]);
+    std::fs::write(other.join("again"), "").expect("a file");
+    assert!(again.wait().expect("an end").success());
+    let told = std::fs::read_to_string(other.join("told")).expect("a file");
+    // Never two at once.
+    assert!(told.starts_with("begin\nend\n") && !told.contains("begin\nbegin"), "{told}");
+}
