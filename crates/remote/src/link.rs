@@ -286,9 +286,7 @@ impl Link {
         let timeout = self.timeout();
         match tokio::time::timeout(timeout, work).await {
             Ok(result) => result,
-            Err(_) => {
-                Err(Status::deadline_exceeded(format!("no answer within {} s", timeout.as_secs_f32())))
-            }
+            Err(_) => Err(Status::deadline_exceeded(format!("no answer within {} s", timeout.as_secs_f32()))),
         }
     }
 
