@@ -5,6 +5,7 @@
 mod bench;
 mod debian;
 mod demo;
+mod docs;
 mod peers;
 mod setup;
 mod shell;
@@ -20,6 +21,7 @@ usage: cargo xtask CHORE
   test     sets everything up, then runs every test (what CI runs)
   bench    times bourn beside bst on the same inputs; a figure's name selects it
   tidy     checks the rules of the house that a machine can check
+  docs     makes the documentation a site, with all manuals, and the manual pages
   peers    installs the reference (bst) for comparisons and prints its path
 ";
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(rest),
         Some("bench") => bench::run(rest),
         Some("tidy") => tidy::run(),
+        Some("docs") => docs::run_chore(),
         Some("peers") => peers::install().map(|bst| println!("{}", bst.display())),
         _ => {
             print!("{USAGE}");

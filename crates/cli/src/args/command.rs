@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// Begin a new project
     #[command(after_help = "Example: bourn init --project-name demo ./demo")]
     Init(Init),
+    /// Write manual pages, one for each command
+    #[command(after_help = "Example: bourn manual ~/.local/share/man/man1")]
+    Manual(Manual),
     /// Enter the sandbox of an element, or run a command in it
     #[command(after_help = "Example: bourn shell hello.bst -- hello --version")]
     Shell(Shell),
@@ -243,6 +246,14 @@ pub(crate) struct Help {
 pub(crate) struct Completions {
     /// The shell
     pub(crate) shell: CompletionShell,
+}
+
+/// `manual`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Manual {
+    /// Where to write them; made if it is not there
+    #[arg(value_name = "DIRECTORY", value_hint = ValueHint::DirPath)]
+    pub(crate) directory: String,
 }
 
 /// `doctor`.

@@ -77,7 +77,7 @@ impl Stop {
 }
 
 /// Commands and options that bst does not have: called as `bst` they work, but are not shown.
-const OWN_COMMANDS: [&str; 6] = ["cache", "completions", "doctor", "explain", "graph", "mirror"];
+const OWN_COMMANDS: [&str; 7] = ["cache", "completions", "doctor", "explain", "graph", "manual", "mirror"];
 const OWN_OPTIONS: [&str; 1] = ["message_format"];
 
 const TEMPLATE: &str = "{usage-heading} {usage}\n\n{about-with-newline}\n{all-args}{after-help}";

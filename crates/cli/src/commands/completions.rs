@@ -49,7 +49,12 @@ _bourn() {
         fi
     done
 }
-compdef _bourn bourn
+# Read by itself or, as a file of $fpath, run when it is needed first.
+if [[ "${funcstack[1]}" == _bourn ]]; then
+    _bourn "$@"
+else
+    compdef _bourn bourn
+fi
 "#;
 
 const FISH: &str = r#"function __bourn_complete

@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod graph;
 pub(crate) mod help;
 pub(crate) mod init;
+pub(crate) mod manual;
 pub(crate) mod print;
 pub(crate) mod prompt;
 pub(crate) mod run;

@@ -45,6 +45,7 @@ fn dispatch(
         Command::Help(options) => commands::help::run(options, program),
         Command::Init(options) => commands::init::run(options, general, terminal),
         Command::Completions(options) => commands::completions::run(options, program),
+        Command::Manual(options) => commands::manual::run(options, program),
         command => {
             let settings = Settings::load(general, environment.clone(), files)
                 .map_err(|wrong| Failure::from(wrong).while_doing("Error loading user configuration"))?;
@@ -92,7 +93,7 @@ fn with_settings(command: &Command, run: &Runner<'_>) -> Outcome {
         Command::Source(command) => source(command, run),
         Command::Workspace(command) => workspace(command, run),
         // Done before there were settings.
-        Command::Completions(_) | Command::Help(_) | Command::Init(_) => Ok(0),
+        Command::Completions(_) | Command::Help(_) | Command::Init(_) | Command::Manual(_) => Ok(0),
     }
 }
 

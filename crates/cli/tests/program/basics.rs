@@ -53,3 +53,18 @@ fn completions() {
     env.set("COMP_CWORD", "2");
     assert_eq!(env.run(&[]).success().stdout, "a.bst \nsub/\n");
 }
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let env = env();
+    let printed = env.run(&["manual", "man/man1"]).success().stdout;
+    assert!(printed.lines().count() > 30, "{printed}");
+    for path in printed.lines() {
+        let page = std::fs::read_to_string(env.project().join(path)).expect("the page");
+        assert!(page.contains(".SH NAME") && page.contains(".SH SYNOPSIS"), "{path}: {page}");
+    }
+    let written = std::fs::read_dir(env.project().join("man/man1")).expect("a directory").count();
+    assert_eq!(written, printed.lines().count(), "{printed}");
+    let checkout = std::fs::read_to_string(env.project().join("man/man1/bourn-artifact-checkout.1"));
+    assert!(checkout.expect("the page").contains("compression"));
+}

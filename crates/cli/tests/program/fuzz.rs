@@ -17,6 +17,7 @@ const COMMANDS: &[&str] = &[
     "graph",
     "help",
     "init",
+    "manual",
     "shell",
     "show",
     "source",
