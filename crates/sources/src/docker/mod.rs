@@ -94,12 +94,16 @@ impl SourceKind for Docker {
     }
 }
 
-const KEYS: [&str; 8] = ["architecture", "registry-url", "image", "os", "ref", "track", "url", "version"];
+const KEYS: [&str; 8] = ["registry-url", "image", "ref", "track", "url", "architecture", "os", "version"];
 
 fn read(reading: &Reading<'_>) -> Result<DockerSource, Diagnostic> {
     let release = Release::of(&reading.declaration.origin);
-    let versions = release >= Release(2, 5, 0);
-    reading.keys(if versions { &KEYS } else { &KEYS[..7] })?;
+    let known = match release {
+        Release(2, 0, 0) => 5,
+        _ if release < Release(2, 5, 0) => 7,
+        _ => KEYS.len(),
+    };
+    reading.keys(&KEYS[..known])?;
     let node = reading.node;
     let (image, registry) = read_image(reading)?;
     let named = |key: &str| -> Result<Option<String>, Diagnostic> {
@@ -124,6 +128,11 @@ fn read(reading: &Reading<'_>) -> Result<DockerSource, Diagnostic> {
 fn read_image(reading: &Reading<'_>) -> Result<(Image, String), Diagnostic> {
     let node = reading.node;
     let has = |key: &str| node.get(key).is_some();
+    let takes_url = Release::of(&reading.declaration.origin) >= Release(2, 2, 0);
+    if has("url") && !takes_url {
+        let message = "'url' parameter is now deprecated, use 'registry-url' and 'image' instead.";
+        return Err(reading.error("", message));
+    }
     if has("url") && (has("image") || has("registry-url")) {
         return Err(reading.error("", "May specify either 'url', or 'image' and 'registry-url'"));
     }
@@ -134,7 +143,7 @@ fn read_image(reading: &Reading<'_>) -> Result<(Image, String), Diagnostic> {
         let registry = format!("{}://{}", parts.scheme, parts.authority);
         return Ok((Image::Url { original, path: parts.path.to_owned() }, registry));
     }
-    if !has("image") {
+    if !has("image") && takes_url {
         return Err(reading.error("", "Must define either 'url' or 'image'"));
     }
     let path = node.get_str("image")?.to_owned();
