@@ -7,7 +7,7 @@ use crate::session::Session;
 use crate::stage::Root;
 use bourn_project::SandboxConfig;
 use bourn_reapi::action::{Action, ActionResult, OutputDirectory};
-use bourn_reapi::services::{Execution, ServiceResult, Streams};
+use bourn_reapi::services::{Execution, RemoteApis, ServiceResult, Streams};
 use bourn_reapi::tree::Tree;
 use bourn_reapi::{Command, Digest, EnvironmentVariable, Platform, Property};
 use prost::Message;
@@ -233,6 +233,7 @@ impl Sandbox {
             mounts: Vec::new(),
             streams: Streams::Log,
             hostname: None,
+            remote_apis: remote_apis(&self.config),
         })
     }
 
@@ -308,6 +309,12 @@ pub(crate) fn platform(config: &SandboxConfig) -> Platform {
     }
     let property = |(name, value): (&str, String)| Property { name: name.into(), value };
     Platform { properties: properties.into_iter().map(property).collect() }
+}
+
+/// The services that commands want to find, as `remote-apis-socket` says.
+pub(crate) fn remote_apis(config: &SandboxConfig) -> Option<RemoteApis> {
+    let path = config.remote_apis_socket.clone()?;
+    Some(RemoteApis { path, may_update: config.remote_apis_socket_update })
 }
 
 /// The root that integration commands left, and what they said.

@@ -5,7 +5,7 @@ use crate::checkout::{self, About, stage_artifacts};
 use crate::error::{BuildError, BuildResult, domain};
 use crate::event::MessageKind;
 use crate::job::Job;
-use crate::sandbox::{Sandbox, Writable, platform};
+use crate::sandbox::{Sandbox, Writable, platform, remote_apis};
 use crate::session::Session;
 use crate::stage::{Piece, Root};
 use bourn_project::ElementId;
@@ -222,5 +222,6 @@ fn execution(
         mounts,
         streams: Streams::Inherit,
         hostname: None,
+        remote_apis: remote_apis(&sandbox.config),
     })
 }

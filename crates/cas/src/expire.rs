@@ -13,6 +13,7 @@ use crate::store::Store;
 use crate::trouble::{Doing, io_error};
 use bourn_reapi::Digest;
 use bourn_reapi::artifact::ArtifactName;
+use bourn_reapi::digest::DigestMessage;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, FlockOperation, RenameFlags};
@@ -20,6 +21,7 @@ use rustix::io::Errno;
 use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// How much a cache may hold, with the meaning that `bst` gives to its configuration.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -297,6 +299,7 @@ impl<'a> Expiry<'a> {
         // Content first: removing the object of the same file would make it look as if it had just been linked.
         self.sweep_content()?;
         self.done.objects = self.sweep_objects()?;
+        self.sweep_actions()?;
         self.store.forget_trees()
     }
 
@@ -356,6 +359,23 @@ impl<'a> Expiry<'a> {
             Ok(())
         };
         self.store.objects.visit(|| 0, sweep, |a, b| a + b)
+    }
+
+    /// Removes results of actions that refer to what is gone.
+    fn sweep_actions(&self) -> ServiceResult<()> {
+        let (seconds, nanos) = self.since;
+        let since = Duration::new(u64::try_from(seconds).unwrap_or(0), u32::try_from(nanos).unwrap_or(0));
+        let is_kept = |message: &DigestMessage| {
+            Digest::try_from(message).is_ok_and(|digest| self.kept.contains(&key(&digest)))
+        };
+        self.store.sweep_actions(|used, result| {
+            let files = result.output_files.iter().filter_map(|file| file.digest.as_ref());
+            let outputs = result.output_directories.iter();
+            let trees = outputs.flat_map(|output| [&output.tree_digest, &output.root_directory_digest]);
+            let streams = [&result.stdout_digest, &result.stderr_digest];
+            used >= SystemTime::UNIX_EPOCH + since || files.chain(trees.chain(streams).flatten()).all(is_kept)
+        })?;
+        Ok(())
     }
 
     /// Removes an object, unless it was used since it was looked at.

@@ -13,7 +13,14 @@ use prost::Message;
 use rustix::fs::{AtFlags, CWD};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
+
+/// Where results of actions are kept, in the cache directory.
+const ACTIONS: &str = "bourn/actions";
+
+/// Where those of build tools in sandboxes are.
+const NESTED_ACTIONS: &str = "bourn/nested-actions";
 
 impl Assets for Store {
     fn artifact(&self, name: &ArtifactName) -> ServiceResult<Option<Artifact>> {
@@ -65,10 +72,51 @@ impl ActionCache for Store {
     }
 }
 
+/// Results that build tools in sandboxes keep. They are apart: whoever writes there must not decide what bourn's own
+/// actions come to.
+struct NestedActions(Arc<Store>);
+
+impl ActionCache for NestedActions {
+    fn action_result(&self, action: &Digest) -> ServiceResult<Option<ActionResult>> {
+        read_ref(&self.0.kept_action(NESTED_ACTIONS, action))
+    }
+
+    fn update_action_result(&self, action: &Digest, result: &ActionResult) -> ServiceResult<()> {
+        self.0.write_ref(&self.0.kept_action(NESTED_ACTIONS, action), &result.encode_to_vec())
+    }
+}
+
 impl Store {
+    /// The cache of actions for build tools in sandboxes.
+    pub fn nested_actions(self: &Arc<Store>) -> Arc<dyn ActionCache> {
+        Arc::new(NestedActions(self.clone()))
+    }
+
     fn action_path(&self, action: &Digest) -> PathBuf {
+        self.kept_action(ACTIONS, action)
+    }
+
+    fn kept_action(&self, directory: &str, action: &Digest) -> PathBuf {
         let hex = action.hex();
-        self.cachedir().join("bourn/actions").join(&hex[..2]).join(&hex[2..])
+        self.cachedir().join(directory).join(&hex[..2]).join(&hex[2..])
+    }
+
+    /// Removes the results of actions that `wanted` does not want, with the time of their last use. How many.
+    pub(crate) fn sweep_actions(
+        &self,
+        wanted: impl Fn(SystemTime, &ActionResult) -> bool,
+    ) -> ServiceResult<usize> {
+        let mut count = 0;
+        for directory in [ACTIONS, NESTED_ACTIONS] {
+            let root = self.cachedir().join(directory);
+            for (path, used) in list_refs(&root)? {
+                let result = std::fs::read(&path).ok().and_then(decode::<ActionResult>);
+                if !result.is_some_and(|result| wanted(used, &result)) {
+                    count += usize::from(remove_ref(&path, &root)?);
+                }
+            }
+        }
+        Ok(count)
     }
 
     fn artifact_path(&self, name: &ArtifactName) -> ServiceResult<PathBuf> {

@@ -11,7 +11,7 @@ use bourn_project::{Installed, KindOrigin, KindTraits, Kinds, Project};
 use bourn_pyhost::{Python, PythonKinds};
 use bourn_reapi::services::{Cancel, Executed, Execution, ServiceResult};
 use bourn_reapi::{Executor, ServiceError, Services};
-use bourn_remote::{Auth, Backed, Caches, Connection, Refused, Server, ServerKind};
+use bourn_remote::{Auth, Backed, Caches, Connection, Nested, Refused, Server, ServerKind};
 use bourn_sandbox::LocalExecutor;
 use bourn_sources::{LocalTrees, Netrc, UrlSettings};
 use bourn_yaml::{Diagnostics, Files};
@@ -182,6 +182,8 @@ pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
         jobs: settings.user.jobserver,
         started: OnceLock::new(),
     };
+    let nested = settings.own_directory().join("nested");
+    let executor = Nested::new(Arc::new(executor), store.clone(), store.nested_actions(), nested);
     Ok(Services {
         cas: store.clone(),
         action_cache: Some(store.clone()),

@@ -43,6 +43,8 @@ mod repositories;
 mod server;
 #[path = "../../sources/tests/sources/smart.rs"]
 mod smart;
+#[path = "differential/sockets.rs"]
+mod sockets;
 #[path = "differential/sources.rs"]
 mod sources;
 #[path = "differential/tables.rs"]

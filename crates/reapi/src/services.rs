@@ -335,6 +335,15 @@ pub enum Streams {
     Inherit,
 }
 
+/// The services of this API for build tools in a sandbox.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RemoteApis {
+    /// Path of the socket in the sandbox.
+    pub path: String,
+    /// Whether results may be kept in the cache of actions.
+    pub may_update: bool,
+}
+
 /// One command to be run over one tree.
 #[derive(Clone, Debug)]
 pub struct Execution {
@@ -361,6 +370,8 @@ pub struct Execution {
     pub streams: Streams,
     /// Host name seen inside (`uts` namespace); `None` for the default.
     pub hostname: Option<String>,
+    /// Services that the command wants to find.
+    pub remote_apis: Option<RemoteApis>,
 }
 
 /// What an [`Execution`] came to.

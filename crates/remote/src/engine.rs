@@ -471,6 +471,7 @@ impl State {
                     supported_batch_update_compressors: vec![ZSTD, 77],
                     ..CacheCapabilities::default()
                 }),
+                ..ServerCapabilities::default()
             }),
             // It has everything, except for what was not asked for.
             "FindMissingBlobs" => {
@@ -518,7 +519,9 @@ impl State {
                 max_batch_total_size_bytes: self.traits.batch,
                 supported_compressors: compressors.clone(),
                 supported_batch_update_compressors: compressors,
+                ..CacheCapabilities::default()
             }),
+            ..ServerCapabilities::default()
         })
     }
 

@@ -5,6 +5,8 @@
 //! are those of the Remote Execution API (capabilities, content-addressable storage), of `google.bytestream` and of the
 //! Remote Asset API; what is kept under which name is what BuildStream keeps there, so that both share caches.
 //!
+//! [`Nested`] is the other side: a server for what runs in a sandbox.
+//!
 //! Inside, everything is asynchronous; at the door, calls block, and end when they are asked to.
 
 mod ahead;
@@ -21,6 +23,7 @@ mod link;
 mod message;
 #[cfg(test)]
 mod mishaps;
+mod nested;
 mod pair;
 mod server;
 mod source;
@@ -33,4 +36,5 @@ mod way;
 
 pub use backed::Backed;
 pub use caches::{ANY_PROJECT, Caches, Group, Refused};
+pub use nested::Nested;
 pub use server::{Auth, Connection, Server, ServerKind};

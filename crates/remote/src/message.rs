@@ -3,8 +3,8 @@
 //! Field numbers come from the public protocol definitions: `build.bazel.remote.execution.v2` (storage,
 //! capabilities), `google.bytestream`, and `build.bazel.remote.asset.v1`.
 
-use bourn_reapi::Directory;
 use bourn_reapi::digest::DigestMessage;
+use bourn_reapi::{ActionResult, Directory};
 use prost::Message;
 use prost::bytes::Bytes;
 
@@ -32,12 +32,32 @@ pub(crate) struct GetCapabilitiesRequest {
     pub(crate) instance_name: String,
 }
 
+/// `ActionCacheUpdateCapabilities`.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct UpdateCapabilities {
+    #[prost(bool, tag = "1")]
+    pub(crate) update_enabled: bool,
+}
+
+/// `build.bazel.semver.SemVer`, as far as it is a number.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct ApiVersion {
+    #[prost(int32, tag = "1")]
+    pub(crate) major: i32,
+    #[prost(int32, tag = "2")]
+    pub(crate) minor: i32,
+}
+
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct CacheCapabilities {
     #[prost(int32, repeated, tag = "1")]
     pub(crate) digest_functions: Vec<i32>,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) action_cache_update_capabilities: Option<UpdateCapabilities>,
     #[prost(int64, tag = "4")]
     pub(crate) max_batch_total_size_bytes: i64,
+    #[prost(int32, tag = "5")]
+    pub(crate) symlink_absolute_path_strategy: i32,
     #[prost(int32, repeated, tag = "6")]
     pub(crate) supported_compressors: Vec<i32>,
     #[prost(int32, repeated, tag = "7")]
@@ -48,6 +68,10 @@ pub(crate) struct CacheCapabilities {
 pub(crate) struct ServerCapabilities {
     #[prost(message, optional, tag = "1")]
     pub(crate) cache_capabilities: Option<CacheCapabilities>,
+    #[prost(message, optional, tag = "4")]
+    pub(crate) low_api_version: Option<ApiVersion>,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) high_api_version: Option<ApiVersion>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -150,6 +174,24 @@ pub(crate) struct GetTreeResponse {
     pub(crate) directories: Vec<Directory>,
     #[prost(string, tag = "2")]
     pub(crate) next_page_token: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct GetActionResultRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) instance_name: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) action_digest: Option<DigestMessage>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct UpdateActionResultRequest {
+    #[prost(string, tag = "1")]
+    pub(crate) instance_name: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) action_digest: Option<DigestMessage>,
+    #[prost(message, optional, tag = "3")]
+    pub(crate) action_result: Option<ActionResult>,
 }
 
 /// `google.bytestream.ReadRequest`.

@@ -432,7 +432,10 @@ mod tests {
 
     fn check(limit: i64, sizes: &[u64], expect: &[usize]) {
         let cache = CacheCapabilities { max_batch_total_size_bytes: limit, ..CacheCapabilities::default() };
-        let abilities = Abilities::of(&ServerCapabilities { cache_capabilities: Some(cache) });
+        let abilities = Abilities::of(&ServerCapabilities {
+            cache_capabilities: Some(cache),
+            ..ServerCapabilities::default()
+        });
         let digests = sizes.iter().map(|&size| Digest { size, ..Digest::default() }).collect();
         let lengths: Vec<usize> = abilities.batches(digests).iter().map(Vec::len).collect();
         assert_eq!(lengths, expect, "{limit} {sizes:?}");

@@ -22,10 +22,10 @@ const WRITE: &str = "/google.bytestream.ByteStream/Write";
 const QUERY: &str = "/google.bytestream.ByteStream/QueryWriteStatus";
 
 /// Bytes that are sent at a time.
-const PIECE: usize = 128 << 10;
+pub(crate) const PIECE: usize = 128 << 10;
 
 /// Pieces that may wait for the disk or the network.
-const WAITING: usize = 16;
+pub(crate) const WAITING: usize = 16;
 
 impl Storage {
     fn resource(&self, middle: &str, digest: &Digest) -> String {
@@ -303,7 +303,7 @@ enum Ended {
 }
 
 /// Stores what comes. The digest of that.
-fn store_pieces(
+pub(crate) fn store_pieces(
     cas: &dyn Cas,
     receiver: Receiver<io::Result<Bytes>>,
     size: u64,

@@ -137,6 +137,7 @@ fn sandbox(settings: &Settings) -> Check {
             mounts: Vec::new(),
             streams: Streams::Log,
             hostname: None,
+            remote_apis: None,
         };
         services.executor.execute(&execution, &mut std::io::sink(), &Cancel::default()).map(|_| ())
     };

@@ -102,6 +102,7 @@ impl Bench {
             mounts: Vec::new(),
             streams: Streams::Log,
             hostname: None,
+            remote_apis: None,
         }
     }
 
