@@ -1,7 +1,7 @@
 //! Installing what the chores need from Debian, as root or through sudo; else saying exactly what to type.
 
-use crate::shell::{Outcome, run};
-use std::path::Path;
+use crate::shell::{Outcome, run, scratch};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A Debian package and a file that shows that it is there.
@@ -46,9 +46,43 @@ pub(crate) const TOOLS: &[Package] = &[
     package("ostree", "/usr/bin/ostree"),
     package("brz", "/usr/bin/brz"),
     package("gpg", "/usr/bin/gpg"),
+    package("openssl", "/usr/bin/openssl"),
     package("gpg-agent", "/usr/bin/gpg-agent"),
     package("busybox-static", "/bin/busybox"),
 ];
+
+/// Unpacks a Debian package below `target` unless it is there, and returns the path of its program. For programs that
+/// tests start themselves: installing them would start a service.
+///
+/// # Errors
+/// When apt-get knows no such package, or the archive cannot be reached.
+pub(crate) fn unpack(package: &str, program: &str) -> Outcome<PathBuf> {
+    let directory = scratch(package);
+    let program = directory.join(program);
+    if program.exists() {
+        return Ok(program);
+    }
+    // Another worktree may do the same: whoever is last replaces what is the same anyway.
+    let landing = directory.with_extension(std::process::id().to_string());
+    std::fs::create_dir_all(&landing).map_err(|error| format!("{}: {error}", landing.display()))?;
+    let download = || {
+        let mut apt = Command::new("apt-get");
+        apt.args(["download", "-qq", package]).current_dir(&landing).stderr(Stdio::null());
+        run(&mut apt)
+    };
+    if download().is_err() {
+        as_root("apt-get update -qq")?;
+        download()?;
+    }
+    let script = "dpkg-deb -x ./*.deb tree && mkdir -p \"$1\" && cp -a tree/. \"$1\"";
+    let mut unpack = Command::new("sh");
+    unpack.args(["-c", script, "sh"]).arg(&directory).current_dir(&landing);
+    let unpacked = run(&mut unpack);
+    let removed = std::fs::remove_dir_all(&landing);
+    unpacked?;
+    removed.map_err(|error| format!("{}: {error}", landing.display()))?;
+    Ok(program)
+}
 
 /// Installs what is missing of `wanted`.
 ///
@@ -69,6 +103,12 @@ pub(crate) fn install(wanted: &[&[Package]]) -> Outcome {
     if !Path::new("/usr/bin/apt-get").exists() {
         return Err(format!("this needs Debian's packages: {list}"));
     }
+    eprintln!("xtask: installing {list}");
+    as_root(&script)
+}
+
+/// Runs a script of apt-get as root.
+fn as_root(script: &str) -> Outcome {
     let mut command = match privilege() {
         Privilege::Root => Command::new("sh"),
         Privilege::Sudo => {
@@ -80,8 +120,7 @@ pub(crate) fn install(wanted: &[&[Package]]) -> Outcome {
             return Err(format!("please run this once as root, then start again:\n  {script}"));
         }
     };
-    eprintln!("xtask: installing {list}");
-    run(command.args(["-c", &script]).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null()))
+    run(command.args(["-c", script]).env("DEBIAN_FRONTEND", "noninteractive").stdout(Stdio::null()))
 }
 
 enum Privilege {

@@ -12,8 +12,10 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     setup::install(&[setup::TOOLS])?;
     let reference = peers::install()?;
     let storage_server = peers::install_storage_server()?;
+    let registry = setup::unpack("docker-registry", "usr/bin/docker-registry")?;
     tidy::run()?;
     let mut tests = Command::new(cargo());
     tests.current_dir(root()).args(["test", "--workspace"]).args(arguments);
-    shell::run(tests.env("BOURN_REFERENCE", reference).env("BOURN_BUILDGRID", storage_server))
+    tests.env("BOURN_REFERENCE", reference).env("BOURN_BUILDGRID", storage_server);
+    shell::run(tests.env("BOURN_REGISTRY", registry))
 }

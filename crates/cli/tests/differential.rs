@@ -7,6 +7,8 @@
 
 #[path = "differential/cache.rs"]
 mod cache;
+#[path = "differential/container.rs"]
+mod container;
 #[path = "differential/files.rs"]
 mod files;
 #[path = "differential/fleet.rs"]
