@@ -53,6 +53,8 @@ mod sources;
 mod tables;
 #[path = "differential/tracking.rs"]
 mod tracking;
+#[path = "differential/urls.rs"]
+mod urls;
 
 use bourn_testkit::{Ran, TestEnv};
 use std::path::PathBuf;

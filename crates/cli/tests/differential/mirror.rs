@@ -35,6 +35,7 @@ fn repositories(upstream: &Path) -> String {
     git(&main, &["submodule", "add", "-q", "../sub", "below"]);
     git(&main, &["commit", "-q", "-m", "with a submodule"]);
     let pinned = git(&main, &["rev-parse", "HEAD"]);
+    git(&main, &["tag", "v1.0.0"]);
     std::fs::write(main.join("file"), "later").expect("a file");
     git(&main, &["commit", "-q", "-a", "-m", "later"]);
     pinned
@@ -80,9 +81,31 @@ plugins:
 - origin: pip
   package-name: buildstream-plugins-community
   sources: [git_repo]
+- origin: local
+  path: plugins
+  sources: [go_module]
+=== plugins/PKG-INFO
+Name: buildstream-plugins-community
+Version: 2.4.0
+=== app/go.mod
+module example.org/app
+=== app/go.sum
+example.org/main v1.0.0 h1:x=
+=== module.bst
+kind: import
+sources:
+- kind: local
+  path: app
+- kind: go_module
+  url: repos:main
+  module: example.org/main
+  ref:
+    go-version: v1.0.0
+    git-ref: v1.0.0-0-gPINNED
+    explicit: true
 === all.bst
 kind: stack
-depends: [files.bst, one.bst, other.bst]
+depends: [files.bst, one.bst, other.bst, module.bst]
 === files.bst
 kind: import
 sources:
@@ -134,15 +157,16 @@ fn a_project_is_fetched_from_its_mirror_alone() {
     let project = PROJECT.replace("URL", &server.url("")).replace("PLAIN", &sum(b"plain"));
     let project = project.replace("TAR", &sum(TAR)).replace("PINNED", &pinned);
     both.bourn.files(&project.replace("UPSTREAM", &upstream.display().to_string()));
+    crate::sources::copy_plugins(&both);
     both.bourn(&["source", "fetch", "--deps", "all", "all.bst"]).success();
     let expect = staged(&both.bourn.cache());
-    assert_eq!(expect.len(), 4, "{expect:?}");
+    assert_eq!(expect.len(), 5, "{expect:?}");
     forget(&both);
 
     let mirror = both.bourn.path().join("mirror");
     let place = mirror.display().to_string();
     let ran = both.bourn(&["source", "mirror", &place, "all.bst"]).success();
-    assert!(ran.stdout.contains("Mirror of 6 files and repositories, 5 of them new"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("Mirror of 7 files and repositories, 5 of them new"), "{}", ran.stdout);
     let again = both.bourn(&["source", "mirror", &place, "all.bst"]).success();
     assert!(again.stdout.contains("0 of them new"), "{}", again.stdout);
     assert!(mirror.join("mirrored/up/plain/a file").is_file());

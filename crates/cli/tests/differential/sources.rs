@@ -130,7 +130,7 @@ fn same_left(mut found: Left, mut expect: Left, who: &str) {
 }
 
 /// Copies the community's plugins into a project that has a place for them: some are not registered under a name.
-fn copy_plugins(both: &Both) {
+pub(crate) fn copy_plugins(both: &Both) {
     let plugins = both.bourn.project().join("plugins");
     if !plugins.is_dir() {
         return;

@@ -269,3 +269,95 @@ exit $status";
     // Never two at once.
     assert!(told.starts_with("begin\nend\n") && !told.contains("begin\nbegin"), "{told}");
 }
+
+/// A mirror of one's own is whole after a kill at each call of git and another run, and all that is needed.
+fn check_mirror_kills(script: &str) {
+    let (mut env, upstream) = repositories();
+    let (one, gone) = (upstream.path().join("one"), upstream.path().join("gone"));
+    let place = env.path().join("mirror");
+    let shown = place.display().to_string();
+    let words = ["source", "mirror", &shown, "git.bst", "git_repo.bst"];
+    let other = other_git(&mut env, script);
+    let mut killed = 0;
+    loop {
+        forget(&env);
+        let _ = std::fs::remove_dir_all(&place);
+        let _ = std::fs::remove_dir_all(other.join("calls"));
+        std::fs::create_dir(other.join("calls")).expect("a directory");
+        std::fs::write(other.join("at"), format!("{killed}\n")).expect("a file");
+        let ended = start(&env, &words).wait().expect("an end");
+        std::fs::write(other.join("at"), "never\n").expect("a file");
+        env.run(&words).success();
+        std::fs::rename(&one, &gone).expect("renamed");
+        env.configure(&std::fs::read_to_string(place.join("mirror.conf")).expect("a configuration"));
+        forget(&env);
+        env.run(&["source", "fetch", "git.bst", "git_repo.bst"]).success();
+        env.configure("");
+        std::fs::rename(&gone, &one).expect("renamed");
+        if ended.success() {
+            break;
+        }
+        killed += 1;
+    }
+    assert!(killed > 0);
+}
+
+#[test]
+fn mirrors_are_made_after_a_kill_behind_each_git() {
+    check_mirror_kills(
+        "if [ $count = $(cat ${0%/*}/at) ]; then $real \"$@\"; kill -9 $PPID; fi\nexec $real \"$@\"",
+    );
+}
+
+#[test]
+fn mirrors_are_made_after_a_kill_before_each_git() {
+    check_mirror_kills(
+        "if [ $count = $(cat ${0%/*}/at) ]; then kill -9 $PPID; exit 1; fi\nexec $real \"$@\"",
+    );
+}
+
+/// What a file is, and when it was written.
+fn identity(path: &Path) -> (u64, std::time::SystemTime, String) {
+    use std::os::unix::fs::MetadataExt;
+    let found = path.metadata().expect("a file");
+    let text = std::fs::read_to_string(path).expect("a file");
+    (found.ino(), found.modified().expect("a time"), text)
+}
+
+/// Tracking many elements asks each server once, and touches no file whose ref it knew.
+#[test]
+fn tracking_a_project_asks_once_and_touches_what_changed() {
+    let (mut env, upstream) = repositories();
+    let one = upstream.path().join("one");
+    for number in 0..40 {
+        let text = format!(
+            "# Number {number}\nkind: import\n\nsources:\n- kind: git   # the kind\n  url: up:one\n  track: {}\n",
+            if number % 8 == 3 { "moving" } else { "main" }
+        );
+        std::fs::write(env.project().join(format!("many-{number}.bst")), text).expect("an element");
+    }
+    git(&one, &["branch", "moving"]);
+    let names: Vec<String> = (0..40).map(|number| format!("many-{number}.bst")).collect();
+    let words: Vec<&str> = ["source", "track"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    env.run(&words).success();
+    let path = |name: &String| env.project().join(name);
+    let before: Vec<_> = names.iter().map(|name| identity(&path(name))).collect();
+    assert!(before.iter().all(|(_, _, text)| text.contains("  ref: ") && text.contains("# the kind")));
+    git(&one, &["checkout", "-q", "moving"]);
+    git(&one, &["commit", "-q", "--allow-empty", "-m", "it moved"]);
+    let script = "case \"$*\" in *ls-remote*) echo asked >> ${0%/*}/told;; esac\nexec $real \"$@\"";
+    let other = other_git(&mut env, script);
+    let ran = env.run(&words).success();
+    assert_eq!(std::fs::read_to_string(other.join("told")).expect("a file").lines().count(), 1);
+    for (number, name) in names.iter().enumerate() {
+        let (found, before) = (identity(&env.project().join(name)), &before[number]);
+        if number % 8 == 3 {
+            assert_ne!(found.2, before.2, "{name}");
+            let others = |text: &str| text.lines().filter(|line| !line.contains("ref: ")).count();
+            assert_eq!(others(&found.2), others(&before.2));
+        } else {
+            assert_eq!(&found, before, "{name} was touched");
+        }
+    }
+    assert_eq!(ran.stderr.matches("Found new revision").count(), 5, "{}", ran.stderr);
+}

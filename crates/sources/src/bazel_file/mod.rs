@@ -122,6 +122,10 @@ impl Source for BazelFileSource {
         Ok(Some(reference("ref", self.file().track(context)?)))
     }
 
+    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        Ok(Some(self.file().remote(source_directory).into_iter().collect()))
+    }
+
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
         if self.reference.is_none() {
             return Err(self.declared.unresolved());

@@ -118,6 +118,11 @@ impl<'a> Checkout<'a> {
         Ok(Checkout { kind, url, described })
     }
 
+    /// The commit.
+    pub(crate) fn commit(&self) -> &str {
+        self.described.commit
+    }
+
     pub(crate) fn mirror(&self, source_directory: &Path) -> Mirror {
         Mirror::dulwich(source_directory, self.kind, self.url)
     }

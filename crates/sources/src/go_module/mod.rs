@@ -191,6 +191,10 @@ impl Source for GoModuleSource {
         Ok(Some(reference("ref", found.node())))
     }
 
+    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+        Ok(Some(vec![repository::upstream(&self.original_url, self.checkout()?.commit())]))
+    }
+
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
         self.checkout()?.fetch(context, None)
     }
