@@ -5,6 +5,8 @@
 
 #![allow(clippy::print_stderr, reason = "what was skipped is said")]
 
+#[path = "differential/api.rs"]
+mod api;
 #[path = "differential/cache.rs"]
 mod cache;
 #[path = "differential/container.rs"]

@@ -21,7 +21,7 @@ class ProvenanceInformation:
 
     def __str__(self):
         if self._place is None:
-            return ""
+            return " [synthetic node]"
         return "{} [line {} column {}]".format(*self._place)
 
 
@@ -33,7 +33,9 @@ class Node:
 
     @classmethod
     def from_dict(cls, value):
-        """A mapping made of plain dictionaries, lists and scalars."""
+        """A mapping made of plain dictionaries, lists and scalars; an empty one of nothing."""
+        if value is None:
+            value = {}
         if not isinstance(value, dict):
             raise TypeError("Node.from_dict() takes a dictionary, not {!r}".format(value))
         return _made(value)
@@ -132,7 +134,7 @@ class SequenceNode(Node):
         return self.value[index]
 
     def __setitem__(self, index, value):
-        self.value[index] = _made(value)
+        self.value[index] = _made(value, self.value[index]._place)
 
     def __reversed__(self):
         return reversed(self.value)
@@ -184,6 +186,10 @@ class MappingNode(Node):
 
     def __len__(self):
         return len(self.value)
+
+    def __bool__(self):
+        # Also when it is empty: plugins ask in this way whether there is one.
+        return True
 
     def __iter__(self):
         return iter(self.value)
