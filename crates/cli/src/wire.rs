@@ -9,9 +9,9 @@ use bourn_elements::table as elements;
 use bourn_plan::{ElementKind, KindTable, Patience, SourceKind, UrlTable};
 use bourn_project::{Installed, KindOrigin, KindTraits, Kinds, Project};
 use bourn_pyhost::{Python, PythonKinds};
-use bourn_reapi::services::{Cancel, Executed, Execution, ServiceResult};
+use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ServiceResult};
 use bourn_reapi::{Executor, ServiceError, Services};
-use bourn_remote::{Auth, Backed, Caches, Connection, Nested, Refused, Server, ServerKind};
+use bourn_remote::{Actions, Auth, Backed, Caches, Connection, Nested, Offer, Refused, Server, ServerKind};
 use bourn_sandbox::LocalExecutor;
 use bourn_sources::{LocalTrees, Netrc, UrlSettings};
 use bourn_yaml::{Diagnostics, Files};
@@ -182,8 +182,7 @@ pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
         jobs: settings.user.jobserver,
         started: OnceLock::new(),
     };
-    let nested = settings.own_directory().join("nested");
-    let executor = Nested::new(Arc::new(executor), store.clone(), store.nested_actions(), nested);
+    let executor = nested(settings, &store, Arc::new(executor));
     Ok(Services {
         cas: store.clone(),
         action_cache: Some(store.clone()),
@@ -191,6 +190,34 @@ pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
         executor: Arc::new(executor),
         remotes: None,
     })
+}
+
+/// The executor, with the services for build tools before it that elements ask for with `remote-apis-socket`.
+fn nested(settings: &Settings, store: &Arc<Store>, executor: Arc<dyn Executor>) -> Nested {
+    let (storage, actions) = match &settings.user.remote_execution {
+        Some(services) => (services.storage.clone(), services.action_cache.clone()),
+        None => (None, None),
+    };
+    let cache_storage = settings.user.storage_service.clone();
+    let (own, run) = (store.clone(), executor.clone());
+    let prepare = move || {
+        let Some(actions) = &actions else {
+            if cache_storage.is_some() {
+                let text = "`remote-apis-socket` beside `cache: storage-service` needs a cache of actions";
+                let hint = "name an `action-cache-service` in `remote-execution`";
+                return Err(ServiceError::new(ErrorKind::Invalid, text).hint(hint));
+            }
+            return Ok(Offer { cas: own.clone(), actions: own.nested_actions() });
+        };
+        // The configuration was checked to have one of them.
+        let storage = storage.as_ref().or(cache_storage.as_ref()).unwrap_or(actions);
+        let storage = address(storage, ServerKind::Storage);
+        let backed = Backed::connect(&storage, own.clone(), own.clone(), run.clone(), Cancel::default())?;
+        let backed = Arc::new(backed);
+        let actions = Actions::new(&address(actions, ServerKind::All), backed.clone())?;
+        Ok(Offer { cas: backed, actions: Arc::new(actions) })
+    };
+    Nested::new(executor, store.clone(), settings.own_directory().join("nested"), prepare)
 }
 
 /// The services with the storage service behind them that the configuration names; `None` where it names none.
@@ -234,11 +261,16 @@ fn server(spec: &RemoteSpec) -> Option<Server> {
         RemoteKind::All => ServerKind::All,
         RemoteKind::Endpoint => return None,
     };
+    Some(address(spec, kind))
+}
+
+/// A declared service as it is spoken to, as a server of that kind.
+fn address(spec: &RemoteSpec, kind: ServerKind) -> Server {
     // Numbers below nought mean nothing to bst either.
     let count = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
     let seconds = |number, each| count(number).map(|number| Duration::from_secs(u64::from(number) * each));
     let (auth, connection) = (&spec.auth, &spec.connection);
-    Some(Server {
+    Server {
         url: spec.url.clone(),
         instance: spec.instance_name.clone().unwrap_or_default(),
         kind,
@@ -256,7 +288,7 @@ fn server(spec: &RemoteSpec) -> Option<Server> {
             retry_delay: count(connection.retry_delay).map(|delay| Duration::from_millis(delay.into())),
             request_timeout: seconds(connection.request_timeout, 1),
         },
-    })
+    }
 }
 
 /// The sandbox of this machine, prepared when the first command is run: most commands run none.

@@ -59,12 +59,21 @@ impl Backed {
         std::mem::take(&mut self.troubles.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn transfer(&self) -> Transfer {
+    /// The way to another server, for what belongs together with this storage.
+    ///
+    /// # Errors
+    /// Those of [`Link::new`].
+    pub(crate) fn link(&self, server: &Server) -> ServiceResult<Link> {
+        let _within = self.runtime.enter();
+        Link::new(server)
+    }
+
+    pub(crate) fn transfer(&self) -> Transfer {
         Transfer { storage: self.storage.clone(), cas: self.local.clone(), meter: Arc::new(Meter::default()) }
     }
 
     /// Runs an exchange to its end, whichever thread this is.
-    fn run<T: Send>(&self, work: impl Future<Output = Attempt<T>> + Send) -> Attempt<T> {
+    pub(crate) fn run<T: Send>(&self, work: impl Future<Output = Attempt<T>> + Send) -> Attempt<T> {
         let work = async { Ok(work.await) };
         let run = || stoppable(&self.runtime, &self.cancel, || (), work);
         // A thread of some runtime cannot wait for another one.

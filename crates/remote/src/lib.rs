@@ -9,6 +9,7 @@
 //!
 //! Inside, everything is asynchronous; at the door, calls block, and end when they are asked to.
 
+mod actions;
 mod ahead;
 mod artifact;
 mod backed;
@@ -34,7 +35,8 @@ mod transfer;
 #[cfg(test)]
 mod way;
 
+pub use actions::Actions;
 pub use backed::Backed;
 pub use caches::{ANY_PROJECT, Caches, Group, Refused};
-pub use nested::Nested;
+pub use nested::{Nested, Offer};
 pub use server::{Auth, Connection, Server, ServerKind};

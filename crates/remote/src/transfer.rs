@@ -1,6 +1,6 @@
 //! Blobs and trees from a server into the local store, and back.
 
-use crate::fault::{Attempt, Fault};
+use crate::fault::{Attempt, Fault, Here};
 use crate::link::{Lane, blocking};
 use crate::storage::{DIGESTS, Storage};
 use bourn_reapi::services::{ErrorKind, ServiceResult};
@@ -248,6 +248,15 @@ impl Transfer {
             }
         };
         self.storage.tree(root, keep).await
+    }
+
+    /// Which of these blobs are in the local store.
+    ///
+    /// # Errors
+    /// The local store failed.
+    pub(crate) fn here(&self, digests: Vec<Digest>) -> Attempt<Vec<Digest>> {
+        let missing: HashSet<Digest> = self.cas.missing_blobs(&digests).here()?.into_iter().collect();
+        Ok(digests.into_iter().filter(|digest| !missing.contains(digest)).collect())
     }
 
     /// Sends what the server does not have of these blobs. Whether there was anything.

@@ -11,7 +11,7 @@ use crate::report::estimate::{Estimate, Expected};
 use crate::settings::servers::Contact;
 use crate::watch::Watch;
 use crate::world::{self, World};
-use bourn_build::event::Subject;
+use bourn_build::event::{MessageKind, Subject};
 use bourn_build::run::{self, BuildScope};
 use bourn_build::session::{Query, Session};
 use bourn_project::ElementId;
@@ -42,6 +42,10 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Build) -> Outcome {
     jobs::announce(invocation, &world, &session, &targets, &servers)?;
     if invocation.reporter.is_live() {
         invocation.reporter.expect(estimate(&session));
+    }
+    if invocation.settings.user.remote_execution.as_ref().is_some_and(|remote| remote.execution.is_some()) {
+        let text = "There is no remote execution yet: commands are run on this machine";
+        invocation.reporter.message(MessageKind::Warn, text, None, None);
     }
     let mut ran = jobs::steered(invocation, &world, || run::build(&session, &targets, scope))?;
     world::remember_durations(invocation, std::mem::take(&mut ran.durations));

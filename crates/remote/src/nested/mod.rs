@@ -32,15 +32,28 @@ use tonic::transport::Server;
 /// Name of a socket in its directory.
 const SOCKET: &str = "socket";
 
+/// What is offered in sandboxes.
+///
+/// `actions` should be a cache of its own: what runs in a sandbox decides what stands there.
+#[derive(Clone)]
+pub struct Offer {
+    /// Blobs and trees.
+    pub cas: Arc<dyn Cas>,
+    /// Results of the tools' actions.
+    pub actions: Arc<dyn ActionCache>,
+}
+
+type Prepare = dyn Fn() -> ServiceResult<Offer> + Send + Sync;
+
 /// An executor whose commands find the services in their sandbox if they want them.
 pub struct Nested {
     executor: Arc<dyn Executor>,
     cas: Arc<dyn Cas>,
-    actions: Arc<dyn ActionCache>,
+    prepare: Box<Prepare>,
     /// Where sockets are made.
     directory: PathBuf,
-    /// Started when it is first needed.
-    runtime: Mutex<Option<Arc<Runtime>>>,
+    /// Made when they are first needed.
+    ready: Mutex<Option<(Arc<Runtime>, Offer)>>,
 }
 
 /// An open socket. Dropping it closes the door: nothing is answered any more.
@@ -56,28 +69,27 @@ impl Open {
 }
 
 impl Nested {
-    /// Puts the services of `cas` and `actions` before `executor`; sockets are made below `directory`.
-    ///
-    /// `actions` should be a cache of its own: what is in a sandbox decides what stands there.
+    /// Puts what `prepare` makes, when it is first needed, before `executor`, whose store is `cas`; sockets are made
+    /// below `directory`.
     pub fn new(
         executor: Arc<dyn Executor>,
         cas: Arc<dyn Cas>,
-        actions: Arc<dyn ActionCache>,
         directory: PathBuf,
+        prepare: impl Fn() -> ServiceResult<Offer> + Send + Sync + 'static,
     ) -> Nested {
-        Nested { executor, cas, actions, directory, runtime: Mutex::new(None) }
+        Nested { executor, cas, prepare: Box::new(prepare), directory, ready: Mutex::new(None) }
     }
 
-    fn runtime(&self) -> ServiceResult<Arc<Runtime>> {
-        let mut runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(runtime) = &*runtime {
-            return Ok(runtime.clone());
+    fn ready(&self) -> ServiceResult<(Arc<Runtime>, Offer)> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = &*ready {
+            return Ok(ready.clone());
         }
-        Ok(runtime.insert(Arc::new(threads()?)).clone())
+        Ok(ready.insert((Arc::new(threads()?), (self.prepare)()?)).clone())
     }
 
     fn open(&self, apis: &RemoteApis) -> ServiceResult<Open> {
-        let runtime = self.runtime()?;
+        let (runtime, Offer { cas, actions }) = self.ready()?;
         let failed = |error: &io::Error| ServiceError::io(error, "cannot make a socket in", &self.directory);
         let listen = || {
             std::fs::create_dir_all(&self.directory)?;
@@ -91,7 +103,7 @@ impl Nested {
             let _within = runtime.enter();
             UnixListener::from_std(listener).map_err(|error| failed(&error))?
         };
-        let desk = Desk { cas: self.cas.clone(), actions: self.actions.clone(), may_update: apis.may_update };
+        let desk = Desk { cas, actions, may_update: apis.may_update };
         runtime.spawn(Server::builder().serve_with_incoming_shutdown(
             desk,
             UnixListenerStream::new(listener),
@@ -177,8 +189,8 @@ impl Drop for Open {
 
 impl Drop for Nested {
     fn drop(&mut self) {
-        let runtime = self.runtime.get_mut().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(runtime) = runtime.and_then(Arc::into_inner) {
+        let ready = self.ready.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(runtime) = ready.and_then(|(runtime, _)| Arc::into_inner(runtime)) {
             runtime.shutdown_background();
         }
     }

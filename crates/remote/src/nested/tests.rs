@@ -1,11 +1,13 @@
 use super::*;
+use crate::actions::Actions;
+use crate::backed::Backed;
 use crate::fault::Fault;
 use crate::link::{Lane, Link};
 use crate::message::*;
 use crate::server::{Auth, Connection, Server as Address, ServerKind};
 use crate::storage::Storage;
 use crate::transfer::{Meter, Transfer};
-use bourn_reapi::action::{ActionResult, OutputFile};
+use bourn_reapi::action::{ActionResult, OutputDirectory, OutputFile};
 use bourn_reapi::services::Streams;
 use bourn_reapi::tree::{Entry, File as TreeFile};
 use bourn_reapi::{Command, Digest};
@@ -32,6 +34,7 @@ fn execution(root: Digest, apis: Option<RemoteApis>) -> Execution {
 /// A client as tools in a sandbox are.
 struct Tool {
     runtime: Runtime,
+    address: Address,
     link: Arc<Link>,
 }
 
@@ -50,7 +53,7 @@ impl Tool {
             let _within = runtime.enter();
             Arc::new(Link::new(&address).unwrap())
         };
-        Tool { runtime, link }
+        Tool { runtime, address, link }
     }
 
     fn transfer(&self, cas: &Arc<dyn Cas>) -> Transfer {
@@ -105,7 +108,8 @@ fn run(
         0
     };
     let executor = FakeExecutor::new(cas.clone(), program);
-    let nested = Nested::new(Arc::new(executor), cas.clone(), store, place.clone());
+    let offer = Offer { cas: cas.clone(), actions: store };
+    let nested = Nested::new(Arc::new(executor), cas.clone(), place.clone(), move || Ok(offer.clone()));
     let mut root = Tree::empty(&cas);
     root.create_directory("/run").unwrap();
     let root = root.digest().unwrap();
@@ -201,4 +205,41 @@ fn paths_within_outputs() {
     assert_eq!(within("/run/apis", "run/"), Some("apis"));
     assert_eq!(within("/runner", "/run"), None);
     assert_eq!(within("/run", "/run/apis"), None);
+}
+
+#[test]
+fn results_travel_to_another_cache_with_what_they_refer_to() {
+    run(true, |tool, there| {
+        let store = MemoryStore::new();
+        let here: Arc<dyn Cas> = store.clone();
+        let executor: Arc<dyn Executor> = Arc::new(FakeExecutor::new(here.clone(), |_| 0));
+        let server = tool.address.clone();
+        let backed = || {
+            let (cas, assets) = (here.clone(), store.clone());
+            Arc::new(Backed::connect(&server, cas, assets, executor.clone(), Cancel::default()).unwrap())
+        };
+        let action = Digest::of(b"an action");
+        let actions = Actions::new(&server, backed()).unwrap();
+        assert_eq!(actions.action_result(&action).unwrap(), None);
+        let mut tree = Tree::empty(&here);
+        let digest = here.write(b"in a directory").unwrap();
+        tree.put("/a/b", Entry::File(TreeFile { digest, executable: false, properties: None })).unwrap();
+        let content = here.write(b"what came of it").unwrap();
+        let result = ActionResult {
+            output_files: vec![OutputFile { digest: Some(content.into()), ..OutputFile::default() }],
+            output_directories: vec![OutputDirectory {
+                root_directory_digest: Some(tree.digest().unwrap().into()),
+                ..OutputDirectory::default()
+            }],
+            ..ActionResult::default()
+        };
+        actions.update_action_result(&action, &result).unwrap();
+        assert!(there.contains_tree(&tree.digest().unwrap()).unwrap());
+        assert!(there.missing_blobs(&[content]).unwrap().is_empty());
+        assert_eq!(actions.action_result(&action).unwrap(), Some(result.clone()));
+        let reader = Address { push: false, ..server.clone() };
+        let actions = Actions::new(&reader, backed()).unwrap();
+        let refused = actions.update_action_result(&action, &result).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Denied);
+    });
 }
