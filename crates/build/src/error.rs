@@ -161,7 +161,11 @@ impl From<AssemblyError> for BuildError {
 
 impl From<SourceError> for BuildError {
     fn from(error: SourceError) -> BuildError {
-        let domain = if error.reason == reason::CACHE_TOO_FULL { domain::CAS } else { domain::SOURCE };
+        let domain = match error.domain {
+            _ if error.reason == reason::CACHE_TOO_FULL => domain::CAS,
+            Some(domain) => domain,
+            None => domain::SOURCE,
+        };
         let mut own = BuildError::new(domain, error.message);
         own.failure.reason = Some(error.reason.to_owned()).filter(|reason| !reason.is_empty());
         own.failure.detail = error.detail;

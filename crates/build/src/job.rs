@@ -4,7 +4,7 @@ use crate::error::{BuildError, BuildResult, domain};
 use crate::event::{Event, Issuer, JobId, Message, MessageKind, Sink, Subject};
 use crate::log::{Line, LogFile};
 use bourn_plan::SourceError;
-use bourn_plan::source::Progress;
+use bourn_plan::source::{Progress, Tone};
 use bourn_reapi::services::{Cancel, ServiceError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -67,6 +67,8 @@ pub struct Surroundings<'a> {
     pub clock: &'a Clock,
     /// Whether to stop.
     pub cancel: &'a Cancel,
+    /// Whether logs keep what is said for debugging (`logging.debug`).
+    pub debug: bool,
 }
 
 /// A piece of work: it speaks for an element, or for the program itself.
@@ -88,7 +90,7 @@ pub struct Job<'a> {
 enum Voice {
     /// The element of the job.
     Own,
-    /// The same without its key, as bst lets its sandbox speak.
+    /// The same without its key, as bst lets its sandbox and sources speak.
     Keyless,
 }
 
@@ -118,7 +120,7 @@ impl<'a> Activity<'a> {
         self
     }
 
-    /// The sandbox speaks.
+    /// The sandbox or a source speaks.
     pub fn keyless(mut self) -> Activity<'a> {
         self.voice = Voice::Keyless;
         self
@@ -187,6 +189,16 @@ impl<'a> Job<'a> {
     /// # Errors
     /// That one, with the token as reason.
     pub fn warn(&self, token: Option<&str>, text: &str, detail: Option<&str>) -> BuildResult<()> {
+        self.warn_as(Voice::Own, token, text, detail)
+    }
+
+    fn warn_as(
+        &self,
+        voice: Voice,
+        token: Option<&str>,
+        text: &str,
+        detail: Option<&str>,
+    ) -> BuildResult<()> {
         let text = match token {
             Some(token) => format!("[{token}]: {text}"),
             None => text.to_owned(),
@@ -195,7 +207,7 @@ impl<'a> Job<'a> {
             let message = format!("{text}\n{}", detail.unwrap_or_default());
             return Err(BuildError::new(domain::PLUGIN, message).reason(token));
         }
-        self.say(MessageKind::Warn, &text, detail);
+        self.speak(voice, MessageKind::Warn, &text, detail, None);
         Ok(())
     }
 
@@ -300,6 +312,9 @@ impl<'a> Job<'a> {
 
     fn record(&self, line: &Line<'_>) {
         let Some(log) = &self.log else { return };
+        if line.kind == MessageKind::Debug && !self.around.debug {
+            return;
+        }
         if let Err(error) = locked(log).record(line) {
             locked(&self.trouble).get_or_insert(error);
         }
@@ -307,27 +322,32 @@ impl<'a> Job<'a> {
 }
 
 impl Progress for Job<'_> {
-    fn status(&self, text: &str) {
-        self.say(MessageKind::Status, text, None);
-    }
-
-    fn info(&self, text: &str, detail: Option<&str>) {
-        self.say(MessageKind::Info, text, detail);
+    fn say(&self, tone: Tone, text: &str, detail: Option<&str>) {
+        let kind = match tone {
+            Tone::Debug => MessageKind::Debug,
+            Tone::Status => MessageKind::Status,
+            Tone::Info => MessageKind::Info,
+            Tone::Log => MessageKind::Log,
+        };
+        self.speak(Voice::Keyless, kind, text, detail, None);
     }
 
     fn warn(&self, token: Option<&'static str>, text: &str, detail: Option<&str>) -> Result<(), SourceError> {
-        Job::warn(self, token, text, detail)
+        self.warn_as(Voice::Keyless, token, text, detail)
             .map_err(|error| SourceError::new(error.failure.message).reason(token.unwrap_or_default()))
     }
 
-    fn activity(
+    fn under(
         &self,
         heading: &str,
+        detail: Option<&str>,
+        silent: bool,
         work: &mut dyn FnMut() -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
+        let activity = Activity { detail, ..Activity::new(heading).silent(silent).keyless() };
         // The source's own error is handed back as it is, whatever the log made of it.
         let mut failed = None;
-        let done = Job::activity(self, &Activity::new(heading), || {
+        let done = Job::activity(self, &activity, || {
             work().map_err(|error| {
                 let told = BuildError::new(domain::SOURCE, error.message.clone());
                 failed = Some(error);

@@ -23,6 +23,8 @@ pub struct LogOptions {
     pub directory: PathBuf,
     /// How many characters of a key are shown (`logging.key-length`).
     pub key_length: usize,
+    /// Whether messages for debugging are kept (`logging.debug`).
+    pub debug: bool,
     /// The time zone of the dates in names and headings.
     pub time_zone: TimeZone,
 }

@@ -170,7 +170,12 @@ impl<'a> Session<'a> {
 
     /// What jobs are given to be heard, timed and stopped.
     pub fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { sink: self.sink, clock: self.control.clock(), cancel: self.control.cancel() }
+        Surroundings {
+            sink: self.sink,
+            clock: self.control.clock(),
+            cancel: self.control.cancel(),
+            debug: self.options.log.debug,
+        }
     }
 
     /// Work for an element outside of any queue.

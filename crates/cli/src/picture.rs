@@ -19,7 +19,7 @@ use crate::settings::resolve::Settings;
 use crate::watch::Watch;
 use crate::wire;
 use crate::workspaces::Workspaces;
-use crate::world::World;
+use crate::world::{Remark, World};
 use bourn_build::cache::Cached;
 use bourn_build::event::MessageKind;
 use bourn_project::selection::Selection as Scope;
@@ -148,6 +148,9 @@ struct StoredWarning {
     /// Whether it is only worth knowing.
     #[prost(bool, tag = "3")]
     informs: bool,
+    /// The element whose plugin said it.
+    #[prost(string, optional, tag = "4")]
+    speaker: Option<String>,
 }
 
 /// An element.
@@ -210,7 +213,8 @@ pub(crate) fn show(invocation: &Invocation<'_>, request: &Request<'_>) -> Result
     }
     for warning in &stored.warnings {
         let kind = if warning.informs { MessageKind::Info } else { MessageKind::Warn };
-        reporter.message(kind, &warning.text, warning.detail.as_deref(), None);
+        let (text, detail) = (warning.text.clone(), warning.detail.clone());
+        reporter.remark(&Remark { kind, text, detail, speaker: warning.speaker.clone() });
     }
     if !states.is_empty() {
         reporter.counted("Query cache", || Ok::<_, Failure>(((), None)))?;
@@ -290,9 +294,12 @@ pub(crate) fn keep(
         looks: looks.iter().map(|(path, look)| store_look(path, look)).collect(),
         locals: world.local.found().iter().map(store_local).collect(),
         warnings: world
-            .warnings(invocation)
+            .remarks(invocation)
             .into_iter()
-            .map(|(kind, text, detail)| StoredWarning { text, detail, informs: kind == MessageKind::Info })
+            .map(|Remark { kind, text, detail, speaker }| {
+                let informs = kind == MessageKind::Info;
+                StoredWarning { text, detail, informs, speaker }
+            })
             .collect(),
         names: (0..graph.elements.len()).map(|at| graph.full_name(ElementId(at as u32))).collect(),
         elements: elements

@@ -54,6 +54,19 @@ pub(crate) struct World {
     pub(crate) control: Control,
 }
 
+/// Something that was remarked while a project was loaded.
+#[derive(Clone, Debug)]
+pub(crate) struct Remark {
+    /// How much it matters.
+    pub(crate) kind: MessageKind,
+    /// One sentence.
+    pub(crate) text: String,
+    /// More lines.
+    pub(crate) detail: Option<String>,
+    /// Full name of the element whose plugin said it.
+    pub(crate) speaker: Option<String>,
+}
+
 impl World {
     /// Loads and plans the elements named by `targets` (the project's own if there are none) and by `except`.
     ///
@@ -134,8 +147,8 @@ impl World {
         let options = loader.options(&plan.graph)?;
         let control = Control::sharing(services.executor.clone(), cancel);
         let world = World { plan, workspaces, kinds, local, services, storage, options, control };
-        for (kind, text, detail) in world.warnings(invocation) {
-            invocation.reporter.message(kind, &text, detail.as_deref(), None);
+        for remark in world.remarks(invocation) {
+            invocation.reporter.remark(&remark);
         }
         Ok(world)
     }
@@ -178,15 +191,15 @@ impl World {
         source
     }
 
-    /// What loading warns of or tells: kind, text and detail.
-    pub(crate) fn warnings(&self, invocation: &Invocation<'_>) -> Vec<(MessageKind, String, Option<String>)> {
+    /// What loading warns of or tells.
+    pub(crate) fn remarks(&self, invocation: &Invocation<'_>) -> Vec<Remark> {
         let place = |at: Option<Provenance>| match at.and_then(|at| invocation.files.position(at)) {
             Some(place) => format!("{place}: "),
             None => String::new(),
         };
         let of_graph = self.plan.graph.warnings.iter().map(|warning| {
             let text = format!("{}{}", place(warning.at), warning.message);
-            (MessageKind::Warn, text, warning.detail.clone())
+            Remark { kind: MessageKind::Warn, text, detail: warning.detail.clone(), speaker: None }
         });
         let of_plan = self.plan.warnings.iter().map(|warning| {
             let token = warning.token.map(|token| format!("[{token}]: ")).unwrap_or_default();
@@ -194,7 +207,9 @@ impl World {
                 Weight::Info => MessageKind::Info,
                 Weight::Warning => MessageKind::Warn,
             };
-            (kind, format!("{token}{}{}", place(Some(warning.at)), warning.message), warning.detail.clone())
+            let place = if warning.speaker.is_some() { String::new() } else { place(Some(warning.at)) };
+            let text = format!("{token}{place}{}", warning.message);
+            Remark { kind, text, detail: warning.detail.clone(), speaker: warning.speaker.clone() }
         });
         of_graph.chain(of_plan).collect()
     }
@@ -406,6 +421,7 @@ impl Loader<'_> {
             log: LogOptions {
                 directory: user.logdir.clone(),
                 key_length: user.logging.key_length,
+                debug: user.logging.debug,
                 time_zone: jiff::tz::TimeZone::system(),
             },
             workspaces: workspaces.collect(),

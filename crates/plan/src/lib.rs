@@ -29,7 +29,7 @@ pub use plan::{Plan, PlannedElement, plan};
 pub use source::{
     AliasedPath, Auth, Candidate, Credentials, FetchContext, FileTimes, LocalDigests, Patience,
     PlannedSource, Previous, Progress, ProvenanceContext, Source, SourceContext, SourceError,
-    SourceProvenance, SourceRef, StageContext, TrackContext, Upstream, UpstreamContent, UrlError, UrlTable,
-    Warning, Warnings, Weight,
+    SourceProvenance, SourceRef, StageContext, Tone, TrackContext, Upstream, UpstreamContent, UrlError,
+    UrlTable, Warning, Warnings, Weight,
 };
 pub use workbench::{AssemblyError, Compute, Entry, Workbench};

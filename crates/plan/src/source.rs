@@ -48,6 +48,8 @@ pub struct Warning {
     pub detail: Option<String>,
     /// The place.
     pub at: Provenance,
+    /// The full name of the element whose plugin says this; what no plugin says is told with its place instead.
+    pub speaker: Option<String>,
 }
 
 /// Warnings raised while planning, from any thread.
@@ -133,6 +135,8 @@ pub struct SourceError {
     pub hint: Option<String>,
     /// Whether trying again may help (network).
     pub temporary: bool,
+    /// Whose rule was broken, in bst's word, where it is not the source's.
+    pub domain: Option<&'static str>,
 }
 
 impl std::fmt::Display for SourceError {
@@ -146,7 +150,14 @@ impl std::error::Error for SourceError {}
 impl SourceError {
     /// An error for which bst has no reason.
     pub fn new(message: impl Into<String>) -> SourceError {
-        SourceError { reason: "", message: message.into(), detail: None, hint: None, temporary: false }
+        SourceError {
+            reason: "",
+            message: message.into(),
+            detail: None,
+            hint: None,
+            temporary: false,
+            domain: None,
+        }
     }
 
     /// Sets bst's reason.
@@ -182,17 +193,45 @@ impl From<ServiceError> for SourceError {
         let temporary = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TimedOut);
         // The one reason of a store that a source does not know how to tell itself.
         let reason = if error.kind == ErrorKind::NoSpace { CACHE_TOO_FULL } else { "" };
-        SourceError { reason, message: error.message, detail: error.detail, hint: error.hint, temporary }
+        let domain = None;
+        SourceError {
+            reason,
+            message: error.message,
+            detail: error.detail,
+            hint: error.hint,
+            temporary,
+            domain,
+        }
     }
+}
+
+/// How something is said while a source is at work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tone {
+    /// Only for who looks for mistakes.
+    Debug,
+    /// What is being done.
+    Status,
+    /// Worth knowing.
+    Info,
+    /// Only for the log.
+    Log,
 }
 
 /// Where a source reports what it does.
 pub trait Progress: Send + Sync {
+    /// Says something, with longer text.
+    fn say(&self, tone: Tone, text: &str, detail: Option<&str>);
+
     /// A line for the log of the job (`Fetching URL`).
-    fn status(&self, text: &str);
+    fn status(&self, text: &str) {
+        self.say(Tone::Status, text, None);
+    }
 
     /// Something worth knowing, with longer text.
-    fn info(&self, text: &str, detail: Option<&str>);
+    fn info(&self, text: &str, detail: Option<&str>) {
+        self.say(Tone::Info, text, detail);
+    }
 
     /// Something odd, with its token if it has one (`ref-not-in-track`, `git:unused-lfs`).
     ///
@@ -207,6 +246,21 @@ pub trait Progress: Send + Sync {
     fn activity(
         &self,
         heading: &str,
+        work: &mut dyn FnMut() -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
+        self.under(heading, None, false, work)
+    }
+
+    /// The same with longer text, and with `silent` for what is said meanwhile to be in the log only, but for infos,
+    /// warnings and failures.
+    ///
+    /// # Errors
+    /// What `work` reports.
+    fn under(
+        &self,
+        heading: &str,
+        detail: Option<&str>,
+        silent: bool,
         work: &mut dyn FnMut() -> Result<(), SourceError>,
     ) -> Result<(), SourceError>;
 

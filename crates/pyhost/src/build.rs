@@ -204,8 +204,8 @@ impl AtWork<'_> {
     /// What is known of elements; of the graph, and beyond.
     fn about_element(&mut self, question: &str, arguments: &Json) -> Answer {
         let (graph, edges, files) = (self.bench.graph(), self.bench.edges(), self.files);
-        let at = graph.element(self.bench.element()).at;
-        let mut loading = Loading { graph, edges, files, at, remarks: Vec::new() };
+        let id = self.bench.element();
+        let mut loading = Loading { graph, edges, files, id, at: graph.element(id).at, remarks: Vec::new() };
         let id = loading.element(arguments)?;
         let domain = text(arguments, "domain");
         match question {

@@ -163,6 +163,8 @@ pub(crate) struct Loading<'a> {
     pub(crate) edges: &'a Edges,
     pub(crate) files: &'a Files,
     /// The element that speaks.
+    pub(crate) id: ElementId,
+    /// Where it is.
     pub(crate) at: Provenance,
     /// What it said.
     pub(crate) remarks: Vec<Warning>,
@@ -170,8 +172,8 @@ pub(crate) struct Loading<'a> {
 
 impl<'a> Loading<'a> {
     fn of(element: ElementContext<'a>, files: &'a Files) -> Loading<'a> {
-        let ElementContext { graph, edges, .. } = element;
-        Loading { graph, edges, files, at: element.element().at, remarks: Vec::new() }
+        let ElementContext { graph, edges, id } = element;
+        Loading { graph, edges, files, id, at: element.element().at, remarks: Vec::new() }
     }
 
     pub(crate) fn element(&self, arguments: &Json) -> Result<ElementId, HostError> {
@@ -235,7 +237,8 @@ impl Listener for Loading<'_> {
         if let Some(weight) = wire::weight(kind) {
             // Which warnings are fatal is known to the plugin, and the text has the token already.
             let (message, detail) = (text.to_owned(), detail.map(str::to_owned));
-            self.remarks.push(Warning { weight, token: None, message, detail, at: self.at });
+            let speaker = Some(self.graph.full_name(self.id));
+            self.remarks.push(Warning { weight, token: None, message, detail, at: self.at, speaker });
         }
     }
 

@@ -4,7 +4,7 @@ use crate::host::{Heading, Host, HostError, Listener, Within};
 use crate::wire;
 use bourn_plan::source::{
     FetchContext, LocalDigests, Previous, Progress, ProvenanceContext, Source, SourceContext, SourceError,
-    SourceProvenance, SourceRef, StageContext, TrackContext, UrlError, UrlTable, Warning,
+    SourceProvenance, SourceRef, StageContext, Tone, TrackContext, UrlError, UrlTable, Warning,
 };
 use bourn_plan::{Auth, KeyValue, SourceKind};
 use bourn_project::{RefStorage, SourceDeclaration};
@@ -119,6 +119,7 @@ fn failed(error: HostError) -> SourceError {
         detail: error.detail,
         hint: None,
         temporary: error.temporary,
+        domain: error.domain.as_deref().map(intern),
     }
 }
 
@@ -348,6 +349,10 @@ impl Listener for Loading<'_> {
             message: text.to_owned(),
             detail: detail.map(str::to_owned),
             at: self.declaration.at,
+            speaker: Some(match &self.context.project.junction {
+                Some(junction) => format!("{junction}:{}", self.context.element),
+                None => self.context.element.to_owned(),
+            }),
         };
         if let Err(fatal) = self.context.warnings.raise(self.context.project, warning) {
             self.fatal.get_or_insert(fatal);
@@ -403,19 +408,18 @@ impl Working<'_> {
 
 impl Listener for Working<'_> {
     fn note(&mut self, kind: &str, text: &str, detail: Option<&str>) {
-        match kind {
+        let tone = match kind {
             "warn" => {
                 // Which warnings are fatal is known to the plugin, which raised an error for those.
                 let _ = self.progress.warn(None, text, detail);
+                return;
             }
-            "info" => self.progress.info(text, detail),
-            "log" => {
-                self.progress.log(text);
-                self.progress.log("\n");
-            }
-            "status" => self.progress.status(text),
-            _ => {}
-        }
+            "info" => Tone::Info,
+            "log" => Tone::Log,
+            "debug" => Tone::Debug,
+            _ => Tone::Status,
+        };
+        self.progress.say(tone, text, detail);
     }
 
     fn output(&mut self, text: &str) {
@@ -442,6 +446,8 @@ impl Listener for Working<'_> {
     fn activity(&mut self, heading: Heading<'_>, within: Within<'_>) -> Result<(), HostError> {
         let progress = self.progress;
         let mut work = || within(self).map_err(failed);
-        progress.activity(heading.text, &mut work).map_err(|error| HostError::new(error.message))
+        progress
+            .under(heading.text, heading.detail, heading.silent, &mut work)
+            .map_err(|error| HostError::new(error.message))
     }
 }

@@ -71,8 +71,14 @@ impl<'a> Reading<'a> {
         message: impl Into<String>,
     ) -> Result<(), Diagnostic> {
         let weight = Weight::Warning;
-        let warning =
-            Warning { weight, token, message: message.into(), detail: None, at: self.declaration.at };
+        let warning = Warning {
+            weight,
+            token,
+            message: message.into(),
+            detail: None,
+            at: self.declaration.at,
+            speaker: None,
+        };
         self.context.warnings.raise(self.context.project, warning)
     }
 

@@ -365,6 +365,7 @@ impl World {
             log: LogOptions {
                 directory: logs.path().to_owned(),
                 key_length: 8,
+                debug: false,
                 time_zone: jiff::tz::TimeZone::UTC,
             },
             workspaces: Default::default(),

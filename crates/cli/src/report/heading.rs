@@ -11,6 +11,7 @@ use crate::settings::resolve::Settings;
 use crate::settings::servers::Servers;
 use bourn_project::{ElementId, KindOrigin, Project, ProjectId};
 use indexmap::IndexMap;
+use std::path::Path;
 
 /// What a heading is made of.
 pub(crate) struct Heading<'a> {
@@ -168,8 +169,9 @@ impl Heading<'_> {
                 sources.entry(&source.kind).or_insert(&source.origin);
             }
         }
+        let home = &self.printer.plan.graph.project(id).directory;
         let told = |kinds: IndexMap<&str, &KindOrigin>| {
-            kinds.into_iter().map(|(kind, from)| (kind.to_owned(), origin(from))).collect()
+            kinds.into_iter().map(|(kind, from)| (kind.to_owned(), origin(from, home))).collect()
         };
         [told(elements), told(sources)]
     }
@@ -188,11 +190,14 @@ fn address(spec: &RemoteSpec) -> String {
     }
 }
 
-/// Where a kind comes from, in words.
-fn origin(origin: &KindOrigin) -> String {
+/// Where a kind comes from, in words; `home` is the directory of the project that uses it.
+fn origin(origin: &KindOrigin, home: &Path) -> String {
     match origin {
         KindOrigin::Core => "core plugin".to_owned(),
         KindOrigin::Pip { package, version, .. } => format!("python package '{package}' {version}"),
-        KindOrigin::File { directory, .. } => format!("project directory: {}", directory.display()),
+        KindOrigin::File { directory, .. } => {
+            let below = directory.strip_prefix(home).unwrap_or(directory);
+            format!("project directory: {}", below.display())
+        }
     }
 }

@@ -9,7 +9,8 @@ use crate::report::style::{Painter, without_colors};
 use crate::report::summary;
 use crate::report::tally::Tally;
 use crate::settings::resolve::{Display, Settings};
-use bourn_build::event::{Event, JobId, JobResult, Message, MessageKind, Subject};
+use crate::world::Remark;
+use bourn_build::event::{Event, Issuer, JobId, JobResult, Message, MessageKind, Subject};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -120,6 +121,14 @@ impl Reporter {
     ) {
         let (text, detail) = (text.to_owned(), detail.map(str::to_owned));
         self.event(&Event::Message(Message { subject: Subject::MAIN, kind, text, detail, elapsed }));
+    }
+
+    /// What was remarked while a project was loaded.
+    pub(crate) fn remark(&self, remark: &Remark) {
+        let Remark { kind, text, detail, speaker } = remark.clone();
+        let element = speaker.map(|element| Issuer { element: element.into(), key: None });
+        let subject = Subject { element, ..Subject::MAIN };
+        self.event(&Event::Message(Message { subject, kind, text, detail, elapsed: None }));
     }
 
     /// Something worth knowing.

@@ -173,3 +173,52 @@ fn the_module_is_alike() {
     assert!(differences.is_empty(), "bourn (left) and bst (right): {differences:#?}");
     assert_eq!(ours.lines().count(), theirs.lines().count());
 }
+
+const TALK: &str = include_str!("python_talk.txt");
+
+/// The lines of jobs without times. What tools print is left out: it comes by another way, at any time.
+fn spoken(said: &str) -> Vec<String> {
+    let timeless = |line: &str| {
+        let line = line.strip_prefix('[').and_then(|line| line.get(8..)).unwrap_or(line);
+        match line.strip_suffix(".log") {
+            // The name of a log ends in a date.
+            Some(log) => log.get(..log.len() - "20200101-000000".len()).unwrap_or(log).to_owned(),
+            None => line.to_owned(),
+        }
+    };
+    let from = said.find("=====").unwrap_or_default();
+    let lines =
+        said[from..].lines().filter(|line| line.starts_with('[') && !line.contains("main:core activity"));
+    lines.map(timeless).collect()
+}
+
+#[test]
+fn what_plugins_say_is_told_alike() {
+    let (Some(ours), Some(theirs)) = (Both::new(TALK), Both::new(TALK)) else { return };
+    let mut lines = 0;
+    for (command, elements) in [
+        (&["build"][..], &["t-well", "t-fatal", "t-call", "t-raise"][..]),
+        (&["build"], &["s-within", "s-tool", "s-failing", "s-unstaged", "s-well"]),
+        (&["source", "track"], &["s-untracked", "s-well"]),
+    ] {
+        for element in elements {
+            let name = format!("{element}.bst");
+            let words: Vec<&str> = command.iter().copied().chain([name.as_str()]).collect();
+            let (ours, theirs) = (spoken(&ours.bourn(&words).stderr), spoken(&theirs.bst(&words).stderr));
+            assert_eq!(ours, theirs, "{name}, bourn (left) and bst (right)");
+            lines += theirs.len();
+        }
+    }
+    assert!(lines > 100, "{lines}");
+    // What is told while the project is loaded, with the element that it is of.
+    let said = ours.bourn(&["show", "t-well.bst"]).success().stderr;
+    let told = |said: &str| {
+        let lines = said.lines().filter(|line| line.contains("main:t-well.bst"));
+        lines.map(|line| line.get(10..).unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let expected = told(&theirs.bst(&["show", "t-well.bst"]).success().stderr);
+    assert_eq!(expected.len(), 2, "{expected:?}");
+    assert_eq!(told(&said), expected);
+    // Again, from what is kept.
+    assert_eq!(told(&ours.bourn(&["show", "t-well.bst"]).success().stderr), expected);
+}

@@ -1,7 +1,7 @@
 //! A project in a directory of its own, and sources declared in it.
 
 use bourn_plan::mirror::NoForeignMirrors;
-use bourn_plan::source::Progress;
+use bourn_plan::source::{Progress, Tone};
 use bourn_plan::{FetchContext, Source, SourceContext, SourceError, Warnings};
 use bourn_project::{KindOrigin, Project, RefStorage, SourceDeclaration};
 use bourn_reapi::services::Cancel;
@@ -160,12 +160,8 @@ impl Silent {
 }
 
 impl Progress for Silent {
-    fn status(&self, text: &str) {
-        self.keep(format!("STATUS {text}"));
-    }
-
-    fn info(&self, text: &str, _: Option<&str>) {
-        self.keep(format!("INFO {text}"));
+    fn say(&self, tone: Tone, text: &str, _: Option<&str>) {
+        self.keep(format!("{} {text}", format!("{tone:?}").to_uppercase()));
     }
 
     fn warn(&self, token: Option<&'static str>, text: &str, _: Option<&str>) -> Result<(), SourceError> {
@@ -173,9 +169,11 @@ impl Progress for Silent {
         Ok(())
     }
 
-    fn activity(
+    fn under(
         &self,
         heading: &str,
+        _: Option<&str>,
+        _: bool,
         work: &mut dyn FnMut() -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
         self.keep(format!("START {heading}"));
