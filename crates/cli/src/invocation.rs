@@ -70,6 +70,7 @@ impl<'a> Invocation<'a> {
             Failure::stream(purpose)
                 .reason("project-not-loaded")
                 .detail("No project.conf or active workspace was located")
+                .hint("go to a project, name one with `-C DIRECTORY`, or make one with `init`")
         })
     }
 

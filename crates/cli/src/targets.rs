@@ -38,9 +38,15 @@ pub(crate) fn classify(words: &[String], known: &Known<'_>) -> Result<Targets, F
     if !known.artifacts_allowed && !foreign.is_empty() {
         let text =
             format!("Invalid element names or element glob patterns were specified: {}", foreign.join(", "));
-        return Err(Failure::stream(text)
-            .reason("invalid-element-names")
-            .hint("names of elements, and patterns of them, end in `.bst`"));
+        let meant = |word: &&&str| {
+            let file = format!("{word}.bst");
+            known.element_path.is_some_and(|path| path.join(file).is_file())
+        };
+        let hint = match foreign.iter().find(meant) {
+            Some(word) => format!("did you mean `{word}.bst`?"),
+            None => "names of elements, and patterns of them, end in `.bst`".to_owned(),
+        };
+        return Err(Failure::stream(text).reason("invalid-element-names").hint(hint));
     }
     let mut elements: IndexSet<String> =
         words.iter().filter(|word| is_element(word) && !is_pattern(word)).cloned().collect();

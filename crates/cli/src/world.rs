@@ -77,6 +77,7 @@ impl World {
         targets: &[String],
         except: &[String],
     ) -> Result<World, Failure> {
+        invocation.project(&format!("Unable to load elements: {}", targets.join(", ")))?;
         let workspaces = invocation.workspaces()?;
         World::load_with(invocation, (targets, except), workspaces, Extent::Whole)
     }
@@ -90,6 +91,7 @@ impl World {
         targets: &[String],
         except: &[String],
     ) -> Result<World, Failure> {
+        invocation.project(&format!("Unable to load elements: {}", targets.join(", ")))?;
         let workspaces = invocation.workspaces()?;
         World::load_with(invocation, (targets, except), workspaces, Extent::Needed)
     }

@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 /// Build software stacks from source, every step in a sandbox, every result under a key of what went into it
 #[derive(Parser, Clone, Debug)]
 #[command(name = "bourn", disable_help_subcommand = true, disable_version_flag = true)]
+#[command(after_help = "Example: bourn build hello.bst")]
 pub(crate) struct Arguments {
     /// Options before the command.
     #[command(flatten)]
@@ -28,13 +29,17 @@ pub(crate) struct Arguments {
 #[derive(Subcommand, Clone, Debug)]
 pub(crate) enum Command {
     /// Work with what was built
-    #[command(subcommand, arg_required_else_help = true)]
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example: bourn artifact checkout --directory tree hello.bst"
+    )]
     Artifact(ArtifactCommand),
     /// Build elements
     #[command(after_help = "Example: bourn build hello.bst")]
     Build(Build),
     /// Look after the local cache
-    #[command(subcommand, arg_required_else_help = true)]
+    #[command(subcommand, arg_required_else_help = true, after_help = "Example: bourn cache show")]
     Cache(CacheCommand),
     /// Print a completion script for a shell
     #[command(after_help = "Example: source <(bourn completions bash)")]
@@ -64,10 +69,18 @@ pub(crate) enum Command {
     #[command(after_help = SHOW_HELP)]
     Show(Show),
     /// Work with sources
-    #[command(subcommand, arg_required_else_help = true)]
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example: bourn source track hello.bst"
+    )]
     Source(SourceCommand),
     /// Edit the sources of elements in place
-    #[command(subcommand, arg_required_else_help = true)]
+    #[command(
+        subcommand,
+        arg_required_else_help = true,
+        after_help = "Example: bourn workspace open hello.bst --directory work"
+    )]
     Workspace(WorkspaceCommand),
 }
 

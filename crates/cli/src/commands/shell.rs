@@ -29,12 +29,14 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Shell) -> Outcome {
     let (mut words, command) = options.split();
     if words.is_empty() {
         let element = invocation.location.workspace_element.clone();
-        words.push(element.ok_or_else(|| Failure::app("Missing argument \"TARGET\"."))?);
+        words.push(element.ok_or_else(|| missing_target())?);
     }
-    launch(invocation, options, &words, command).map_err(|failure| {
-        let message = format!("Error launching shell: {}", failure.message);
-        Failure { message, domain: "app", ..failure }
-    })
+    launch(invocation, options, &words, command)
+        .map_err(|failure| Failure { domain: "app", ..failure }.while_doing("Error launching shell"))
+}
+
+fn missing_target() -> Failure {
+    Failure::app("Missing argument \"TARGET\".").hint("name an element: shell ELEMENT -- COMMAND")
 }
 
 fn launch(invocation: &Invocation<'_>, options: &Shell, words: &[String], command: Vec<String>) -> Outcome {

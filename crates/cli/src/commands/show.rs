@@ -10,6 +10,7 @@ use crate::report::element::{ElementFormat, SYMBOLS, Symbol};
 use crate::report::pipeline::Printer;
 use crate::watch::Watch;
 use crate::world::World;
+use bourn_build::event::MessageKind;
 use bourn_build::session::Query;
 use bourn_project::ElementId;
 use bourn_project::selection::{self, Selection as Scope};
@@ -29,6 +30,11 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Show) -> Outcome {
         None => &invocation.settings.user.logging.element_format,
     };
     let format = ElementFormat::parse(format).map_err(Failure::app)?;
+    if let Some((name, meant)) = format.unknown().filter(|_| !json) {
+        let meant = meant.map_or(String::new(), |meant| format!("; did you mean `%{{{meant}}}`?"));
+        let text = format!("%{{{name}}} is no symbol and printed as it is{meant}");
+        invocation.reporter.message(MessageKind::Warn, &text, None, None);
+    }
     let Some(targets) = invocation.elements(&options.elements)? else { return print::result("\n") };
     let scope = Scope::from(options.deps);
     let sorted = options.order == Order::Alpha;

@@ -289,7 +289,9 @@ impl Opening<'_> {
                 self.short(id),
                 directory.display()
             );
-            Err(Failure::stream(text).reason("bad-directory"))
+            let force = if directory.is_dir() { ", or --force" } else { "" };
+            let hint = format!("name another with --directory{force}");
+            Err(Failure::stream(text).reason("bad-directory").hint(hint))
         };
         if !directory.is_dir() {
             return wrong("a directory");

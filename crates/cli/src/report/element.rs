@@ -121,6 +121,16 @@ impl ElementFormat {
     }
 
     /// Whether any of the symbols is in it.
+    /// The first part that looks like a symbol and is none, with the symbol that it may have meant.
+    pub(crate) fn unknown(&self) -> Option<(&str, Option<&'static str>)> {
+        let names = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Text(text) => text.split("%{").nth(1)?.split(['}', ':', '!']).next(),
+            Piece::Symbol(..) => None,
+        });
+        let name = names.into_iter().find(|name| !name.is_empty())?;
+        Some((name, bourn_yaml::nearest::to(name, SYMBOLS.iter().map(|(known, _)| *known))))
+    }
+
     /// Whether it needs no other symbols than these.
     pub(crate) fn only(&self, symbols: &[Symbol]) -> bool {
         SYMBOLS.iter().all(|(_, symbol)| symbols.contains(symbol) || !self.uses(&[*symbol]))

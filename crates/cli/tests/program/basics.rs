@@ -68,3 +68,22 @@ fn every_command_has_a_manual_page() {
     let checkout = std::fs::read_to_string(env.project().join("man/man1/bourn-artifact-checkout.1"));
     assert!(checkout.expect("the page").contains("compression"));
 }
+
+#[test]
+fn a_newcomer_is_told_what_to_do() {
+    let env = env();
+    let outside = env.run(&["build", "a.bst"]).failure(255, "Unable to load elements: a.bst");
+    assert!(outside.stderr.contains("make one with `init`"), "{}", outside.stderr);
+    env.files("=== project.conf\nname: small\nmin-version: 2.0\n=== hello.bst\nkind: stack\n");
+    env.run(&["build", "hello"]).failure(255, "did you mean `hello.bst`?");
+    env.run(&["shell"]).failure(255, "name an element");
+    let shell = env.run(&["shell", "helo.bst"]).failure(255, "did you mean `hello.bst`?").stderr;
+    assert!(shell.contains("Error launching shell:\n"), "{shell}");
+    let shown = env.run(&["show", "--format", "%{nam} %{state}", "hello.bst"]).success();
+    assert_eq!(shown.stdout, "%{nam} buildable\n");
+    assert!(shown.stderr.contains("did you mean `%{name}`?"), "{}", shown.stderr);
+    for group in ["artifact", "cache", "source", "workspace", "build", "shell"] {
+        let help = env.run(&[group, "--help"]).success().stdout;
+        assert!(help.contains("Example: bourn "), "{help}");
+    }
+}
