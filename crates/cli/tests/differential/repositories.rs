@@ -119,6 +119,34 @@ fn git_of_the_plugins() {
     }
 }
 
+/// Submodules of submodules, named by their URLs, by an alias, or not wanted.
+#[test]
+fn submodules_of_submodules() {
+    let upstream = Upstream::new();
+    upstream.commit("three", "deep/file", "deep");
+    upstream.commit("four", "unwanted", "unwanted");
+    let add = |name: &str, path: &str, sub: &str| {
+        let url = format!("{}{sub}", upstream.server.url());
+        git(&upstream.path(name), &["submodule", "--quiet", "add", &url, path]);
+        git(&upstream.path(name), &["commit", "-q", "-m", path]);
+    };
+    upstream.commit("outer", "a", "outer");
+    add("two", "third", "three");
+    add("outer", "second", "two");
+    add("outer", "fourth", "four");
+    let sources = [
+        "track: main; submodules: {fourth: {url: 'up:four', checkout: false}}",
+        "track: main; checkout-submodules: false; submodules: {second: {url: 'up:two', checkout: true}}",
+    ];
+    for source in sources {
+        let source = source.replace("; ", "\n  ");
+        let source = format!("- kind: git\n  url: up:outer\n  {source}\n");
+        let text = project(PLUGINS, "git", &upstream.server.url(), &source);
+        let Some((tree, _)) = same_built_in(&text, true) else { return };
+        assert!(tree.contains("./it/second/inner f") && !tree.contains("unwanted"), "{tree}");
+    }
+}
+
 /// Over HTTP, from a server that wants to know who asks; the reference's `git_repo` says so over TLS only.
 #[test]
 fn over_http() {
