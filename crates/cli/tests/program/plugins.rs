@@ -318,3 +318,68 @@ fn a_plugin_that_hangs_is_stopped() {
     assert!(!status.success(), "{status}");
     wait("the end of the plugin and its tool", || !pids.iter().any(|pid| is_running(pid)));
 }
+
+/// Imports a package of the user.
+const IMPORTING: &str = r#"
+=== project.conf
+name: importing
+min-version: 2.0
+plugins:
+- origin: local
+  path: plugins
+  elements: [importing]
+=== plugins/importing.py
+from buildstream import Element
+from a_package_of_the_user.part import WORD
+
+
+class Importing(Element):
+    BST_MIN_VERSION = "2.0"
+
+    def configure(self, node):
+        exit  # Built in where installed packages are found, and also before they are looked for.
+
+    def preflight(self):
+        pass
+
+    def get_unique_key(self):
+        return WORD
+
+
+def setup():
+    return Importing
+=== it.bst
+kind: importing
+"#;
+
+#[test]
+fn installed_packages_are_found_when_they_are_imported() {
+    let env = env();
+    env.files(IMPORTING);
+    let script = "import site; print(site.ENABLE_USER_SITE and site.getusersitepackages() or '')";
+    let mut python = std::process::Command::new("python3");
+    let output = python.args(["-c", script]).env("HOME", env.home()).output().expect("python3");
+    let place = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if place.is_empty() {
+        eprintln!("SKIPPED: python3 does not look for packages in the user's home");
+        return;
+    }
+    let place = Path::new(&place);
+    bourn_testkit::fixture::write(
+        place,
+        "=== a_package_of_the_user/__init__.py\n=== a_package_of_the_user/part.py\nWORD = 'here'\n\
+         === usercustomize.py\nimport subprocess\nsubprocess.run(['true'])\n",
+    );
+    let first = env.run(&[KEY, &["it.bst"]].concat()).success().stdout;
+    // Python has put the compiled form beside the package now, and a directory looks otherwise.
+    env.run(&[KEY, &["it.bst"]].concat()).success();
+    // What the user does to every Python is no reason to ask again.
+    let host = env.cache().join("bourn/pyhost");
+    std::fs::remove_dir_all(&host).expect("removed");
+    assert_eq!(env.run(&[KEY, &["it.bst"]].concat()).success().stdout, first);
+    assert!(!host.exists(), "Python was started");
+    // Another package is.
+    std::fs::write(place.join("a_package_of_the_user/part.py"), "WORD = 'there, and longer'\n")
+        .expect("a file");
+    assert_ne!(env.run(&[KEY, &["it.bst"]].concat()).success().stdout, first);
+}

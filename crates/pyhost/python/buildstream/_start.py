@@ -46,7 +46,11 @@ def find_installed():
         sys.meta_path.remove(_Installed)
         import site
 
-        site.main()
+        from . import _watch
+
+        # What packages do to every Python is not what a plugin looks at.
+        with _watch.away():
+            site.main()
 
 
 def _compile_elsewhere():

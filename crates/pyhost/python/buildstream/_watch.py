@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import contextmanager
 
 from . import _start
 
@@ -67,6 +68,17 @@ def watch(on):
     """Notes from now on what is looked at, or stops it."""
     global _watching
     _watching = on
+
+
+@contextmanager
+def away():
+    """Notes nothing within."""
+    global _watching
+    was, _watching = _watching, False
+    try:
+        yield
+    finally:
+        _watching = was
 
 
 def _is_ours(path):
