@@ -5,7 +5,7 @@ use crate::child::{self, Failure, Report, Step};
 use crate::guard;
 use crate::jobserver::{self, Jobserver, Style, Turn};
 use crate::kernel::{self, SignalsBlocked};
-use crate::layers::Layers;
+use crate::layers::{Layers, Overlays};
 use crate::namespace::{self, Sandboxed};
 use crate::orders::{Base, Bind, Freeze, Orders, Stack};
 use crate::probe;
@@ -13,7 +13,7 @@ use crate::root::{self, Layout, MOUNT_POINTS, Places, Root, c_path, c_text, comp
 use crate::scratch::{self, Scratch, trouble};
 use crate::spawner::Spawner;
 use crate::sweeper::{Litter, Pool, Sweeper};
-use bourn_cas::Store;
+use bourn_cas::{LayerKind, Store};
 use bourn_reapi::command::EnvironmentVariable;
 use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ServiceResult, Streams};
 use bourn_reapi::{Executor, ServiceError};
@@ -42,8 +42,12 @@ const PATIENCE: i64 = 20_000_000;
 pub struct LocalExecutor {
     store: Arc<Store>,
     directory: PathBuf,
+    /// How overlays are mounted.
+    overlays: Overlays,
     /// Whether overlays can be mounted, as far as is known.
     overlaid: AtomicBool,
+    /// Which kind of layers, when it is not to be the best that works.
+    kind: Option<LayerKind>,
     /// Paths below `/proc` that sandboxes must not write to.
     guarded: Vec<CString>,
     spawner: Spawner,
@@ -106,11 +110,13 @@ impl LocalExecutor {
         let pool = Pool::default();
         let sweeper = Sweeper::new(pool.clone());
         let (guarded, spawner) = (guard::guarded()?, Spawner::new());
-        let overlaid = AtomicBool::new(true);
+        let overlays = Overlays::of_this_kernel();
         Ok(LocalExecutor {
             store,
             directory,
-            overlaid,
+            overlays,
+            overlaid: AtomicBool::new(true),
+            kind: None,
             guarded,
             spawner,
             pool,
@@ -129,13 +135,23 @@ impl LocalExecutor {
         Ok(self)
     }
 
+    /// Works as on a machine that has no more than this, which is how the ways of other machines are tested on one.
+    /// Without a `kind`, layers are of the best one that works.
+    pub fn limited_to(mut self, overlays: Overlays, kind: Option<LayerKind>) -> LocalExecutor {
+        self.overlaid = AtomicBool::new(overlays != Overlays::Never);
+        (self.overlays, self.kind) = (overlays, kind);
+        self
+    }
+
     /// What this machine offers to sandboxes, tried out.
     pub fn facts(&self) -> Facts {
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         let plain = |scratch: &Scratch| Ok(Base::Directory(c_path(&scratch.make("plain", 0o755)?)?));
         let overlay = |scratch: &Scratch| {
             let make = |name: &str| c_path(&scratch.make(name, 0o755)?);
-            let stack = Stack { layers: vec![(make("lower")?, false)], content: None, attach: make("root")? };
+            let layers = vec![(make("lower")?, false)];
+            let joined = self.overlays == Overlays::Joined;
+            let stack = Stack { layers, content: None, attach: make("root")?, joined };
             Ok(Base::Overlay { stack, upper: make("upper")?, work: make("work")? })
         };
         Facts { kernel, sandboxes: self.try_base(plain), overlays: self.try_base(overlay) }
@@ -211,7 +227,8 @@ impl LocalExecutor {
         log: &mut dyn Write,
         cancel: &Cancel,
     ) -> Result<Executed, Trouble> {
-        let layers = Layers { store: &self.store, overlaid };
+        let overlays = if overlaid { self.overlays } else { Overlays::Never };
+        let layers = Layers { store: &self.store, overlays, kind: self.kind };
         let places = Places { directory: &self.directory, pool: &self.pool, layers };
         let root = Layout { store: &self.store, execution, places: &places }.lay_out()?;
         let mut ended = None;

@@ -29,3 +29,4 @@ mod spawner;
 mod sweeper;
 
 pub use execute::{Facts, LocalExecutor};
+pub use layers::Overlays;

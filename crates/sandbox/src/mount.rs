@@ -156,6 +156,7 @@ fn overlay(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
 /// The layers that show a tree, as the orders name them.
 struct Stack<'a> {
     attach: &'a CStr,
+    joined: bool,
     content: Option<&'a CStr>,
     count: u32,
     layers: Reader<'a>,
@@ -165,13 +166,14 @@ impl<'a> Stack<'a> {
     /// Reads up to the layers.
     fn read(orders: &mut Reader<'a>) -> Result<Stack<'a>, Failure> {
         let attach = orders.text().ok_or(Failure::MALFORMED)?;
+        let joined = orders.number().ok_or(Failure::MALFORMED)? != 0;
         let content = match orders.number() {
             Some(0) => None,
             Some(_) => Some(orders.text().ok_or(Failure::MALFORMED)?),
             None => return Err(Failure::MALFORMED),
         };
         let count = orders.number().ok_or(Failure::MALFORMED)?;
-        Ok(Stack { attach, content, count, layers: *orders })
+        Ok(Stack { attach, joined, content, count, layers: *orders })
     }
 
     /// Reads the layers without looking at them.
@@ -189,24 +191,10 @@ impl<'a> Stack<'a> {
     /// Mounts all layers as one overlay, with the two private directories upon them if there are any.
     fn mount(&self, private: Option<[&CStr; 2]>, attributes: MountAttrFlags) -> Result<OwnedFd, Failure> {
         let context = self.new_overlay()?;
-        let mut layers = self.layers;
-        for number in 1..=self.count {
-            let (refers, layer) = next_layer(&mut layers)?;
-            match self.content {
-                // Only the lowest layer of an overlay may have stubs, so this one becomes an overlay of its own.
-                Some(content) if refers && number < self.count => {
-                    let own = self.mount_alone(layer, content)?;
-                    set_mount(&context, c"lowerdir+", &own).map_err(at(Step::Layer, layer))?;
-                }
-                _ => set_directory(&context, c"lowerdir+", layer).map_err(at(Step::Layer, layer))?,
-            }
-            if refers
-                && number == self.count
-                && let Some(content) = self.content
-            {
-                set_directory(&context, c"datadir+", content).map_err(at(Step::Layer, content))?;
-            }
-        }
+        let opened = match self.joined {
+            true => Some(self.join(&context)?),
+            false => self.append(&context).map(|()| None)?,
+        };
         if let Some(private) = private {
             for (key, path) in [c"upperdir", c"workdir"].into_iter().zip(private) {
                 set_directory(&context, key, path).map_err(at(Step::Layer, path))?;
@@ -214,7 +202,56 @@ impl<'a> Stack<'a> {
             // Nobody waits for what a build writes to reach the disk: this spares flushing all of it at the end.
             fsconfig_set_flag(&context, c"volatile").map_err(at(Step::Overlay, self.attach))?;
         }
-        self.finish(&context, attributes)
+        let mounted = self.finish(&context, attributes);
+        opened.iter().flat_map(List::iter).for_each(|layer| drop(kernel::own(layer)));
+        mounted
+    }
+
+    /// Names the layers one by one.
+    fn append(&self, context: &OwnedFd) -> Result<(), Failure> {
+        let mut layers = self.layers;
+        for number in 1..=self.count {
+            let (refers, layer) = next_layer(&mut layers)?;
+            match self.content {
+                // Only the lowest layer of an overlay may have stubs, so this one becomes an overlay of its own.
+                Some(content) if refers && number < self.count => {
+                    let own = self.mount_alone(layer, content)?;
+                    set_mount(context, c"lowerdir+", &own).map_err(at(Step::Layer, layer))?;
+                }
+                _ => set_directory(context, c"lowerdir+", layer).map_err(at(Step::Layer, layer))?,
+            }
+            if refers
+                && number == self.count
+                && let Some(content) = self.content
+            {
+                set_directory(context, c"datadir+", content).map_err(at(Step::Layer, content))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names the layers in one text: as the numbers of descriptors, which is why this process goes to where they are.
+    /// The kernel takes no text of more than 255 bytes, and in paths some characters would be interpreted.
+    fn join(&self, context: &OwnedFd) -> Result<List<RawFd>, Failure> {
+        use std::io::Write;
+        let mut opened = List::reserve(self.count as usize).map_err(at(Step::Overlay, self.attach))?;
+        let mut layers = self.layers;
+        let mut buffer = [0; 256];
+        let mut rest = &mut buffer[..255];
+        for number in 0..self.count {
+            let (_, layer) = next_layer(&mut layers)?;
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let directory = openat(CWD, layer, flags, Mode::empty()).map_err(at(Step::Layer, layer))?;
+            let separator = if number > 0 { ":" } else { "" };
+            write!(rest, "{separator}{}", directory.as_raw_fd())
+                .map_err(|_| at(Step::Layer, layer)(Errno::NAMETOOLONG))?;
+            opened.push(directory.into_raw_fd());
+        }
+        let joined = CStr::from_bytes_until_nul(&buffer).unwrap_or(c"");
+        rustix::process::chdir(c"/proc/self/fd")
+            .and_then(|()| fsconfig_set_string(context, c"lowerdir", joined))
+            .map_err(at(Step::Overlay, self.attach))?;
+        Ok(opened)
     }
 
     fn mount_alone(&self, layer: &CStr, content: &CStr) -> Result<OwnedFd, Failure> {

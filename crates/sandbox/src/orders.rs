@@ -15,6 +15,8 @@ pub(crate) struct Stack {
     pub(crate) content: Option<CString>,
     /// An empty directory of the host on which the layers are mounted before they are in their place.
     pub(crate) attach: CString,
+    /// Whether the kernel is given the layers in one text.
+    pub(crate) joined: bool,
 }
 
 /// How `/` comes to be.
@@ -171,6 +173,7 @@ fn texts(out: &mut Vec<u8>, values: &[CString]) {
 
 fn stack(out: &mut Vec<u8>, stack: &Stack) {
     text(out, &stack.attach);
+    number(out, u32::from(stack.joined));
     texts(out, stack.content.as_slice());
     number(out, stack.layers.len() as u32);
     for (layer, refers) in &stack.layers {

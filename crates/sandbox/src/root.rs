@@ -7,7 +7,7 @@
 //!
 //! A command that may write everywhere gets an overlay with a private upper layer.
 
-use crate::layers::{Layers, told};
+use crate::layers::{Layers, Overlays, told};
 use crate::orders::{Base, Freeze};
 use crate::scratch::{Scratch, trouble};
 use crate::slot::{Entry, Skeleton, Slot};
@@ -310,8 +310,10 @@ impl Layout<'_> {
             slot.tidy();
             return Err(error);
         }
+        let overlays = self.places.layers.overlays;
         let parts = plan.parts.iter().map(|path| c_text(path.as_bytes())).collect::<Result<_, _>>()?;
-        let base = Base::Parts { root: c_path(&slot.root())?, stack: told(&stack, &slot.lower())?, parts };
+        let base =
+            Base::Parts { root: c_path(&slot.root())?, stack: told(&stack, &slot.lower(), overlays)?, parts };
         let place = Place::Cuts(Box::new(slot));
         Ok(Root { base, freeze: Freeze::Nothing, place, cuts, _stack: Some(stack) })
     }
@@ -347,12 +349,16 @@ impl Layout<'_> {
         let base =
             if cuts.is_empty() { execution.input_root } else { self.store.write_directory(&carved)? };
         make_directories(&cuts, &upper)?;
-        let (stack, base) = if self.places.layers.overlaid {
+        let overlays = self.places.layers.overlays;
+        let (stack, base) = if overlays != Overlays::Never {
             let work = scratch.make("work", 0o755)?;
             let attach = scratch.make("root", 0o755)?;
             let stack = self.places.layers.stack(&base, &execution.prefixes)?;
-            let base =
-                Base::Overlay { stack: told(&stack, &attach)?, upper: c_path(&upper)?, work: c_path(&work)? };
+            let base = Base::Overlay {
+                stack: told(&stack, &attach, overlays)?,
+                upper: c_path(&upper)?,
+                work: c_path(&work)?,
+            };
             (Some(stack), base)
         } else {
             self.store.export_tree(

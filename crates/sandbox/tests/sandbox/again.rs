@@ -1,4 +1,5 @@
-//! All tests once more as a user without privileges, when the tests are run by the superuser.
+//! All tests once more as a user without privileges, when the tests are run by the superuser; and those that depend
+//! on how a root comes to be once more in the ways of other machines.
 
 use crate::bench::DIRECTORY;
 use std::os::unix::fs::PermissionsExt;
@@ -28,4 +29,42 @@ fn as_an_unprivileged_user() {
     let printed = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
     println!("repeated as user {NOBODY} (and here in {}):\n{printed}", DIRECTORY.display());
+}
+
+/// What a command sees, may do and leaves behind, on a machine that has not all that this one has.
+fn on_another_machine(machine: &str) {
+    if std::env::var_os("BOURN_SANDBOX_TESTS").is_some() {
+        return; // this is a repetition itself
+    }
+    let directory = tempfile::tempdir_in(&*DIRECTORY).expect("a directory");
+    let output = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(["attack::", "capture::", "environment::", "pool::"])
+        .env("BOURN_SANDBOX_TESTS", directory.path().join("files"))
+        .env("BOURN_SANDBOX_MACHINE", machine)
+        .output()
+        .expect("this program runs");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    // Roots really came to be in that way: layers that are not stacked are kept apart.
+    let layers = std::fs::read_dir(directory.path().join("files/cache/bourn/layers")).expect("layers");
+    let names: Vec<String> =
+        layers.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    let alone = |name: &String| name.ends_with("-alone");
+    assert!(!names.is_empty() && names.iter().all(|name| alone(name) == (machine == "none")), "{names:?}");
+    assert!(!names.contains(&"stub".to_owned()), "{names:?}");
+}
+
+#[test]
+fn where_stubs_do_not_work() {
+    on_another_machine("copies");
+}
+
+#[test]
+fn where_overlays_are_mounted_as_before_linux_6_7() {
+    on_another_machine("joined");
+}
+
+#[test]
+fn where_there_are_no_overlays() {
+    on_another_machine("none");
 }

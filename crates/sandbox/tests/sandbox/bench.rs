@@ -1,9 +1,9 @@
 //! A store with a tree of tools, and executors upon it.
 
-use bourn_cas::Store;
+use bourn_cas::{LayerKind, Store};
 use bourn_reapi::services::{Cancel, Executed, Execution, ImportOptions, ServiceError, Streams};
 use bourn_reapi::{Cas, Command, Digest, EnvironmentVariable, Executor};
-use bourn_sandbox::LocalExecutor;
+use bourn_sandbox::{LocalExecutor, Overlays};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -25,6 +25,9 @@ pub(crate) static DIRECTORY: LazyLock<PathBuf> =
         }
         None => fresh_directory(Path::new(env!("CARGO_TARGET_TMPDIR"))),
     });
+
+/// What the machine is to be like; set by `again`.
+static MACHINE: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("BOURN_SANDBOX_MACHINE").ok());
 
 /// A store with the tools in it, shared by all tests.
 static TOOLS_IN_STORE: LazyLock<(Arc<Store>, Digest)> = LazyLock::new(|| {
@@ -77,6 +80,13 @@ impl Bench {
     pub(crate) fn in_directory(build: PathBuf) -> Bench {
         let (store, tools) = TOOLS_IN_STORE.clone();
         let executor = LocalExecutor::new(store.clone(), &build).expect("an executor");
+        let executor = match MACHINE.as_deref() {
+            None => executor,
+            Some("copies") => executor.limited_to(Overlays::Appended, Some(LayerKind::Copy)),
+            Some("joined") => executor.limited_to(Overlays::Joined, None),
+            Some("none") => executor.limited_to(Overlays::Never, None),
+            Some(other) => panic!("there is no machine `{other}`"),
+        };
         Bench { store, executor, tools, build }
     }
 

@@ -244,3 +244,23 @@ fn a_slot_is_as_good_as_new() {
         assert_eq!(bench.list(executed.outputs[0]), ["b "]);
     }
 }
+
+/// A tree that differs little from one that has a layer lies upon that.
+#[test]
+fn a_tree_upon_another_shows_both() {
+    let bench = Bench::new();
+    bench.lines("true");
+    let mut execution = bench.execution("cat /extra/file /bin/new; ls /bin/sh; cat /proc/self/mountinfo");
+    execution.input_root = bench.tools_with(&[("extra/file", "1\n"), ("bin/new", "2\n")]);
+    let (executed, log) = bench.execute(&execution).expect("the sandbox works");
+    assert_eq!(executed.exit_code, 0, "{log}");
+    assert!(log.starts_with("1\n2\n/bin/sh\n"), "{log}");
+    // The kernel says `lowerdir+` once for each layer, or `lowerdir` with a colon between two.
+    let layers = |line: &str| -> usize {
+        let named = line.split(',').filter(|option| option.starts_with("lowerdir"));
+        named.map(|option| 1 + option.matches(':').count()).sum()
+    };
+    let overlaid = log.lines().any(|line| line.contains(" /bin ") && layers(line) >= 2);
+    let possible = std::env::var("BOURN_SANDBOX_MACHINE").as_deref() != Ok("none");
+    assert_eq!(overlaid, possible, "{log}");
+}
