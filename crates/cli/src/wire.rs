@@ -178,7 +178,7 @@ pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
     store.keep_within(crate::expiry::quota(&settings.user));
     let executor = LateExecutor {
         store: store.clone(),
-        directory: settings.own_directory().join("sandbox"),
+        directory: sandbox_directory(settings),
         jobs: settings.user.jobserver,
         started: OnceLock::new(),
     };
@@ -298,6 +298,18 @@ struct LateExecutor {
     /// How many processes all commands together may run, where that is limited.
     jobs: Option<u32>,
     started: OnceLock<Result<LocalExecutor, Arc<ServiceError>>>,
+}
+
+/// The sandbox of this machine, to be asked what it can do.
+///
+/// # Errors
+/// Its directory cannot be used.
+pub(crate) fn local_executor(settings: &Settings, store: Arc<Store>) -> ServiceResult<LocalExecutor> {
+    LocalExecutor::new(store, &sandbox_directory(settings))
+}
+
+fn sandbox_directory(settings: &Settings) -> PathBuf {
+    settings.own_directory().join("sandbox")
 }
 
 impl LateExecutor {

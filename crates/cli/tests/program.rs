@@ -18,6 +18,8 @@ mod fuzz;
 mod git;
 #[path = "program/interactive.rs"]
 mod interactive;
+#[path = "program/machine.rs"]
+mod machine;
 #[path = "program/picture.rs"]
 mod picture;
 #[path = "program/plugins.rs"]

@@ -87,6 +87,8 @@ pub struct Facts {
     pub sandboxes: ServiceResult<()>,
     /// Whether there are overlays for them; if not, trees are laid out as real files, which takes longer.
     pub overlays: ServiceResult<()>,
+    /// Whether overlays are mounted as kernels before Linux 6.7 want it, which know no stubs.
+    pub joined: bool,
 }
 
 /// The sandboxes of the moment.
@@ -154,7 +156,12 @@ impl LocalExecutor {
             let stack = Stack { layers, content: None, attach: make("root")?, joined };
             Ok(Base::Overlay { stack, upper: make("upper")?, work: make("work")? })
         };
-        Facts { kernel, sandboxes: self.try_base(plain), overlays: self.try_base(overlay) }
+        let overlays = match self.overlays {
+            Overlays::Never => Err(ServiceError::new(ErrorKind::Sandbox, "overlays are not to be used")),
+            _ => self.try_base(overlay),
+        };
+        let joined = self.overlays == Overlays::Joined;
+        Facts { kernel, sandboxes: self.try_base(plain), overlays, joined }
     }
 
     /// Makes a sandbox that has nothing to execute.

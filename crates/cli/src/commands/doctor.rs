@@ -9,8 +9,9 @@ use crate::settings::resolve::Settings;
 use crate::settings::size;
 use crate::settings::user::volume_size;
 use crate::wire;
-use bourn_reapi::services::{Cancel, ErrorKind, Execution, ServiceError, Streams};
-use bourn_reapi::{Command, Directory};
+use bourn_cas::{LayerKind, LayerSupport};
+use bourn_reapi::ServiceError;
+use bourn_sandbox::Facts;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Stdio;
@@ -47,7 +48,9 @@ impl Check {
 /// Prints what was found; the status tells whether anything can be built.
 pub(crate) fn run(invocation: &Invocation<'_>, options: &Doctor) -> Outcome {
     let settings = invocation.settings;
-    let mut checks = vec![kernel(), sandbox(settings), memory()];
+    let mut checks = vec![kernel()];
+    checks.extend(sandboxes(settings));
+    checks.push(memory());
     checks.extend(directories(settings));
     checks.extend(TOOLS.iter().map(|tool| look_for(settings, tool)));
     checks.push(configuration(settings));
@@ -97,8 +100,9 @@ fn as_json(checks: &[Check]) -> Result<String, Failure> {
     Ok(serde_json::to_string_pretty(&list).map_err(|error| Failure::app(error.to_string()))? + "\n")
 }
 
-/// The oldest kernel with everything that sandboxes use: overlays in user namespaces.
-const KERNEL: (u32, u32) = (5, 11);
+/// The oldest kernel with everything that sandboxes use: overlays in user namespaces came with Linux 5.11, changing
+/// the attributes of mounts (`mount_setattr`) with 5.12.
+const KERNEL: (u32, u32) = (5, 12);
 
 fn kernel() -> Check {
     let name = rustix::system::uname();
@@ -115,41 +119,61 @@ fn kernel() -> Check {
     }
 }
 
-/// Makes a sandbox with nothing in it. What it is told to run is not there; whether it comes so far is the question.
-fn sandbox(settings: &Settings) -> Check {
-    let attempt = || -> Result<(), ServiceError> {
-        let services =
-            wire::services(settings).map_err(|failure| ServiceError::new(ErrorKind::Io, failure.message))?;
-        let command = Command {
-            arguments: vec!["/nothing".into()],
-            working_directory: "/".into(),
-            ..Command::default()
-        };
-        let execution = Execution {
-            input_root: services.cas.write_directory(&Directory::default())?,
-            prefixes: Vec::new(),
-            command,
-            writable: Vec::new(),
-            root_read_only: false,
-            network: false,
-            uid: 0,
-            gid: 0,
-            mounts: Vec::new(),
-            streams: Streams::Log,
-            hostname: None,
-            remote_apis: None,
-        };
-        services.executor.execute(&execution, &mut std::io::sink(), &Cancel::default()).map(|_| ())
-    };
-    match attempt() {
-        Err(error) if error.kind == ErrorKind::Sandbox => {
-            let cure = error
-                .hint
-                .unwrap_or_else(|| "sandboxes need user namespaces and overlay mounts in them".to_owned());
-            Check::bad("sandbox", Verdict::Broken, error.message, cure)
+/// Makes sandboxes with nothing in them, and says how their roots come to be.
+fn sandboxes(settings: &Settings) -> Vec<Check> {
+    let tried = wire::store(settings).and_then(|store| {
+        let facts = wire::local_executor(settings, store.clone())?.facts();
+        Ok((facts, store.layer_support()?.clone()))
+    });
+    let (facts, support) = match tried {
+        Ok(found) => found,
+        Err(failure) => {
+            let cure = "the cache directory has to be usable first";
+            return vec![Check::bad("sandbox", Verdict::Broken, failure.message, cure)];
         }
-        _ => Check::good("sandbox", "namespaces and overlays work without privileges"),
+    };
+    let sandbox = match &facts.sandboxes {
+        Ok(()) => Check::good("sandbox", "namespaces work without privileges"),
+        Err(error) => refused("sandbox", Verdict::Broken, error),
+    };
+    let overlays = match &facts.overlays {
+        Ok(()) if facts.joined => {
+            Check::good("overlays", "mounted without privileges, in the way of kernels before Linux 6.7")
+        }
+        Ok(()) => Check::good("overlays", "mounted without privileges"),
+        Err(error) => refused("overlays", Verdict::Lacking, error),
+    };
+    let staging = Check::good("staging", staging(&facts, &support));
+    vec![sandbox, overlays, staging]
+}
+
+fn refused(title: &str, verdict: Verdict, error: &ServiceError) -> Check {
+    let cure = error.hint.clone().unwrap_or_else(|| {
+        "sandboxes need user namespaces, and are faster with overlay mounts in them".to_owned()
+    });
+    Check::bad(title, verdict, error.message.clone(), cure)
+}
+
+/// How the files of dependencies come into sandboxes, and why in no better way.
+fn staging(facts: &Facts, support: &LayerSupport) -> String {
+    let mut reasons = support.reasons.clone();
+    let mut kind = support.kind;
+    if kind == LayerKind::Stub && (facts.overlays.is_err() || facts.joined) {
+        kind = if support.reflinks { LayerKind::Reflink } else { LayerKind::Copy };
     }
+    let mut how = match kind {
+        LayerKind::Stub => "files without content that refer to the cache".to_owned(),
+        LayerKind::Reflink => "files that share their blocks with the cache".to_owned(),
+        LayerKind::Copy => "copies of the files in the cache".to_owned(),
+    };
+    match facts.overlays.is_ok() {
+        true => how.push_str(", stacked by overlays"),
+        false => reasons.push("no stacks: there are no overlays".to_owned()),
+    }
+    if !reasons.is_empty() {
+        how.push_str(&format!(" ({})", reasons.join("; ")));
+    }
+    how
 }
 
 fn memory() -> Check {
@@ -246,9 +270,15 @@ fn servers(settings: &Settings) -> Check {
     }
     match urls.is_empty() {
         true => Check::good("servers", "none configured"),
-        false => {
+        false if user.remote_execution.is_some() => {
             let found = format!("configured: {}", urls.join(", "));
-            Check::bad("servers", Verdict::Lacking, found, "servers cannot be used by this version")
+            Check::bad(
+                "servers",
+                Verdict::Lacking,
+                found,
+                "builds run on this machine, whatever `remote-execution` says",
+            )
         }
+        false => Check::good("servers", format!("configured: {}", urls.join(", "))),
     }
 }

@@ -40,14 +40,19 @@ fn project() -> TestEnv {
     files.push_str(&format!("=== all.bst\nkind: compose\nbuild-depends: [{}]\n", names.join(", ")));
     env.files(&files);
     salt(&env, 0);
+    tools(&env);
+    env
+}
+
+/// A directory `files/base` of the project with what commands need.
+pub(crate) fn tools(env: &TestEnv) {
     let bin = env.project().join("files/base/bin");
     std::fs::create_dir_all(&bin).expect("a directory");
     std::fs::copy("/bin/busybox", bin.join("busybox"))
         .expect("busybox-static, which `cargo xtask test` installs");
-    for name in ["sh", "echo", "seq", "mkdir", "ln"] {
+    for name in ["sh", "echo", "seq", "mkdir", "ln", "sleep", "setsid"] {
         symlink("busybox", bin.join(name)).expect("a link");
     }
-    env
 }
 
 /// Makes all but the base new.
