@@ -262,3 +262,44 @@ fn repositories_of_ostree() {
     let (tree, element) = same_hosted(&native, &python, true);
     assert!(element.contains("ref: ") && tree.contains("./it/link l bin/tool"), "{element}{tree}");
 }
+
+/// Loads every plugin below a directory with bourn's module, as the host does, and counts them.
+const LOAD: &str = r#"
+import os
+import sys
+
+from buildstream import _host
+
+loaded = 0
+for group in ("elements", "sources", "source-mirrors"):
+    directory = os.path.join(sys.argv[1], group.replace("-", ""))
+    for name in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
+        kind, end = os.path.splitext(name)
+        # Nobody writes junctions: they are a part of bst's loader.
+        if end == ".py" and not kind.startswith("_") and kind != "junction":
+            found = _host.load_class({"directory": directory, "kind": kind, "group": group})
+            assert found.__module__.endswith(kind), found
+            loaded += 1
+print(loaded)
+"#;
+
+#[test]
+fn every_plugin_finds_what_it_imports() {
+    let Some(both) = Both::new("=== project.conf\nname: none\n") else { return };
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pyhost/python");
+    for (package, least) in
+        [("buildstream_plugins", 14), ("buildstream_plugins_community", 35), ("buildstream/plugins", 9)]
+    {
+        let output = std::process::Command::new(both.bst.with_file_name("python3"))
+            .args(["-c", LOAD])
+            .arg(installed(&both).join(package))
+            .env("PYTHONPATH", &module)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .output()
+            .expect("the reference's Python");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{package}: {said}");
+        let loaded: usize = String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number");
+        assert!(loaded >= least, "{package}: {loaded}");
+    }
+}

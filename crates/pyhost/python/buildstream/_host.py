@@ -173,6 +173,13 @@ def describe_element(call):
     }
 
 
+def keyed_element(call):
+    """An element that was asked for its key before: plugins may keep what they found out for it."""
+    element = make_element(call)
+    element.get_unique_key()
+    return element
+
+
 _building = None
 
 
@@ -182,7 +189,7 @@ def configure_element(call):
     from buildstream.sandbox import Sandbox
 
     with _pipe.silence():
-        element = make_element(call)
+        element = keyed_element(call)
     sandbox = Sandbox(element)
     _building = element, sandbox
     element.configure_sandbox(sandbox)
@@ -206,7 +213,7 @@ def script_element(call):
     from buildstream.element import Element
 
     with _pipe.silence():
-        element = make_element(call)
+        element = keyed_element(call)
     scripted = type(element).generate_script is not Element.generate_script
     return element.generate_script() if scripted else None
 
@@ -218,6 +225,9 @@ def make_source(call):
     if source is None:
         with _pipe.silence():
             source = fresh_source(call)
+            # Plugins may keep what they found out for their key.
+            if source.is_resolved():
+                source.get_unique_key()
     return source
 
 
