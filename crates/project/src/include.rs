@@ -5,7 +5,7 @@ use crate::conf::Pass;
 use crate::name::neighbour;
 use crate::read::read;
 use crate::session::{Attempt, ProjectIndex, Session, Stop};
-use crate::variable::{Template, expand_with};
+use crate::variable::{Template, expand_included};
 use bourn_yaml::{Diagnostic, Diagnostics, Files, Mapping, Node, Value, compose_under};
 use foldhash::HashMap;
 use std::path::{Path, PathBuf};
@@ -261,7 +261,7 @@ impl Follow for Anywhere<'_, '_, '_> {
         // What another project wrote means that project's variables.
         if owner != project {
             let template = Template::alone(self.session.second(owner).variables.clone())?;
-            expand_with(&mut content, &template)?;
+            expand_included(&mut content, &template)?;
         }
         Ok((self.known().insert(key.clone(), content), key))
     }

@@ -4,7 +4,7 @@
 //! element. A [`Template`] holds them resolved, an element resolves only what its own variables change and what
 //! builds on that, and [`Variables`] is the template with these differences.
 
-use bourn_yaml::{Diagnostic, Mapping, Node, Provenance, Text, Value};
+use bourn_yaml::{Diagnostic, Mapping, Node, Provenance, Text, Value, trim};
 use foldhash::{HashMap, HashMapExt};
 use indexmap::IndexMap;
 use std::sync::Arc;
@@ -454,7 +454,7 @@ enum Step {
 /// Expands every text below a node; `Err` is the first node whose text names a variable without value, or with which
 /// there is too much of it.
 pub(crate) fn expand_node(node: &mut Node, variables: &Variables) -> Result<(), Node> {
-    if let Some(new) = (Expand { variables, length: 0 }).node(node)? {
+    if let Some(new) = (Expand { variables, length: 0, trims: false }).node(node)? {
         *node = new;
     }
     Ok(())
@@ -464,6 +464,8 @@ struct Expand<'v> {
     variables: &'v Variables,
     /// Length of all texts so far.
     length: usize,
+    /// Whether what is expanded loses the blanks around it.
+    trims: bool,
 }
 
 impl Expand<'_> {
@@ -509,7 +511,7 @@ impl Expand<'_> {
             }
         }
         self.length += expanded.len();
-        Some(expanded)
+        Some(if self.trims { trim(&expanded).to_owned() } else { expanded })
     }
 }
 
@@ -529,6 +531,20 @@ pub(crate) fn references_below(node: &Node, found: &mut dyn FnMut(&str)) {
 /// `unresolved-variable` and `circular-reference-variable`.
 pub(crate) fn expand_with(node: &mut Node, template: &Template) -> Result<(), Diagnostic> {
     expand_node(node, &template.variables()).map_err(|failed| template.explain_text(&[], &failed))
+}
+
+/// The same for what is included from another project. There bst works on a copy of what it expanded, and its texts
+/// lose the blanks around them when they are copied: `%{flags} %{more}` ends in no blank where `more` is empty.
+///
+/// # Errors
+/// `unresolved-variable` and `circular-reference-variable`.
+pub(crate) fn expand_included(node: &mut Node, template: &Template) -> Result<(), Diagnostic> {
+    let variables = &template.variables();
+    let expanded = (Expand { variables, length: 0, trims: true }).node(node);
+    if let Some(new) = expanded.map_err(|failed| template.explain_text(&[], &failed))? {
+        *node = new;
+    }
+    Ok(())
 }
 
 fn explain_variable(all: &Mapping, name: &str) -> Result<(), Diagnostic> {

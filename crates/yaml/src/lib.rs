@@ -47,7 +47,7 @@ pub use dump::dump;
 pub use file::Files;
 pub use look::Look;
 pub use mapping::{Mapping, Text};
-pub use node::{Node, Value};
+pub use node::{Node, Value, trim};
 pub use parse::{parse, parse_text};
 pub use render::{RenderOptions, Severity, render, render_all};
 pub use span::{FileId, Provenance};

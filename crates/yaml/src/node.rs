@@ -170,7 +170,7 @@ impl Node {
 
 /// Python's idea of white space, which bst strips from every scalar: beside Unicode's it has the four
 /// separators U+001C to U+001F.
-pub(crate) fn trim(text: &str) -> &str {
+pub fn trim(text: &str) -> &str {
     if let [first, .., last] = text.as_bytes()
         && first.is_ascii_graphic()
         && last.is_ascii_graphic()
