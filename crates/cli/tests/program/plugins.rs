@@ -371,8 +371,12 @@ fn installed_packages_are_found_when_they_are_imported() {
          === usercustomize.py\nimport subprocess\nsubprocess.run(['true'])\n",
     );
     let first = env.run(&[KEY, &["it.bst"]].concat()).success().stdout;
-    // Python has put the compiled form beside the package now, and a directory looks otherwise.
-    env.run(&[KEY, &["it.bst"]].concat()).success();
+    // Nothing is kept while files are newer than a load, and Python puts the compiled form beside the package.
+    wait("a picture", || {
+        env.run(&[KEY, &["it.bst"]].concat()).success();
+        let kept = env.cache().join("bourn/pictures").read_dir();
+        kept.is_ok_and(|mut kept| kept.next().is_some())
+    });
     // What the user does to every Python is no reason to ask again.
     let host = env.cache().join("bourn/pyhost");
     std::fs::remove_dir_all(&host).expect("removed");
