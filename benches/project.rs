@@ -88,6 +88,24 @@ impl<'a> Project<'a> {
         Ok(())
     }
 
+    /// Gives one side an empty cache and lets the old one be. A file system on which many files were just deleted takes
+    /// long to make new ones, which would be counted for whoever comes next.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub(crate) fn set_aside(&self, side: Side) -> Result<(), String> {
+        let cache = self.cache(side);
+        for name in ["cache", "sources", "logs"] {
+            let path = cache.join(name);
+            let free = (0_u32..).map(|at| cache.join(format!("{name}-{at}"))).find(|free| !free.exists());
+            let moved = free.map_or(Ok(()), |free| fs::rename(&path, free));
+            if moved.is_err() && path.exists() {
+                return Err(format!("{} cannot be moved", path.display()));
+            }
+        }
+        Ok(())
+    }
+
     /// Does something with the state that one side keeps in the project: open workspaces, mostly.
     ///
     /// # Errors

@@ -27,11 +27,11 @@ pub(crate) fn git(bench: &Bench) -> Measured {
     let mut times: [Timed; 4] = Default::default();
     for _ in 0..bench.runs {
         for (side, at) in [(Side::Bourn, 0), (Side::Bst, 1)] {
-            project.empty(side)?;
+            project.set_aside(side)?;
             write_elements(&project)?;
             let track = ["source", "track", "--deps", "all", "all.bst"];
             times[at].0.push(timed(&mut project.call(side, &track))?);
-            project.empty(side)?;
+            project.set_aside(side)?;
             let fetch = ["source", "fetch", "--deps", "all", "all.bst"];
             times[at + 2].0.push(timed(&mut project.call(side, &fetch))?);
         }

@@ -373,7 +373,7 @@ impl Submodule {
 /// # Errors
 /// `git` fails.
 pub(crate) fn submodules(mirror: &Mirror, commit: &str) -> Result<Vec<Submodule>, SourceError> {
-    if repository::has_at_top(mirror, commit, ".gitmodules") == Some(false) {
+    if repository::has_no_submodules(mirror, commit) {
         return Ok(Vec::new());
     }
     let git = || Tool::silent("git").arg("--git-dir").arg(&mirror.path);

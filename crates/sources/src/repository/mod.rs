@@ -21,7 +21,7 @@ pub(crate) use directory::{GitDirectory, Head, tag_object};
 pub(crate) use fetch::{Depth, Wanted, complete, describe};
 pub(crate) use mirror::{Mirror, git};
 use objects::Objects;
-pub(crate) use objects::{Kind, Oid, has_at_top};
+pub(crate) use objects::{Kind, Oid, has_no_submodules};
 pub(crate) use remote::{latest, remote_refs};
 pub(crate) use stage::{Conversion, stage};
 pub(crate) use whole::{bring_whole, upstream};

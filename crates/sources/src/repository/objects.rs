@@ -3,10 +3,12 @@
 use super::Mirror;
 use super::reader::Reader;
 use bourn_plan::SourceError;
+use std::collections::HashSet;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// The name of an object.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -194,12 +196,29 @@ fn parse_head(line: &str, oid: &Oid) -> Result<Head, SourceError> {
     Ok(Head { kind, size })
 }
 
-/// Whether the tree of a commit has an entry of a name at its top. `None` when that cannot be told.
-pub(crate) fn has_at_top(mirror: &Mirror, commit: &str, name: &str) -> Option<bool> {
+/// Commits that are known to have no submodules: that never changes, and many elements ask.
+static WITHOUT_SUBMODULES: LazyLock<Mutex<HashSet<Oid>>> = LazyLock::new(Mutex::default);
+
+/// Whether a commit is known to have no submodules; it may have none without that being known.
+pub(crate) fn has_no_submodules(mirror: &Mirror, commit: &str) -> bool {
+    let Some(commit) = Oid::parse(commit) else { return false };
+    let known = || WITHOUT_SUBMODULES.lock().unwrap_or_else(PoisonError::into_inner);
+    if known().contains(&commit) {
+        return true;
+    }
+    let none = tops(mirror, commit).is_some_and(|tops| tops.iter().all(|top| top.name != b".gitmodules"));
+    if none {
+        known().insert(commit);
+    }
+    none
+}
+
+/// What stands at the top of the tree of a commit, as far as that can be told quickly.
+fn tops(mirror: &Mirror, commit: Oid) -> Option<Vec<TreeEntry>> {
     let read = |oid: Oid| Objects::few(mirror, &[oid])?.pop();
-    let (Kind::Commit, commit) = read(Oid::parse(commit)?)? else { return None };
+    let (Kind::Commit, commit) = read(commit)? else { return None };
     let (Kind::Tree, tree) = read(parse_commit(&commit)?.0)? else { return None };
-    Some(parse_tree(&tree)?.iter().any(|entry| entry.name == name.as_bytes()))
+    parse_tree(&tree)
 }
 
 /// An entry of a tree.
