@@ -361,3 +361,27 @@ fn tracking_a_project_asks_once_and_touches_what_changed() {
     }
     assert_eq!(ran.stderr.matches("Found new revision").count(), 5, "{}", ran.stderr);
 }
+
+/// What a run that was killed left is used where nothing better can be had.
+#[test]
+fn repositories_that_are_whole_do_without_their_server() {
+    let (env, upstream) = repositories();
+    let words = ["source", "fetch", "git.bst", "git_repo.bst"];
+    env.run(&words).success();
+    for mirror in ["git/.locks/up_one", "git_repo/.locks/up_one.git"] {
+        let lock = env.path().join("sources").join(mirror);
+        assert!(lock.is_file(), "{mirror}");
+        std::fs::write(format!("{}.unsettled", lock.display()), "").expect("a file");
+    }
+    let (one, gone) = (upstream.path().join("one"), upstream.path().join("gone"));
+    std::fs::rename(&one, &gone).expect("renamed");
+    for _ in 0..2 {
+        std::fs::remove_dir_all(env.cache()).expect("removed");
+        env.run(&words).success();
+    }
+    // With the server there, all is well again.
+    std::fs::rename(&gone, &one).expect("renamed");
+    std::fs::remove_dir_all(env.cache()).expect("removed");
+    env.run(&words).success();
+    assert!(!env.path().join("sources/git/.locks/up_one.unsettled").exists());
+}

@@ -104,7 +104,8 @@ impl GitCrate {
         let wanted = Wanted { commit: &self.commit, tag: None, depth: Depth::Commits(1), track: None };
         activity(context.progress, &format!("Fetching from {}", first(&candidates)), || {
             let is_there = || wanted.is_there(&mirror);
-            mirror.change(context, kind, is_there, || wanted.fetch(context, &mirror, &candidates))
+            mirror
+                .change(context, kind, &self.commit, is_there, || wanted.fetch(context, &mirror, &candidates))
         })
     }
 

@@ -150,7 +150,7 @@ impl Module {
         let candidates = context.urls.fetch(&self.url);
         activity(context.progress, &format!("Fetching from {}", first(&candidates)), || {
             let is_there = || self.wanted().is_there(&mirror);
-            mirror.change(context, "git", is_there, || match branch {
+            mirror.change(context, "git", &self.commit, is_there, || match branch {
                 None => self.wanted().fetch(context, &mirror, &candidates),
                 Some(history) => self.fetch_with(context, &mirror, &candidates, history),
             })

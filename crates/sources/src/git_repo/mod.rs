@@ -160,7 +160,9 @@ impl<'a> Checkout<'a> {
         let candidates = context.urls.fetch(self.url);
         activity(context.progress, &format!("Fetching from {}", first(&candidates)), || {
             let is_there = || wanted.is_there(&mirror);
-            mirror.change(context, self.kind, is_there, || wanted.fetch(context, &mirror, &candidates))
+            mirror.change(context, self.kind, wanted.commit, is_there, || {
+                wanted.fetch(context, &mirror, &candidates)
+            })
         })
     }
 

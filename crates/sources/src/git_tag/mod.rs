@@ -303,7 +303,7 @@ impl TaggedCommit<'_> {
         let candidates = context.urls.fetch(self.url);
         activity(context.progress, &format!("Fetching from {}", first(&candidates)), || {
             let is_there = || self.wanted().is_there(&mirror);
-            mirror.change(context, self.kind, is_there, || {
+            mirror.change(context, self.kind, self.described.commit, is_there, || {
                 self.wanted().fetch(context, &mirror, &candidates)?;
                 if mirror.path == self.single(context.source_directory).path {
                     // The reference clones it, for which it has to have a HEAD.

@@ -92,7 +92,10 @@ impl Mirror {
         !self.beside(UNSETTLED).exists()
     }
 
-    /// Changes it, made first if need be, unless there is no need to. Others are kept from it meanwhile.
+    /// Brings a commit by `work` into the mirror, made first if need be, unless all that is wanted `is_there`. Others are
+    /// kept from it meanwhile.
+    ///
+    /// After a run that was killed nothing counts as being there, but if `work` fails, what is whole is good enough.
     ///
     /// # Errors
     /// Those of `is_there` and `work`; the disk; somebody asked to stop.
@@ -100,7 +103,8 @@ impl Mirror {
         &self,
         context: &FetchContext<'_>,
         kind: &str,
-        is_there: impl FnOnce() -> Result<bool, SourceError>,
+        commit: &str,
+        is_there: impl Fn() -> Result<bool, SourceError>,
         work: impl FnOnce() -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
         let mut lock = self.lock(context)?;
@@ -108,9 +112,19 @@ impl Mirror {
             return Ok(());
         }
         self.create(context, kind)?;
-        work()?;
-        lock.settle();
-        Ok(())
+        match work() {
+            Ok(()) => {
+                lock.settle();
+                Ok(())
+            }
+            Err(_) if lock.interrupted && is_there()? && self.is_whole(context, commit)? => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether all that a commit leads to is here, as far as history goes.
+    fn is_whole(&self, context: &FetchContext<'_>, commit: &str) -> Result<bool, SourceError> {
+        self.git(context).args(["rev-list", "--objects", "--quiet", commit]).succeeds()
     }
 
     /// Makes it, empty, if it is not there.
