@@ -29,7 +29,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Shell) -> Outcome {
     let (mut words, command) = options.split();
     if words.is_empty() {
         let element = invocation.location.workspace_element.clone();
-        words.push(element.ok_or_else(|| missing_target())?);
+        words.push(element.ok_or_else(missing_target)?);
     }
     launch(invocation, options, &words, command)
         .map_err(|failure| Failure { domain: "app", ..failure }.while_doing("Error launching shell"))
