@@ -248,7 +248,9 @@ fn look_for(settings: &Settings, tool: &Tool) -> Check {
     let output = std::process::Command::new(&path).args(tool.arguments).stdin(Stdio::null()).output();
     let version =
         output.ok().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let version = version.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned();
+    // Some begin with a line that is only their name.
+    let has_number = |line: &&str| line.contains(|letter: char| letter.is_ascii_digit());
+    let version = version.lines().find(has_number).unwrap_or_default().trim().to_owned();
     Check::good(tool.name, format!("{} {version}", path.display()))
 }
 
