@@ -41,15 +41,18 @@ impl<'a> Project<'a> {
         Ok(project)
     }
 
-    /// Writes the configuration of one side: where its directories are, and `more`.
+    /// Writes the configuration of one side: where its directories are, that figures can also be had where the disk is
+    /// rather full, and `more`, which says nothing of the local cache.
     ///
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn configure(&self, side: Side, more: &str) -> Result<(), String> {
         let cache = self.cache(side);
         let cache = cache.display();
-        let text =
-            format!("cachedir: {cache}/cache\nsourcedir: {cache}/sources\nlogdir: {cache}/logs\n{more}");
+        let text = format!(
+            "cachedir: {cache}/cache\nsourcedir: {cache}/sources\nlogdir: {cache}/logs\n\
+             cache:\n  reserved-disk-space: 1G\n{more}"
+        );
         write(&self.configuration(side), &text)
     }
 
