@@ -1,6 +1,10 @@
 //! Servers that cannot be used.
 
 use crate::env;
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 const PROJECT: &str = "
 === project.conf
@@ -48,4 +52,89 @@ fn a_url_that_is_none_is_told_of() {
     env.files(PROJECT);
     let words = ["artifact", "pull", "--artifact-remote", "ftp://x", "hello.bst"];
     env.run(&words).failure(255, "begins with http://");
+}
+
+/// A server that takes connections and says nothing.
+struct Silent {
+    listener: TcpListener,
+    url: String,
+}
+
+impl Silent {
+    fn new() -> Silent {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        listener.set_nonblocking(true).expect("a listener");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        Silent { listener, url }
+    }
+
+    /// Waits until this program connects.
+    fn taken(&self, child: &mut Child) -> TcpStream {
+        let begin = Instant::now();
+        loop {
+            if let Ok((stream, _)) = self.listener.accept() {
+                return stream;
+            }
+            if child.try_wait().expect("a child").is_some() || begin.elapsed() > PATIENCE {
+                let _ = child.kill();
+                let mut said = String::new();
+                let _ = child.stderr.take().expect("a pipe").read_to_string(&mut said);
+                panic!("it does not connect: {said}");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// After this a test has failed; nothing here takes so long.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[test]
+fn whoever_waits_for_a_server_can_be_interrupted() {
+    let env = env();
+    env.files(PROJECT);
+    env.files(
+        "=== part.bst\nkind: junction\nsources:\n- kind: tar\n  url: file:///nowhere.tar\n  ref: '00'\n",
+    );
+    env.files("=== far.bst\nkind: stack\ndepends: ['part.bst:x.bst']\n");
+    let caches = |url: &str| {
+        let server = format!("{{url: '{url}', push: true, connection-config: {{request-timeout: 100000}}}}");
+        format!("artifacts: {{servers: [{server}]}}\nsource-caches: {{servers: [{server}]}}\n")
+    };
+    let storage = |url: &str| {
+        format!(
+            "cache: {{storage-service: {{url: '{url}', connection-config: {{request-timeout: 100000}}}}}}\n"
+        )
+    };
+    let cases: [(&dyn Fn(&str) -> String, &[&str]); 6] = [
+        (&caches, &["build", "hello.bst"]),
+        (&caches, &["artifact", "pull", "hello.bst"]),
+        (&caches, &["artifact", "show", "hello.bst"]),
+        (&caches, &["source", "push", "hello.bst"]),
+        (&caches, &["show", "far.bst"]),
+        (&storage, &["build", "hello.bst"]),
+    ];
+    for (configuration, words) in cases {
+        let silent = Silent::new();
+        env.configure(&configuration(&silent.url));
+        let mut command = env.command(words);
+        command.current_dir(env.project());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("bourn");
+        let _connection = silent.taken(&mut child);
+        let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(killed.expect("kill").success());
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("a child") {
+                break status;
+            }
+            if begin.elapsed() > PATIENCE {
+                let _ = child.kill();
+                panic!("{words:?} does not end");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        assert!(!status.success(), "{words:?}: {status}");
+    }
 }
