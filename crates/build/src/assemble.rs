@@ -210,8 +210,12 @@ impl Keeping<'_, '_> {
         }
         message.buildroot = Some(self.build_root()?.into());
         message.sources = session.states().get(*id).sources.staged().map(Into::into);
+        if root.is_empty()? {
+            // bst takes a root that holds nothing for none.
+            return Ok(());
+        }
         let mut environment: Vec<EnvironmentVariable> = Vec::new();
-        if sandbox.directory.is_some() || !sandbox.marked.is_empty() {
+        if sandbox.has_environment() {
             let variable = |(name, value): &(String, String)| EnvironmentVariable {
                 name: name.clone(),
                 value: value.clone(),

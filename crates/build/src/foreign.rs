@@ -28,6 +28,7 @@ impl<'s> Bench<'s> {
     /// Has a plugin set up the sandbox.
     pub(crate) fn configure_by_plugin(&mut self, foreign: &dyn Foreign) -> BuildResult<()> {
         let mut build = foreign.begin()?;
+        self.sandbox.environment_is_set = Some(false);
         self.phase(|bench| build.configure(bench))?;
         self.foreign = Some(build);
         Ok(())
@@ -227,6 +228,7 @@ impl ForeignBench for Bench<'_> {
 
     fn set_environment(&mut self, environment: Vec<(String, String)>) {
         self.sandbox.environment = environment;
+        self.sandbox.environment_is_set = Some(true);
     }
 
     fn set_directory(&mut self, directory: String) {

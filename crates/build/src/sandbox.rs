@@ -26,6 +26,8 @@ pub struct Sandbox {
     pub config: Arc<SandboxConfig>,
     /// The environment that the kind set, in order.
     pub environment: Vec<(String, String)>,
+    /// Whether a plugin set the environment; `None` where none was asked, and the kind sets it with the directories.
+    pub environment_is_set: Option<bool>,
     /// Directory that commands start in, absolute.
     pub directory: Option<String>,
     /// Directories that commands may write to when the rest is read-only, absolute.
@@ -57,12 +59,18 @@ impl Sandbox {
             root,
             config,
             environment,
+            environment_is_set: None,
             directory: None,
             marked: Vec::new(),
             subsandboxes: Vec::new(),
             record_times: false,
             was_read_only: false,
         }
+    }
+
+    /// Whether the environment is one that was set for commands.
+    pub fn has_environment(&self) -> bool {
+        self.environment_is_set.unwrap_or(self.directory.is_some() || !self.marked.is_empty())
     }
 
     /// The directory that commands start in.

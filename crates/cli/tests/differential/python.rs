@@ -1,6 +1,8 @@
 //! A project's own Python source and mirror plugins, run by both.
 
 use crate::Both;
+use bourn_reapi::artifact::Artifact;
+use prost::Message;
 use std::path::Path;
 
 const PROJECT: &str = include_str!("python.txt");
@@ -113,6 +115,7 @@ fn elements_are_built_alike() {
         "fails-stage.bst",
         "fails-exception.bst",
         "fails-collect.bst",
+        "fails-empty.bst",
     ];
     let failed = theirs.bst(&build(&bad)).failure(255, "").stderr;
     let said = ours.bourn(&build(&bad)).failure(255, "").stderr;
@@ -122,6 +125,21 @@ fn elements_are_built_alike() {
     }
     assert!(said.contains("Traceback (most recent call last)"), "{said}");
     assert_eq!(ours.bourn(&show(&bad)).success().stdout, theirs.bst(&show(&bad)).success().stdout);
+    for name in ["fails-element", "fails-command", "fails-collect", "fails-empty"] {
+        assert_eq!(kept(&ours, name), kept(&theirs, name), "{name}, bourn (left) and bst (right)");
+    }
+}
+
+/// What is kept of a build that failed, but for its log and what says which program made it.
+fn kept(both: &Both, element: &str) -> String {
+    let directory = both.bourn.cache().join("artifacts/refs/python").join(element);
+    let entries = directory.read_dir().expect("an artifact was kept").flatten();
+    let entry = entries.min_by_key(std::fs::DirEntry::file_name).expect("an artifact");
+    let content = std::fs::read(entry.path()).expect("an artifact");
+    let mut artifact = Artifact::decode(content.as_slice()).expect("an artifact");
+    artifact.logs.clear();
+    artifact.low_diversity_meta = None;
+    format!("{artifact:#?}")
 }
 
 const DIRECTORIES: &str = include_str!("python_directories.txt");
