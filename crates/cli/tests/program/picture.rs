@@ -243,7 +243,45 @@ const CHANGES: &[Change] = &[
     ("refs", |p| write(&p.join("project.refs"), "projects: {pictured: {}}\n")),
     ("an error", |p| write(&p.join("conf.yml"), "variables: [\n")),
     ("no error", |p| write(&p.join("conf.yml"), "variables: {shared: three}\n")),
+    ("another file of the same size and times, moved here", |p| {
+        let before = p.join("conf.yml").metadata().expect("metadata").modified().expect("a time");
+        write(&p.join("aside"), "variables: {shared: seven}\n");
+        let aside = fs::File::options().write(true).open(p.join("aside")).expect("a file");
+        aside.set_modified(before).expect("a time");
+        fs::rename(p.join("aside"), p.join("conf.yml")).expect("moved");
+    }),
+    ("a directory on the way becomes a link", |p| {
+        fs::rename(p.join("files"), p.join("files.1")).expect("moved");
+        write(&p.join("files.1/one.txt"), "three\n");
+        symlink("files.1", p.join("files")).expect("a link");
+    }),
+    ("and leads to another", |p| {
+        copy(&p.join("files.1"), &p.join("files.2"));
+        write(&p.join("files.2/one.txt"), "seven\n");
+        fs::remove_file(p.join("files")).expect("removed");
+        symlink("files.2", p.join("files")).expect("a link");
+    }),
+    ("a workspace", |p| {
+        fs::create_dir_all(p.join(".bst2")).expect("a directory");
+        let path = p.join("files.1");
+        let text = format!("format-version: 4\nworkspaces:\n  base.bst:\n    path: {}\n", path.display());
+        write(&p.join(".bst2/workspaces.yml"), &text);
+    }),
+    ("and what is in it", |p| write(&p.join("files.1/new"), "")),
+    ("another directory of the project's name", |p| {
+        let aside = p.with_extension("aside");
+        copy(p, &aside);
+        edit(&aside.join("conf.yml"), "seven", "eight");
+        fs::rename(p, p.with_extension("before")).expect("moved");
+        fs::rename(&aside, p).expect("moved");
+    }),
 ];
+
+/// Copies a directory with the times, modes and links in it.
+fn copy(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp");
+    assert!(copied.success());
+}
 
 #[test]
 fn no_change_is_overlooked() {
