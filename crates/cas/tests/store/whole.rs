@@ -92,7 +92,8 @@ fn damaged_records_are_worth_nothing() {
             fs::write(seen, bytes).expect("a record");
         },
         &|| fs::write(blobs, b"").expect("a record"),
-        &|| fs::remove_file(blobs).expect("a record"),
+        // It is not written again while nothing changes.
+        &|| drop(fs::remove_file(blobs)),
     ];
     let object = scene.store.object_path(&Digest::of(b"content of 5"));
     let aside = scene.path("aside");
