@@ -369,11 +369,7 @@ impl<'a> Expiry<'a> {
             Digest::try_from(message).is_ok_and(|digest| self.kept.contains(&key(&digest)))
         };
         self.store.sweep_actions(|used, result| {
-            let files = result.output_files.iter().filter_map(|file| file.digest.as_ref());
-            let outputs = result.output_directories.iter();
-            let trees = outputs.flat_map(|output| [&output.tree_digest, &output.root_directory_digest]);
-            let streams = [&result.stdout_digest, &result.stderr_digest];
-            used >= SystemTime::UNIX_EPOCH + since || files.chain(trees.chain(streams).flatten()).all(is_kept)
+            used >= SystemTime::UNIX_EPOCH + since || result.blobs().chain(result.roots()).all(is_kept)
         })?;
         Ok(())
     }

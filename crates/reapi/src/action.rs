@@ -141,3 +141,17 @@ pub struct ActionResult {
     #[prost(message, repeated, tag = "12")]
     pub output_symlinks: Vec<OutputSymlink>,
 }
+
+impl ActionResult {
+    /// The blobs that it refers to: files, serialized trees, standard output and standard error.
+    pub fn blobs(&self) -> impl Iterator<Item = &DigestMessage> {
+        let files = self.output_files.iter().filter_map(|file| file.digest.as_ref());
+        let trees = self.output_directories.iter().filter_map(|output| output.tree_digest.as_ref());
+        files.chain(trees).chain(&self.stdout_digest).chain(&self.stderr_digest)
+    }
+
+    /// The root directories of the trees that it refers to.
+    pub fn roots(&self) -> impl Iterator<Item = &DigestMessage> {
+        self.output_directories.iter().filter_map(|output| output.root_directory_digest.as_ref())
+    }
+}

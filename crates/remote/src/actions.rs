@@ -47,12 +47,7 @@ impl Actions {
 
     async fn update(&self, action: &Digest, result: &ActionResult) -> Attempt<()> {
         let transfer = self.storage.transfer();
-        let files = result.output_files.iter().filter_map(|file| file.digest.as_ref());
-        let streams = [&result.stdout_digest, &result.stderr_digest].into_iter().flatten();
-        let trees = result.output_directories.iter().filter_map(|output| output.tree_digest.as_ref());
-        let roots =
-            result.output_directories.iter().filter_map(|output| output.root_directory_digest.as_ref());
-        let (roots, blobs) = (digests(roots)?, digests(files.chain(streams).chain(trees))?);
+        let (roots, blobs) = (digests(result.roots())?, digests(result.blobs())?);
         // What is not here is there: the client was told so, and did not send it.
         let here = transfer.here(blobs)?;
         transfer.send_trees(roots, here).await?;

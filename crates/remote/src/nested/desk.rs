@@ -283,10 +283,7 @@ impl Desk {
 
     /// Whether all that a result refers to is stored.
     fn is_whole(&self, result: &ActionResult) -> ServiceResult<bool> {
-        let files = result.output_files.iter().filter_map(|file| file.digest.as_ref());
-        let streams = [&result.stdout_digest, &result.stderr_digest].into_iter().flatten();
-        let trees = result.output_directories.iter().filter_map(|output| output.tree_digest.as_ref());
-        let blobs = files.chain(streams).chain(trees).map(Digest::try_from).collect::<Result<Vec<_>, _>>()?;
+        let blobs = result.blobs().map(Digest::try_from).collect::<Result<Vec<_>, _>>()?;
         if !self.cas.missing_blobs(&blobs)?.is_empty() {
             return Ok(false);
         }
