@@ -290,7 +290,7 @@ fn every_plugin_finds_what_it_imports() {
     for (package, least) in
         [("buildstream_plugins", 14), ("buildstream_plugins_community", 35), ("buildstream/plugins", 9)]
     {
-        let output = std::process::Command::new(both.bst.with_file_name("python3"))
+        let output = Command::new(both.bst.with_file_name("python3"))
             .args(["-c", LOAD])
             .arg(installed(&both).join(package))
             .env("PYTHONPATH", &module)

@@ -66,7 +66,7 @@ pub(crate) fn meaning(text: &str) -> String {
         }
     }
     let files = bourn_yaml::Files::default();
-    let id = files.add(std::path::Path::new("element.bst"), "element.bst", None, std::sync::Arc::from(text));
+    let id = files.add(std::path::Path::new("element.bst"), "element.bst", None, Arc::from(text));
     plain(&bourn_yaml::parse(&files, id).unwrap_or_else(|error| panic!("{text}\n{error}")))
 }
 
