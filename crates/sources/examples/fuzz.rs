@@ -15,11 +15,14 @@
 #[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../tests/sources/fixture.rs"]
 mod fixture;
+#[path = "../tests/sources/pack.rs"]
+mod pack;
 
 use bourn_plan::Source;
 use bourn_reapi::{Cas, Digest};
 use bourn_testkit::memory::MemoryStore;
 use fixture::Fixture;
+use pack::{bzip2, gzip, lzip, xz, zstd};
 use std::io::{Cursor, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -191,35 +194,6 @@ fn zip_seed() -> Vec<u8> {
     archive.start_file("d/stored", stored).expect("memory");
     archive.write_all(b"content").expect("memory");
     archive.finish().expect("memory").into_inner()
-}
-
-fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(plain).expect("memory");
-    encoder.finish().expect("memory")
-}
-
-fn xz(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 0);
-    encoder.write_all(plain).expect("memory");
-    encoder.finish().expect("memory")
-}
-
-fn bzip2(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-    encoder.write_all(plain).expect("memory");
-    encoder.finish().expect("memory")
-}
-
-fn zstd(plain: &[u8]) -> Vec<u8> {
-    zstd::encode_all(plain, 1).expect("memory")
-}
-
-fn lzip(plain: &[u8]) -> Vec<u8> {
-    let options = lzma_rust2::LzipOptions::with_preset(0);
-    let mut encoder = lzma_rust2::LzipWriter::new(Vec::new(), options);
-    encoder.write_all(plain).expect("memory");
-    encoder.finish().expect("memory")
 }
 
 /// A Debian package with this as its data.

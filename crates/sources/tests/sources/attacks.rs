@@ -1,6 +1,7 @@
 //! Archives that attack: what they would do outside of the tree, to memory, or to the disk.
 
 use crate::fixture::Fixture;
+use crate::pack::{bzip2, gzip, lzip, xz, zstd};
 use bourn_reapi::Cas;
 use bourn_testkit::memory::{MemoryStore, listing};
 use std::io::{Cursor, Write};
@@ -77,34 +78,6 @@ fn tar(members: &[Member]) -> Vec<u8> {
     }
     archive.resize(archive.len() + 1024, 0);
     archive
-}
-
-fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(plain).expect("memory");
-    encoder.finish().expect("memory")
-}
-
-fn xz(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 0);
-    encoder.write_all(plain).expect("memory");
-    encoder.finish().expect("memory")
-}
-
-fn bzip2(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
-    encoder.write_all(plain).expect("memory");
-    encoder.finish().expect("memory")
-}
-
-fn zstd(plain: &[u8]) -> Vec<u8> {
-    zstd::encode_all(plain, 1).expect("memory")
-}
-
-fn lzip(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = lzma_rust2::LzipWriter::new(Vec::new(), lzma_rust2::LzipOptions::with_preset(0));
-    encoder.write_all(plain).expect("memory");
-    encoder.finish().expect("memory")
 }
 
 /// A Debian package of these files.
