@@ -43,6 +43,7 @@ pub(crate) const TOOLS: &[Package] = &[
     package("bzip2", "/usr/bin/bzip2"),
     package("make", "/usr/bin/make"),
     package("python3-pip", "/usr/share/doc/python3-pip"),
+    package("openssh-client", "/usr/bin/ssh"),
     package("ostree", "/usr/bin/ostree"),
     package("brz", "/usr/bin/brz"),
     package("gpg", "/usr/bin/gpg"),
@@ -82,6 +83,33 @@ pub(crate) fn unpack(package: &str, program: &str) -> Outcome<PathBuf> {
     unpacked?;
     removed.map_err(|error| format!("{}: {error}", landing.display()))?;
     Ok(program)
+}
+
+/// A server of SSH for tests to start themselves, and where a library of its is that few machines have. `None` where it
+/// could only be had by having the machine run it as a service: for that nobody asked.
+///
+/// # Errors
+/// Those of [`unpack`] and [`install`].
+pub(crate) fn ssh_server() -> Outcome<Option<(PathBuf, PathBuf)>> {
+    let installed = Path::new("/usr/sbin/sshd");
+    let is_root = matches!(privilege(), Privilege::Root);
+    let has_services = Path::new("/run/systemd/system").exists();
+    if !installed.exists() && is_root && !has_services {
+        install(&[&[package("openssh-server", "/usr/sbin/sshd")]])?;
+    }
+    if installed.exists() {
+        return Ok(Some((installed.to_owned(), PathBuf::new())));
+    }
+    if is_root {
+        // Run by root it looks for a user of its own, whom only installing makes.
+        eprintln!("xtask: tests of SSH are skipped: install openssh-server for them");
+        return Ok(None);
+    }
+    let program = unpack("openssh-server", "usr/sbin/sshd")?;
+    let library = unpack("libwrap0", "usr/lib")?;
+    let found = std::fs::read_dir(&library).map_err(|error| format!("{}: {error}", library.display()))?;
+    let below = found.flatten().map(|entry| entry.path()).find(|path| path.is_dir());
+    Ok(Some((program, below.unwrap_or(library))))
 }
 
 /// Installs what is missing of `wanted`.

@@ -13,9 +13,14 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     let reference = peers::install()?;
     let storage_server = peers::install_storage_server()?;
     let registry = setup::unpack("docker-registry", "usr/bin/docker-registry")?;
+    let ssh = setup::ssh_server()?;
     tidy::run()?;
     let mut tests = Command::new(cargo());
     tests.current_dir(root()).args(["test", "--workspace"]).args(arguments);
     tests.env("BOURN_REFERENCE", reference).env("BOURN_BUILDGRID", storage_server);
-    shell::run(tests.env("BOURN_REGISTRY", registry))
+    tests.env("BOURN_REGISTRY", registry);
+    if let Some((server, libraries)) = ssh {
+        tests.env("BOURN_SSHD", server).env("BOURN_SSHD_LIBRARIES", libraries);
+    }
+    shell::run(&mut tests)
 }

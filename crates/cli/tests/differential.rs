@@ -51,6 +51,8 @@ mod smart;
 mod sockets;
 #[path = "differential/sources.rs"]
 mod sources;
+#[path = "differential/ssh.rs"]
+mod ssh;
 #[path = "differential/tables.rs"]
 mod tables;
 #[path = "differential/tracking.rs"]

@@ -1,6 +1,7 @@
 //! Running tools of the host.
 
 use crate::http::shown;
+use crate::watch::Watch;
 use bourn_plan::{FetchContext, Progress, SourceError};
 use bourn_reapi::Digest;
 use bourn_reapi::services::{Cancel, ExportOptions, ImportOptions};
@@ -18,6 +19,8 @@ pub(crate) struct Tool<'a> {
     progress: Option<&'a dyn Progress>,
     cancel: Option<&'a Cancel>,
     input: Stdio,
+    /// How long it may neither do nor receive anything.
+    silence: Option<Duration>,
 }
 
 /// What a tool said.
@@ -54,12 +57,18 @@ impl<'a> Tool<'a> {
     pub(crate) fn silent(name: &'static str) -> Tool<'a> {
         let mut command = Command::new(name);
         command.env("LC_ALL", "C.UTF-8").process_group(0);
-        Tool { name, command, progress: None, cancel: None, input: Stdio::null() }
+        Tool { name, command, progress: None, cancel: None, input: Stdio::null(), silence: None }
     }
 
     /// Ends it when somebody asks to stop.
     pub(crate) fn cancelled_by(mut self, cancel: &'a Cancel) -> Tool<'a> {
         self.cancel = Some(cancel);
+        self
+    }
+
+    /// Ends it once neither it nor what it started has done or received anything for so long.
+    pub(crate) fn given_up_after(mut self, silence: Duration) -> Tool<'a> {
+        self.silence = Some(silence);
         self
     }
 
@@ -109,12 +118,16 @@ impl<'a> Tool<'a> {
         let (status, stdout, stderr) = std::thread::scope(|scope| {
             let stdout = scope.spawn(|| drain(stdout));
             let stderr = scope.spawn(|| drain(stderr));
-            let status = wait(&mut child, self.cancel);
+            let status = wait(&mut child, self.cancel, self.silence);
             (status, stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default())
         });
-        let status = status.map_err(|error| not_run(self.name, &error))?;
+        let ended = status.map_err(|error| not_run(self.name, &error))?;
         // Tools repeat the URLs that they were given.
-        let stderr = shown(&String::from_utf8_lossy(&stderr));
+        let mut stderr = shown(&String::from_utf8_lossy(&stderr));
+        if let (true, Some(silence)) = (ended.was_silent, self.silence) {
+            let seconds = silence.as_secs();
+            stderr.push_str(&format!("'{}' heard nothing for {seconds} seconds and was ended\n", self.name));
+        }
         if let Some(progress) = self.progress
             && !stderr.is_empty()
         {
@@ -123,7 +136,7 @@ impl<'a> Tool<'a> {
         if self.cancel.is_some_and(Cancel::is_cancelled) {
             return Err(SourceError::new("Interrupted"));
         }
-        Ok(Output { status, stdout, stderr })
+        Ok(Output { status: ended.status, stdout, stderr })
     }
 
     /// Runs it and wants it to succeed.
@@ -174,20 +187,31 @@ fn drain(stream: Option<impl Read>) -> Vec<u8> {
     bytes
 }
 
-/// Waits for the end of a tool; ends it and all that it started when asked to stop.
-fn wait(child: &mut Child, cancel: Option<&Cancel>) -> io::Result<ExitStatus> {
-    let Some(cancel) = cancel else { return child.wait() };
+/// How a tool ended.
+struct Ended {
+    status: ExitStatus,
+    /// Whether it was ended because nothing went on any more.
+    was_silent: bool,
+}
+
+/// Waits for the end of a tool; ends it and all that it started when asked to stop, or when nothing goes on for as long
+/// as `silence`.
+fn wait(child: &mut Child, cancel: Option<&Cancel>, silence: Option<Duration>) -> io::Result<Ended> {
+    let ended = |status, was_silent| Ended { status, was_silent };
+    let Some(cancel) = cancel else { return child.wait().map(|status| ended(status, false)) };
+    let mut watch = silence.map(|silence| Watch::new(child.id(), silence));
     let mut pause = Duration::from_micros(200);
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(status);
+            return Ok(ended(status, false));
         }
-        if cancel.is_cancelled() {
+        let is_silent = watch.as_mut().is_some_and(Watch::is_silent);
+        if is_silent || cancel.is_cancelled() {
             let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
             if let Some(group) = group {
                 let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
             }
-            return child.wait();
+            return child.wait().map(|status| ended(status, is_silent));
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(20));

@@ -28,6 +28,7 @@ mod tree;
 mod trees;
 mod url;
 mod version;
+mod watch;
 
 mod anitya;
 mod bazel_file;

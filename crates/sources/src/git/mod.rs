@@ -203,7 +203,7 @@ impl Module {
                     ));
                 }
                 Err(error) if context.cancel.is_cancelled() => return Err(error),
-                Err(error) => failure = error.temporary(),
+                Err(error) => failure = repository::explained(error),
             }
         }
         Err(failure)
@@ -460,7 +460,7 @@ impl GitSource {
         let fetch =
             fetch.args(unshallow).args(["--", url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]);
         let failed = || format!("Failed to fetch from remote git repository: {}", shown(url));
-        fetch.run(failed).map_err(SourceError::temporary)?;
+        fetch.run(failed).map_err(repository::explained)?;
         let unknown = || format!("Unable to find revision {track}");
         let commit =
             mirror.git(context).args(["rev-list", "-n", "1", "--end-of-options", track]).run(unknown)?.text();

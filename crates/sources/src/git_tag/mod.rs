@@ -6,7 +6,7 @@ use crate::host::Tool;
 use crate::http::shown;
 use crate::key;
 use crate::reading::Reading;
-use crate::repository::{self, Conversion, Depth, Described, GitDirectory, Mirror, Oid, Wanted};
+use crate::repository::{self, Conversion, Depth, Described, GitDirectory, Mirror, Oid, Wanted, explained};
 use crate::trees;
 use crate::version::VersionGuess;
 use bourn_plan::*;
@@ -579,7 +579,7 @@ impl GitTagSource {
             fetch.args(unshallow).args(["--", url, "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]);
         fetch
             .run(|| format!("Failed to fetch from remote git repository: {}", shown(url)))
-            .map_err(SourceError::temporary)?;
+            .map_err(explained)?;
         let mut best: Option<(i64, String)> = None;
         for branch in std::iter::once(track).chain(self.track_extra.iter().map(String::as_str)) {
             let Some((time, found)) = self.latest(context, &mirror, branch)? else { continue };

@@ -1,5 +1,6 @@
 //! Fetching into a mirror no more than what is needed.
 
+use super::refusal::explained;
 use super::remote::{matching, remote_refs};
 use super::{Mirror, Objects, Oid};
 use crate::http::shown;
@@ -187,7 +188,7 @@ fn run(
     if refused.iter().any(|words| output.stderr.contains(words)) {
         return Ok(Some(error));
     }
-    Err(error.temporary())
+    Err(explained(error))
 }
 
 /// The whole name of a commit of which the beginning is known: for that, all of the repository is fetched, unless a

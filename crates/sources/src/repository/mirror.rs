@@ -2,7 +2,7 @@
 
 use crate::host::{Tool, workspace};
 use crate::url;
-use bourn_plan::{FetchContext, SourceError};
+use bourn_plan::{FetchContext, Patience, SourceError};
 use bourn_reapi::services::Cancel;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -276,15 +276,25 @@ fn init(path: &Path) -> io::Result<()> {
     std::fs::write(path.join("HEAD"), "ref: refs/heads/master\n")
 }
 
-/// `git`, never asking anything, giving up on servers that say nothing for a minute.
+/// `git`, never asking anything, giving up on servers that say nothing for as long as downloads would.
 pub(crate) fn git<'a>(context: &'a FetchContext<'_>) -> Tool<'a> {
+    let patience = context.urls.patience();
     let git = Tool::new("git", context).env("GIT_TERMINAL_PROMPT", "0").without_env("GIT_DIR");
     let git = git.without_env("GIT_WORK_TREE").without_env("GIT_INDEX_FILE").env("GIT_OPTIONAL_LOCKS", "0");
+    // Whatever `ssh` the user's environment names, it does not ask either: who would answer cannot be started.
+    let git = git.env("SSH_ASKPASS", "false").env("SSH_ASKPASS_REQUIRE", "force");
+    let seconds = patience.silence.as_secs().max(1);
+    let git = git.given_up_after(patience.silence).arg("-c").arg(format!("http.lowSpeedTime={seconds}"));
+    let git = git.args(
+        ssh(patience)
+            .map(|command| format!("core.sshCommand={command}"))
+            .map(|it| ["-c".into(), it])
+            .into_iter()
+            .flatten(),
+    );
     git.args([
         "-c",
         "http.lowSpeedLimit=1",
-        "-c",
-        "http.lowSpeedTime=60",
         "-c",
         "gc.auto=0",
         "-c",
@@ -293,6 +303,24 @@ pub(crate) fn git<'a>(context: &'a FetchContext<'_>) -> Tool<'a> {
         "-c",
         "fetch.unpackLimit=1",
     ])
+}
+
+/// The command that git reaches servers with over SSH: the user's, and that nothing is asked. `None` where it is another
+/// program than OpenSSH's, whose options are not known. The user's environment comes before it.
+fn ssh(patience: Patience) -> Option<String> {
+    static CONFIGURED: LazyLock<String> = LazyLock::new(|| {
+        let asked = Tool::silent("git").args(["config", "--get", "core.sshCommand"]).output();
+        asked.map(|output| output.text()).unwrap_or_default()
+    });
+    with_options(&CONFIGURED, patience)
+}
+
+fn with_options(configured: &str, patience: Patience) -> Option<String> {
+    let command = if configured.is_empty() { "ssh" } else { configured };
+    let program = command.split_whitespace().next().unwrap_or_default();
+    let seconds = patience.connect.as_secs().max(1);
+    let is_known = program.rsplit('/').next() == Some("ssh");
+    is_known.then(|| format!("{command} -o BatchMode=yes -o ConnectTimeout={seconds}"))
 }
 
 /// Looks an object up in the index of a pack.
@@ -322,4 +350,24 @@ fn index_has(path: &Path, wanted: &[u8; 20]) -> io::Result<bool> {
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_of_ssh() {
+        let patience = Patience { connect: Duration::from_secs(7), silence: Duration::from_secs(60) };
+        for (configured, expect) in [
+            ("", Some("ssh")),
+            ("ssh -i '/a key'", Some("ssh -i '/a key'")),
+            ("/opt/bin/ssh", Some("/opt/bin/ssh")),
+            ("plink -batch", None),
+            ("'my ssh'", None),
+        ] {
+            let expect = expect.map(|command| format!("{command} -o BatchMode=yes -o ConnectTimeout=7"));
+            assert_eq!(with_options(configured, patience), expect, "{configured}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What servers say of their refs, and which of them a source tracks.
 
 use super::mirror::git;
+use super::refusal::explained;
 use crate::glob::Fnmatch;
 use crate::http::shown;
 use bourn_plan::{FetchContext, SourceError};
@@ -27,7 +28,7 @@ pub(crate) fn remote_refs(context: &FetchContext<'_>, url: &str) -> Result<Vec<R
             return Ok(listing.stdout);
         }
         let message = format!("Failed to list the refs of {}", shown(url));
-        Err(SourceError::new(message).detail(listing.stderr).temporary())
+        Err(explained(SourceError::new(message).detail(listing.stderr)))
     })?;
     let text = String::from_utf8_lossy(&text).into_owned();
     let refs = text.lines().filter_map(|line| line.split_once('\t'));

@@ -2,6 +2,7 @@
 
 use super::Mirror;
 use super::mirror::git;
+use super::refusal::explained;
 use crate::http::shown;
 use bourn_plan::{Candidate, FetchContext, SourceError, Upstream, UpstreamContent};
 
@@ -51,12 +52,16 @@ fn from(context: &FetchContext<'_>, mirror: &Mirror, url: &str, commit: &str) ->
         let fetch = mirror.git(context).args(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head"]);
         fetch.args(["--no-recurse-submodules", "--", url]).args(specs).run(failed)
     };
-    fetch(&["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]).map_err(SourceError::temporary)?;
+    fetch(&["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"]).map_err(explained)?;
     if !mirror.contains(commit) {
         // It was in a branch once that is elsewhere now.
         fetch(&[&format!("{commit}:refs/bourn/{commit}")])?;
     }
-    let head = git(context).args(["ls-remote", "--symref", "--", url, "HEAD"]).run(failed)?.text();
+    let head = git(context)
+        .args(["ls-remote", "--symref", "--", url, "HEAD"])
+        .run(failed)
+        .map_err(explained)?
+        .text();
     let branch = head.lines().find_map(|line| line.strip_prefix("ref: ")?.strip_suffix("\tHEAD"));
     if let Some(branch) = branch {
         mirror.git(context).args(["symbolic-ref", "HEAD", branch]).run(failed)?;

@@ -356,3 +356,21 @@ fn a_whole_repository_is_kept_when_asked_for() {
     assert_eq!(git(&tree, &["log", "--format=%H"]), format!("{third}\n{second}\n{first}"));
     assert_eq!(git(&tree, &["describe"]), format!("v1.0-1-g{}", &third[..7]));
 }
+
+/// A server that takes connections and never says a word is given up, whatever git speaks to it.
+#[test]
+fn silent_servers() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let host = listener.local_addr().expect("an address");
+    for scheme in ["git", "ssh", "http"] {
+        let mut fixture = Fixture::new(&format!("aliases:\n  up: {scheme}://{host}/\n"));
+        let second = std::time::Duration::from_secs(1);
+        fixture.settings.patience = bourn_plan::Patience { connect: second, silence: second };
+        let case = Case { fixture, store: MemoryStore::new() };
+        for kind in ["git", "git_repo", "git_tag"] {
+            let source = case.source(&format!("kind: {kind}\nurl: up:it\ntrack: main\n"));
+            let error = case.with(|context| source.track(context)).expect_err("nobody answers");
+            assert!(error.temporary && error.detail.is_some(), "{scheme} {kind}: {error:?}");
+        }
+    }
+}
