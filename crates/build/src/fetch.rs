@@ -50,7 +50,9 @@ pub fn visit(session: &Session<'_>, job: &Job<'_>, id: ElementId, visit: &Visit<
     for at in 0..sources.all().len() {
         job.check_cancelled()?;
         sources.fetch_original(at)?;
-        visit(sources.at(at), &sources.all()[at].declaration.kind, &sources.context(None))?;
+        let source = sources.at(at);
+        let previous = source.previous().fetch.then(|| sources.previous(at)).transpose()?;
+        visit(source, &sources.all()[at].declaration.kind, &sources.context(previous))?;
     }
     Ok(())
 }
@@ -157,10 +159,7 @@ impl<'a> Sources<'a> {
         if source.is_fetched(&self.session.options.source_directory)? {
             return Ok(());
         }
-        let previous = match source.previous().fetch {
-            true => Some(self.previous(at)?),
-            false => None,
-        };
+        let previous = source.previous().fetch.then(|| self.previous(at)).transpose()?;
         Ok(source.fetch(&self.context(previous))?)
     }
 

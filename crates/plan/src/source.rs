@@ -394,6 +394,22 @@ pub enum UpstreamContent {
         /// The commit that is needed of it.
         commit: String,
     },
+    /// A repository of OSTree.
+    Ostree {
+        /// The repository that fetching keeps.
+        kept: PathBuf,
+        /// The commit that is needed, or the branch that leads to it in `kept`.
+        reference: String,
+    },
+    /// A repository of Bazaar.
+    Bazaar {
+        /// The branch that fetching keeps.
+        kept: PathBuf,
+        /// Its name below the URL.
+        branch: String,
+        /// The number of the revision that is needed.
+        revision: String,
+    },
 }
 
 /// Why a URL cannot be used.
@@ -499,12 +515,13 @@ pub trait Source: Send + Sync {
     /// Something was not fetched, an archive is malformed, a patch does not apply.
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError>;
 
-    /// What it is fetched from, told after it was fetched: what a mirror has to have. `None`: this kind does not say.
+    /// What it is fetched from, told after it was fetched: what a mirror has to have. `None`: this kind does not say. What
+    /// earlier sources staged is there if fetching needs it.
     ///
     /// # Errors
-    /// What was fetched cannot be read.
-    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
-        let _ = source_directory;
+    /// What was fetched cannot be read; there is something that no mirror can have.
+    fn upstreams(&self, context: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
+        let _ = context;
         Ok(None)
     }
 

@@ -7,7 +7,7 @@
 
 use crate::download::{activity, first};
 use crate::repository::{self, Mirror};
-use crate::url;
+use crate::{bzr, ostree, url};
 use bourn_plan::{AliasedPath, FetchContext, Source, SourceError, Upstream, UpstreamContent};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Copies {
     directory: PathBuf,
     /// Keeps other processes from it.
-    _lock: File,
+    lock: File,
     found: Mutex<Found>,
 }
 
@@ -42,6 +42,13 @@ pub struct Tally {
     pub left_out: BTreeSet<String>,
 }
 
+impl Drop for Copies {
+    fn drop(&mut self) {
+        // Closing it would not do where a tool is being started just now, which has it until it runs.
+        let _ = self.lock.unlock();
+    }
+}
+
 impl Copies {
     /// Opens the directory of a mirror; it is made if it is not there.
     ///
@@ -60,7 +67,7 @@ impl Copies {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        Ok(Copies { directory, _lock: lock, found: Mutex::default() })
+        Ok(Copies { directory, lock, found: Mutex::default() })
     }
 
     /// Brings all that a source is fetched from, which was fetched before.
@@ -73,7 +80,7 @@ impl Copies {
         kind: &str,
         context: &FetchContext<'_>,
     ) -> Result<(), SourceError> {
-        let Some(remotes) = source.upstreams(context.source_directory)? else {
+        let Some(remotes) = source.upstreams(context)? else {
             self.leave_out(
                 context,
                 format!("sources of kind `{kind}` do not say what they are fetched from"),
@@ -118,7 +125,9 @@ impl Copies {
             self.leave_out(context, format!("{shown} has no alias that a mirror could stand for"));
             return Ok(());
         };
-        let Some(path) = place(&home) else {
+        // A repository of git is made whole elsewhere first, the others grow where they are.
+        let top = matches!(remote.content, UpstreamContent::Ostree { .. } | UpstreamContent::Bazaar { .. });
+        let Some(path) = place(&home, top) else {
             self.leave_out(context, format!("{shown} has no path that a directory could have"));
             return Ok(());
         };
@@ -131,6 +140,12 @@ impl Copies {
         let brought = match &remote.content {
             UpstreamContent::File { kept, sha256 } => copy(kept, &path, sha256, context)?,
             UpstreamContent::Repository { commit } => bring_repository(remote, commit, path, context)?,
+            UpstreamContent::Ostree { kept, reference } => {
+                mirroring(remote, context, || ostree::bring(context, kept, reference, &path))?
+            }
+            UpstreamContent::Bazaar { kept, branch, revision } => {
+                mirroring(remote, context, || bzr::bring(context, kept, &path, branch, revision))?
+            }
         };
         let mut found = self.lock();
         match brought {
@@ -141,6 +156,15 @@ impl Copies {
     }
 }
 
+fn mirroring(
+    remote: &Upstream,
+    context: &FetchContext<'_>,
+    work: impl FnOnce() -> Result<bool, SourceError>,
+) -> Result<bool, SourceError> {
+    let heading = format!("Mirroring {}", first(&context.urls.fetch(&remote.url)));
+    activity(context.progress, &heading, work)
+}
+
 fn bring_repository(
     remote: &Upstream,
     commit: &str,
@@ -149,7 +173,7 @@ fn bring_repository(
 ) -> Result<bool, SourceError> {
     let mirror = Mirror { path };
     let candidates = context.urls.fetch(&remote.url);
-    activity(context.progress, &format!("Mirroring {}", first(&candidates)), || {
+    mirroring(remote, context, || {
         let parent = mirror.path.parent().unwrap_or(Path::new("."));
         std::fs::create_dir_all(parent).map_err(|error| io_error(&error, "Creating", parent))?;
         mirror.create_from(parent)?;
@@ -157,8 +181,9 @@ fn bring_repository(
     })
 }
 
-/// Where something stands below the directory; `None` for what would lead out of it or is no path.
-fn place(home: &AliasedPath) -> Option<PathBuf> {
+/// Where something stands below the directory; `None` for what would lead out of it or is no path. `top`: whether it
+/// may be the directory of the alias itself.
+fn place(home: &AliasedPath, top: bool) -> Option<PathBuf> {
     if home.path.contains(['?', '#']) {
         return None;
     }
@@ -168,7 +193,7 @@ fn place(home: &AliasedPath) -> Option<PathBuf> {
     }
     let mut place = Path::new(&home.project).join(&home.alias);
     let path = url::unquote(&home.path);
-    let mut any = false;
+    let mut any = top;
     for component in Path::new(path.trim_start_matches('/')).components() {
         match component {
             Component::Normal(name) if !path.contains('\0') => place.push(name),
@@ -180,7 +205,8 @@ fn place(home: &AliasedPath) -> Option<PathBuf> {
     any.then_some(place)
 }
 
-/// Copies a file, checking its sum. Whether there was need to: a file of the same length and time was checked before.
+/// Copies a file, checking its sum. Whether there was need to: a file of the same length and time was checked before, and
+/// one of another time is the same if its sum is.
 fn copy(kept: &Path, path: &Path, sha256: &str, context: &FetchContext<'_>) -> Result<bool, SourceError> {
     let reading = |error: io::Error| io_error(&error, "Reading", kept);
     let writing = |error: io::Error| io_error(&error, "Writing", path);
@@ -190,29 +216,20 @@ fn copy(kept: &Path, path: &Path, sha256: &str, context: &FetchContext<'_>) -> R
     if let Ok(there) = path.metadata()
         && there.is_file()
         && there.len() == found.len()
-        && there.modified().is_ok_and(|known| known == time)
     {
-        return Ok(false);
+        if there.modified().is_ok_and(|known| known == time) {
+            return Ok(false);
+        }
+        let mut known = File::options().read(true).write(true).open(path).map_err(writing)?;
+        if read_through(&mut known, path, context, |_| Ok(()))?.eq_ignore_ascii_case(sha256) {
+            known.set_modified(time).map_err(writing)?;
+            return Ok(false);
+        }
     }
     let parent = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent).map_err(writing)?;
     let mut copied = tempfile::Builder::new().prefix(".part").tempfile_in(parent).map_err(writing)?;
-    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 17]);
-    loop {
-        if context.cancel.is_cancelled() {
-            return Err(SourceError::new("Interrupted"));
-        }
-        let read = match source.read(&mut buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            read => read.map_err(reading)?,
-        };
-        if read == 0 {
-            break;
-        }
-        hasher.update(&buffer[..read]);
-        copied.write_all(&buffer[..read]).map_err(writing)?;
-    }
-    let sum = bourn_reapi::Digest { hash: hasher.finalize().into(), size: 0 }.hex();
+    let sum = read_through(&mut source, kept, context, |bytes| copied.write_all(bytes).map_err(writing))?;
     if !sum.eq_ignore_ascii_case(sha256) {
         let text = format!("{} is damaged: its SHA-256 is {sum}", kept.display());
         return Err(SourceError::new(text).hint("delete it and fetch again"));
@@ -224,6 +241,30 @@ fn copy(kept: &Path, path: &Path, sha256: &str, context: &FetchContext<'_>) -> R
     file.sync_data().map_err(writing)?;
     copied.persist(path).map_err(|error| writing(error.error))?;
     Ok(true)
+}
+
+/// Reads a file to its end; its SHA-256.
+fn read_through(
+    file: &mut File,
+    path: &Path,
+    context: &FetchContext<'_>,
+    mut each: impl FnMut(&[u8]) -> Result<(), SourceError>,
+) -> Result<String, SourceError> {
+    let (mut hasher, mut buffer) = (Sha256::new(), vec![0; 1 << 17]);
+    loop {
+        if context.cancel.is_cancelled() {
+            return Err(SourceError::new("Interrupted"));
+        }
+        let read = match file.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read.map_err(|error| io_error(&error, "Reading", path))?,
+        };
+        if read == 0 {
+            return Ok(bourn_reapi::Digest { hash: hasher.finalize().into(), size: 0 }.hex());
+        }
+        hasher.update(&buffer[..read]);
+        each(&buffer[..read])?;
+    }
 }
 
 /// The aliases by project that there is something of.
@@ -275,7 +316,7 @@ mod tests {
 
     fn check(path: &str, expect: Option<&str>) {
         let home = AliasedPath { project: "p".into(), alias: "up".into(), path: path.into() };
-        assert_eq!(place(&home).as_deref(), expect.map(Path::new), "{path}");
+        assert_eq!(place(&home, false).as_deref(), expect.map(Path::new), "{path}");
     }
 
     #[test]

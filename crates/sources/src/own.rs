@@ -75,7 +75,7 @@ impl<T: OwnFiles> Source for Own<T> {
         self.0.stage(context)
     }
 
-    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+    fn upstreams(&self, _: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
         Ok(Some(Vec::new()))
     }
 

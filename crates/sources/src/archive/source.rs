@@ -65,8 +65,8 @@ impl Source for ArchiveSource {
         self.download.track(context).map(Some)
     }
 
-    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
-        Ok(Some(self.download.file().remote(source_directory).into_iter().collect()))
+    fn upstreams(&self, context: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
+        Ok(Some(self.download.file().remote(context.source_directory).into_iter().collect()))
     }
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {

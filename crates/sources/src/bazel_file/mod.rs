@@ -122,8 +122,8 @@ impl Source for BazelFileSource {
         Ok(Some(reference("ref", self.file().track(context)?)))
     }
 
-    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
-        Ok(Some(self.file().remote(source_directory).into_iter().collect()))
+    fn upstreams(&self, context: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
+        Ok(Some(self.file().remote(context.source_directory).into_iter().collect()))
     }
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {

@@ -14,6 +14,7 @@ use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
 use bourn_reapi::services::ImportOptions;
 use bourn_yaml::{Diagnostic, Diagnostics};
+use resolved::Wanted;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -77,17 +78,31 @@ fn read(reading: &Reading<'_>) -> Result<BazelSourceSource, Diagnostic> {
 }
 
 impl BazelSourceSource {
-    /// The resolved file, ends of lines as the reference reads them, and whether the host's `bazel` made it.
+    /// The resolved file, and whether the host's `bazel` made it.
     fn resolved(&self, context: &FetchContext<'_>) -> Result<(String, bool), SourceError> {
+        match self.staged(context)? {
+            Some(text) => Ok((text, false)),
+            None => Ok((self.text(self.ask_bazel(context)?)?, true)),
+        }
+    }
+
+    /// The resolved file that earlier sources staged.
+    fn staged(&self, context: &FetchContext<'_>) -> Result<Option<String>, SourceError> {
         let path = format!("{}/{}", self.workspace_directory, self.repo_file);
         let previous = context.previous.unwrap_or_else(Digest::empty);
-        let (content, by_host) = match trees::read(context.cas, &previous, &path)? {
-            Some(content) => (content, false),
-            None => (self.ask_bazel(context)?, true),
-        };
+        trees::read(context.cas, &previous, &path)?.map(|content| self.text(content)).transpose()
+    }
+
+    /// A resolved file with ends of lines as the reference reads them.
+    fn text(&self, content: Vec<u8>) -> Result<String, SourceError> {
         let text = String::from_utf8(content)
             .map_err(|_| SourceError::new(format!("The file '{}' is not UTF-8", self.repo_file)))?;
-        Ok((text.replace("\r\n", "\n").replace('\r', "\n"), by_host))
+        Ok(text.replace("\r\n", "\n").replace('\r', "\n"))
+    }
+
+    fn wanted(&self, context: &FetchContext<'_>, text: &str) -> Result<Vec<Wanted>, SourceError> {
+        resolved::wanted(context, text)
+            .map_err(|what| SourceError::new(format!("{}: {what}", self.repo_file)))
     }
 
     /// Has the host's `bazel` find out what the project needs.
@@ -187,12 +202,21 @@ impl Source for BazelSourceSource {
                 SourceError::new(format!("Ref {sum} does not match specified {reference}")).hint(hint)
             );
         }
-        let wanted = resolved::wanted(context, &resolved)
-            .map_err(|what| SourceError::new(format!("{}: {what}", self.repo_file)))?;
+        let wanted = self.wanted(context, &resolved)?;
         let scratch = workspace(context, &self.declared.kind)?;
         let directory = scratch.path().join("kept").join(DISTRIBUTION);
         resolved::download(context, &wanted, &directory)?;
         self.publish(context.source_directory, &scratch.path().join("kept"))
+    }
+
+    /// What the resolved file names, as far as it was to be had. A file that the host's `bazel` makes is made anew where
+    /// it is fetched, from what no mirror has.
+    fn upstreams(&self, context: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
+        let Some(resolved) = self.staged(context)? else { return Ok(None) };
+        let wanted = self.wanted(context, &resolved)?;
+        let directory = self.directory(context.source_directory).join(DISTRIBUTION);
+        let found = wanted.iter().map(|file| file.upstream(&directory));
+        Ok(Some(found.filter_map(Result::transpose).collect::<Result<_, _>>()?))
     }
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {

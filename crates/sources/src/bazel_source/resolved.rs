@@ -4,7 +4,8 @@ use super::literal::{Literal, assigned};
 use crate::download::activity;
 use crate::http::{Fetched, Transfer, shown};
 use crate::url;
-use bourn_plan::{FetchContext, SourceError};
+use bourn_plan::{FetchContext, SourceError, Upstream, UpstreamContent};
+use bourn_reapi::Digest;
 use std::path::Path;
 
 /// A file that Bazel would download.
@@ -88,6 +89,27 @@ pub(super) fn download(
 }
 
 impl Wanted {
+    /// Where each file comes from that is kept in a directory: by an alias if there is one, since a mirror can only
+    /// stand for aliases.
+    ///
+    /// # Errors
+    /// The disk.
+    pub(super) fn upstream(&self, directory: &Path) -> Result<Option<Upstream>, SourceError> {
+        let there = |url: &&String| directory.join(url::basename(url)).is_file();
+        let kept: Vec<&String> = self.urls.iter().filter(there).collect();
+        let aliased = kept.iter().find(|url| url::alias(url).is_some());
+        let Some(url) = aliased.or(kept.first()) else { return Ok(None) };
+        let kept = directory.join(url::basename(url));
+        let sha256 = match self.sha256.as_deref().filter(|sum| !sum.is_empty()) {
+            Some(sum) => sum.to_owned(),
+            None => {
+                let content = std::fs::read(&kept).map_err(|error| crate::tree::unreadable(&kept, &error))?;
+                Digest::of(&content).hex()
+            }
+        };
+        Ok(Some(Upstream { url: url.to_string(), content: UpstreamContent::File { kept, sha256 } }))
+    }
+
     /// Brings it from the first place that has it.
     fn bring(&self, context: &FetchContext<'_>, directory: &Path) -> Result<(), SourceError> {
         let scratch = tempfile::tempdir_in(directory.parent().unwrap_or(directory)).map_err(|error| {

@@ -84,12 +84,7 @@ impl Source for BzrSource {
 
     fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
         let Some(reference) = &self.reference else { return Ok(false) };
-        let branch = self.branch(source_directory)?;
-        if !branch.exists() {
-            return Ok(false);
-        }
-        let revno = Tool::silent(program()).arg("revno").arg(format!("--revision=revno:{reference}"));
-        revno.arg(&branch).succeeds()
+        has_revision(&self.branch(source_directory)?, reference)
     }
 
     /// The number of the newest revision.
@@ -117,6 +112,13 @@ impl Source for BzrSource {
                     .reason("ref-not-mirrored")),
             }
         })
+    }
+
+    fn upstreams(&self, context: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
+        let revision = self.reference.clone().ok_or_else(|| self.declared.unresolved())?;
+        let (kept, branch) = (self.branch(context.source_directory)?, self.track.clone());
+        let content = UpstreamContent::Bazaar { kept, branch, revision };
+        Ok(Some(vec![Upstream { url: self.original_url.clone(), content }]))
     }
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
@@ -170,6 +172,65 @@ fn program() -> &'static str {
     *PROGRAM
 }
 
+/// Whether a branch is there and has a revision.
+fn has_revision(branch: &Path, revision: &str) -> Result<bool, SourceError> {
+    if !branch.exists() {
+        return Ok(false);
+    }
+    let revno = Tool::silent(program()).arg("revno").arg(format!("--revision=revno:{revision}"));
+    revno.arg(branch).succeeds()
+}
+
+/// Makes a repository of branches without working trees, unless it is there.
+fn create(context: &FetchContext<'_>, repository: &Path) -> Result<(), SourceError> {
+    if repository.join(".bzr").exists() {
+        return Ok(());
+    }
+    let init = Tool::new(program(), context).args(["init-repo", "--no-trees"]).arg(repository);
+    init.run(|| "Failed to initialize bzr repository".to_owned()).map(drop)
+}
+
+/// Brings a branch from the one that fetching keeps, as far as that one goes, into a repository that others fetch from.
+/// Whether anything came.
+///
+/// # Errors
+/// The disk; the branch that is there has other revisions.
+pub(crate) fn bring(
+    context: &FetchContext<'_>,
+    kept: &Path,
+    repository: &Path,
+    name: &str,
+    revision: &str,
+) -> Result<bool, SourceError> {
+    let branch = repository.join(name);
+    if has_revision(&branch, revision)? {
+        return Ok(false);
+    }
+    let failed = || format!("Failed to bring the branch {name} into {}", repository.display());
+    let disk = |error: std::io::Error| bourn_reapi::ServiceError::io(&error, "Writing", repository);
+    std::fs::create_dir_all(branch.parent().unwrap_or(repository)).map_err(disk)?;
+    // Made elsewhere: it is found as soon as it has its name.
+    let scratch = tempfile::Builder::new().prefix(".part").tempdir_in(repository).map_err(disk)?;
+    if !repository.join(".bzr").exists() {
+        let made = scratch.path().join("repository");
+        create(context, &made)?;
+        std::fs::rename(made.join(".bzr"), repository.join(".bzr")).map_err(disk)?;
+    }
+    // Whoever was killed while writing left a lock.
+    let bzr = || Tool::new(program(), context).arg("-Olocks.steal_dead=True");
+    if branch.exists() {
+        bzr().arg("pull").arg("--directory").arg(&branch).arg(kept).run(failed)?;
+    } else {
+        let made = scratch.path().join("branch");
+        bzr().arg("branch").arg(kept).arg(&made).run(failed)?;
+        std::fs::rename(&made, &branch).map_err(disk)?;
+    }
+    match has_revision(&branch, revision)? {
+        true => Ok(true),
+        false => Err(SourceError::new(failed()).detail(format!("It has no revision {revision}"))),
+    }
+}
+
 impl BzrSource {
     /// The repository that is kept of the URL.
     fn mirror(&self, source_directory: &Path) -> Mirror {
@@ -189,10 +250,7 @@ impl BzrSource {
         let (mirror, branch) =
             (self.mirror(context.source_directory), self.branch(context.source_directory)?);
         let _lock = mirror.lock(context)?;
-        if !mirror.path.join(".bzr").exists() {
-            let init = Tool::new(program(), context).args(["init-repo", "--no-trees"]).arg(&mirror.path);
-            init.run(|| "Failed to initialize bzr repository".to_owned())?;
-        }
+        create(context, &mirror.path)?;
         let mut failure = SourceError::new("There is no URL to fetch from");
         for candidate in candidates {
             let url = format!("{}/{}", candidate.url, self.track);

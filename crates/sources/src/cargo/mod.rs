@@ -144,9 +144,9 @@ impl Source for CargoSource {
         Ok(Some(written(&crates)))
     }
 
-    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+    fn upstreams(&self, context: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
         let file = |one: &RegistryCrate| one.file(&self.declared.kind, &self.registry);
-        Ok(Some(self.crates.iter().filter_map(|one| file(one).remote(source_directory)).collect()))
+        Ok(Some(self.crates.iter().filter_map(|one| file(one).remote(context.source_directory)).collect()))
     }
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {

@@ -221,10 +221,10 @@ impl Source for Cargo2Source {
         Ok(Some(reference("ref", crates.iter().map(Crate::node).collect::<Vec<Node>>())))
     }
 
-    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+    fn upstreams(&self, context: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
         let kind = &self.declared.kind;
         let remotes = self.crates.iter().filter_map(|one| match one {
-            Crate::Registry(one) => one.file(kind, &self.registry).remote(source_directory),
+            Crate::Registry(one) => one.file(kind, &self.registry).remote(context.source_directory),
             Crate::Git(one) => Some(repository::upstream(&one.mirrored, &one.commit)),
         });
         Ok(Some(remotes.collect()))

@@ -80,6 +80,11 @@ impl Document {
             | "application/vnd.oci.image.index.v1+json" => Ok(Document::Index(value)),
             "application/vnd.docker.distribution.manifest.v2+json"
             | "application/vnd.oci.image.manifest.v1+json" => Ok(Document::Image),
+            // Manifests of OCI need not say what they are, and servers of plain files do not know.
+            _ if text(&value, "mediaType").is_empty() && value.get("layers").is_some() => Ok(Document::Image),
+            _ if text(&value, "mediaType").is_empty() && value.get("manifests").is_some() => {
+                Ok(Document::Index(value))
+            }
             other => Err(SourceError::new(format!("Manifests of the type '{other}' are not supported"))),
         }
     }
@@ -176,6 +181,8 @@ mod tests {
         for (content, content_type, expect) in [
             (r#"{"schemaVersion":2}"#, Some(image), Ok(())),
             (r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json"}"#, None, Ok(())),
+            (r#"{"schemaVersion":2,"layers":[]}"#, Some("text/plain"), Ok(())),
+            (r#"{"schemaVersion":2,"manifests":[]}"#, None, Ok(())),
             (r#"{"schemaVersion":1}"#, Some(image), Err("schema version 1")),
             ("{}", Some(image), Err("no `schemaVersion`")),
             (r#"{"schemaVersion":2,"mediaType":"text/x"}"#, None, Err("the type 'text/x'")),

@@ -77,6 +77,26 @@ impl Image {
         }
     }
 
+    /// The same where the URL of the alias is a registry, and the image is named after the alias: so a mirror of plain
+    /// files has it, which answers below its own URL only.
+    fn below<'a>(&'a self, url: &'a str) -> Option<(String, &'a str)> {
+        let Image::Url { original, .. } = self else { return None };
+        url::alias(original)?;
+        let (_, name) = original.split_once(':')?;
+        let registry = url.strip_suffix(name)?.trim_end_matches('/');
+        (!registry.is_empty()).then(|| (registry.to_owned(), name.trim_matches('/')))
+    }
+
+    /// The URL, with its alias, of a file of the image where the URL of the alias is a registry.
+    fn file(&self, what: &str, digest: &str) -> String {
+        let (registry, name) = match self {
+            Image::Url { original, .. } => original.split_at(original.find(':').map_or(0, |colon| colon + 1)),
+            Image::Parts { registry, path } => (registry.trim_end_matches('/'), &**path),
+        };
+        let slash = if registry.ends_with(':') { "" } else { "/" };
+        format!("{registry}{slash}v2/{}/{what}/{digest}", name.trim_matches('/'))
+    }
+
     fn path(&self) -> &str {
         match self {
             Image::Url { path, .. } | Image::Parts { path, .. } => path,
@@ -152,6 +172,11 @@ fn read_image(reading: &Reading<'_>) -> Result<(Image, String), Diagnostic> {
     Ok((Image::Parts { registry, path }, translated))
 }
 
+/// The name of the file of a manifest among the downloads.
+fn manifest_name(digest: &str) -> String {
+    format!("{digest}.manifest.json")
+}
+
 impl DockerSource {
     /// Where manifests and layers are kept, all of one place since their names are their sums.
     fn directory(&self, source_directory: &Path) -> PathBuf {
@@ -161,7 +186,7 @@ impl DockerSource {
     /// The manifest, if it is kept.
     fn kept_manifest(&self, source_directory: &Path) -> Result<Option<Manifest>, SourceError> {
         let Some(digest) = self.digest() else { return Ok(None) };
-        let path = self.directory(source_directory).join(format!("{digest}.manifest.json"));
+        let path = self.directory(source_directory).join(manifest_name(&digest));
         match std::fs::read(&path) {
             // One that was damaged is fetched again.
             Ok(content) if Digest::of(&content).hex() != digest["sha256:".len()..] => Ok(None),
@@ -179,15 +204,29 @@ impl DockerSource {
         candidates: Vec<Candidate>,
         wanted: &str,
     ) -> Result<(Registry, String), SourceError> {
-        let mut failure = SourceError::new("There is no registry to ask");
+        self.first(context, candidates, |registry| self.ask(context, registry, wanted))
+    }
+
+    /// Does something with the first registry where that succeeds. The error is of the last place that is the one by
+    /// the rules, since the others are guesses.
+    fn first<T>(
+        &self,
+        context: &FetchContext<'_>,
+        candidates: Vec<Candidate>,
+        work: impl Fn(Registry) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
+        let mut failure = None;
         for candidate in candidates {
-            let registry = Registry::new(&candidate.url, &self.image);
-            match self.ask(context, registry, wanted) {
-                Err(error) if !context.cancel.is_cancelled() => failure = error,
-                done => return done,
+            for (at, registry) in Registry::all(&candidate.url, &self.image).into_iter().enumerate() {
+                match work(registry) {
+                    Err(error) if !context.cancel.is_cancelled() => {
+                        failure = failure.filter(|_| at > 0).or(Some(error));
+                    }
+                    done => return done,
+                }
             }
         }
-        Err(failure)
+        Err(failure.unwrap_or_else(|| SourceError::new("There is no registry to ask")))
     }
 
     fn ask(
@@ -217,32 +256,24 @@ impl DockerSource {
 
     fn fetch_layers(&self, context: &FetchContext<'_>, digest: &str) -> Result<(), SourceError> {
         let directory = self.directory(context.source_directory);
-        let mut failure = None;
-        for candidate in context.urls.fetch(self.image.url()) {
-            let registry = Registry::new(&candidate.url, &self.image);
-            let fetched = self.ask(context, registry, digest).and_then(|(mut registry, found)| {
-                if found != *digest {
-                    let message = format!("Requested image {digest}, got manifest with digest {found}");
-                    return Err(SourceError::new(message));
-                }
-                let content = std::mem::take(&mut registry.content);
-                let manifest = Manifest::parse(&content)?;
-                manifest.check_layers()?;
-                for layer in &manifest.layers {
-                    registry.layer(context, &directory, layer)?;
-                }
-                // Last, so that it stands for all of them.
-                let path = directory.join(format!("{digest}.manifest.json"));
-                std::fs::create_dir_all(&directory)
-                    .and_then(|()| crate::http::write_whole(&path, &content))
-                    .map_err(|error| bourn_reapi::ServiceError::io(&error, "Writing", &path).into())
-            });
-            match fetched {
-                Err(error) if !context.cancel.is_cancelled() => failure = Some(error),
-                done => return done,
+        self.first(context, context.urls.fetch(self.image.url()), |registry| {
+            let (mut registry, found) = self.ask(context, registry, digest)?;
+            if found != *digest {
+                let message = format!("Requested image {digest}, got manifest with digest {found}");
+                return Err(SourceError::new(message));
             }
-        }
-        Err(failure.unwrap_or_else(|| SourceError::new("There is no registry to ask")))
+            let content = std::mem::take(&mut registry.content);
+            let manifest = Manifest::parse(&content)?;
+            manifest.check_layers()?;
+            for layer in &manifest.layers {
+                registry.layer(context, &directory, layer)?;
+            }
+            // Last, so that it stands for all of them.
+            let path = directory.join(manifest_name(digest));
+            std::fs::create_dir_all(&directory)
+                .and_then(|()| crate::http::write_whole(&path, &content))
+                .map_err(|error| bourn_reapi::ServiceError::io(&error, "Writing", &path).into())
+        })
     }
 
     /// The digest of the manifest as registries write it.
@@ -305,6 +336,29 @@ impl Source for DockerSource {
             SourceError::new("Unable to load the manifest of the image").hint("fetch the source first")
         })?;
         layers::stage(context.cas, &self.directory(context.source_directory), &manifest)
+    }
+
+    /// The manifest and the layers, below the URL of the alias as a registry would give them out.
+    fn upstreams(&self, context: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
+        let directory = self.directory(context.source_directory);
+        let (Some(digest), Some(manifest)) = (self.digest(), self.kept_manifest(context.source_directory)?)
+        else {
+            return Err(self.declared.unresolved());
+        };
+        let file = |url: String, kept: String, digest: &str| {
+            let sha256 = digest["sha256:".len()..].to_owned();
+            Upstream { url, content: UpstreamContent::File { kept: directory.join(kept), sha256 } }
+        };
+        if url::alias(self.image.url()).is_none() {
+            // There is no place for it, which is said once.
+            return Ok(Some(vec![file(self.image.url().to_owned(), manifest_name(&digest), &digest)]));
+        }
+        let manifests = file(self.image.file("manifests", &digest), manifest_name(&digest), &digest);
+        let layers = manifest
+            .layers
+            .iter()
+            .map(|layer| file(self.image.file("blobs", &layer.digest), layer.file_name(), &layer.digest));
+        Ok(Some(std::iter::once(manifests).chain(layers).collect()))
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {

@@ -73,11 +73,18 @@ impl Challenge {
 }
 
 impl Registry {
-    /// The registry that a translated URL leads to.
-    pub(super) fn new(translated: &str, image: &Image) -> Registry {
-        let (endpoint, image) = image.at(translated);
-        let image = image.to_owned();
-        Registry { endpoint, image, challenge: None, token: None, content: Vec::new() }
+    /// The registries that a translated URL may lead to: the one by the rules, then the one that a mirror of plain
+    /// files has. A directory is only the latter.
+    pub(super) fn all(translated: &str, image: &Image) -> Vec<Registry> {
+        let below = image.below(translated);
+        let by_rule = Some(image.at(translated));
+        let by_rule = by_rule.filter(|_| below.is_none() || url::split(translated).scheme != "file");
+        let below = below.filter(|place| by_rule.as_ref() != Some(place));
+        let registry = |(endpoint, image): (String, &str)| {
+            let image = image.to_owned();
+            Registry { endpoint, image, challenge: None, token: None, content: Vec::new() }
+        };
+        by_rule.into_iter().chain(below).map(registry).collect()
     }
 
     /// The registry as people may see it.

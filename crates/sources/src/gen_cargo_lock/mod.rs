@@ -78,7 +78,7 @@ impl Source for GenCargoLockSource {
         Ok(Some(reference("ref", base64::encode(&lock))))
     }
 
-    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+    fn upstreams(&self, _: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
         Ok(Some(Vec::new()))
     }
 

@@ -566,10 +566,10 @@ impl Source for GitSource {
         Err(failure)
     }
 
-    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+    fn upstreams(&self, context: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
         let top = self.top()?;
         let mut remotes = vec![repository::upstream(&top.url, &top.commit)];
-        self.each_module(source_directory, &top, &mut |module| {
+        self.each_module(context.source_directory, &top, &mut |module| {
             remotes.push(repository::upstream(&module.url, &module.commit));
             Ok(true)
         })?;

@@ -101,7 +101,7 @@ impl Source for GitModuleSource {
         }
     }
 
-    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+    fn upstreams(&self, _: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
         Ok(Some(vec![self.repository.remote()?]))
     }
 

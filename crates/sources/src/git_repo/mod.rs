@@ -261,7 +261,7 @@ impl Source for GitRepoSource {
         Ok(Some(reference("ref", found)))
     }
 
-    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+    fn upstreams(&self, _: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
         let remote = repository::upstream(&self.original_url, self.checkout()?.described.commit);
         Ok(Some(vec![remote]))
     }

@@ -483,9 +483,9 @@ impl Source for GitTagSource {
         Err(failure)
     }
 
-    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+    fn upstreams(&self, context: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
         let mut remotes = vec![self.repository.remote()?];
-        for (_, module) in self.modules(source_directory)? {
+        for (_, module) in self.modules(context.source_directory)? {
             remotes.push(module.remote()?);
         }
         Ok(Some(remotes))

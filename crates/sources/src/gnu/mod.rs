@@ -162,8 +162,8 @@ impl Source for GnuSource {
         Ok(FileReference { suffix, sha256 }.node())
     }
 
-    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
-        Ok(Some(self.file().and_then(|file| file.remote(source_directory)).into_iter().collect()))
+    fn upstreams(&self, context: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
+        Ok(Some(self.file().and_then(|file| file.remote(context.source_directory)).into_iter().collect()))
     }
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {

@@ -191,7 +191,7 @@ impl Source for GoModuleSource {
         Ok(Some(reference("ref", found.node())))
     }
 
-    fn upstreams(&self, _: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
+    fn upstreams(&self, _: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
         Ok(Some(vec![repository::upstream(&self.original_url, self.checkout()?.commit())]))
     }
 

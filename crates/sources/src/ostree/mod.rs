@@ -79,15 +79,10 @@ impl Source for OstreeSource {
     fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
         let Some(reference) = &self.reference else { return Ok(false) };
         let repository = self.mirror(source_directory).path;
-        match reference.split_at_checked(2).filter(|_| is_checksum(reference)) {
-            // A commit that was only pulled in part is marked as such.
-            Some((first, rest)) => {
-                let commit = repository.join("objects").join(first).join(format!("{rest}.commit"));
-                let partial = repository.join("state").join(format!("{reference}.commitpartial"));
-                Ok(commit.exists() && !partial.exists())
-            }
-            None if !repository.exists() => Ok(false),
-            None => {
+        match is_checksum(reference) {
+            true => Ok(has_commit(&repository, reference)),
+            false if !repository.exists() => Ok(false),
+            false => {
                 Tool::silent("ostree").arg("show").arg(at(&repository)).arg("--").arg(reference).succeeds()
             }
         }
@@ -116,6 +111,13 @@ impl Source for OstreeSource {
         activity(context.progress, &heading, || self.pull(context, &candidates, reference).map(drop))
     }
 
+    fn upstreams(&self, context: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
+        let reference = self.reference.clone().ok_or_else(|| self.declared.unresolved())?;
+        let kept = self.mirror(context.source_directory).path;
+        let content = UpstreamContent::Ostree { kept, reference };
+        Ok(Some(vec![Upstream { url: self.original_url.clone(), content }]))
+    }
+
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
         let reference = self.reference.as_deref().ok_or_else(|| self.declared.unresolved())?;
         let scratch = workspace(context, &self.declared.kind)?;
@@ -141,6 +143,62 @@ fn at(repository: &Path) -> OsString {
     let mut option = OsString::from("--repo=");
     option.push(repository);
     option
+}
+
+/// Whether a commit is in a repository: one that was only pulled in part is marked as such.
+fn has_commit(repository: &Path, checksum: &str) -> bool {
+    let (first, rest) = checksum.split_at(2.min(checksum.len()));
+    let commit = repository.join("objects").join(first).join(format!("{rest}.commit"));
+    let partial = repository.join("state").join(format!("{checksum}.commitpartial"));
+    commit.exists() && !partial.exists()
+}
+
+/// Brings a commit from the repository that fetching keeps into one that others pull from, with its signatures, checking
+/// all that comes. What an interrupted run brought is there for the next. Whether anything came.
+///
+/// # Errors
+/// The disk; something kept is damaged.
+pub(crate) fn bring(
+    context: &FetchContext<'_>,
+    kept: &Path,
+    reference: &str,
+    repository: &Path,
+) -> Result<bool, SourceError> {
+    let commit = match is_checksum(reference) {
+        true => reference.to_owned(),
+        false => {
+            let parse = ostree(context, "rev-parse", kept).arg("--").arg(reference);
+            parse.run(|| format!("Failed to look up '{reference}' in the mirror"))?.text()
+        }
+    };
+    // A branch holds it, and is made when all is there: what no branch leads to may be cleared away.
+    let mut branches = vec![format!("bourn/{commit}")];
+    branches.extend((!is_checksum(reference)).then(|| reference.to_owned()));
+    let leads = |branch: &String| {
+        let text = std::fs::read_to_string(repository.join("refs/heads").join(branch));
+        text.is_ok_and(|text| text.trim() == commit)
+    };
+    if has_commit(repository, &commit) && branches.iter().all(leads) {
+        return Ok(false);
+    }
+    let failed = || format!("Failed to bring the commit {commit} into {}", repository.display());
+    std::fs::create_dir_all(repository)
+        .map_err(|error| bourn_reapi::ServiceError::io(&error, "Creating", repository))?;
+    // Nothing happens to one that is there.
+    ostree(context, "init", repository).arg("--mode=archive-z2").run(failed)?;
+    let config = ostree(context, "config", repository).args(["set", "core.min-free-space-percent", "0"]);
+    config.run(failed)?;
+    ostree(context, "pull-local", repository)
+        .args(["--untrusted", "--"])
+        .arg(kept)
+        .arg(&commit)
+        .run(failed)?;
+    for branch in branches {
+        let refs = ostree(context, "refs", repository).args(["--force", "--create"]).arg(&branch);
+        refs.arg("--").arg(&commit).run(failed)?;
+    }
+    // What there is, for whoever reads files and cannot ask.
+    ostree(context, "summary", repository).arg("--update").run(failed).map(|_| true)
 }
 
 fn is_checksum(text: &str) -> bool {

@@ -68,8 +68,8 @@ impl Source for RemoteSource {
         self.download.track(context).map(Some)
     }
 
-    fn upstreams(&self, source_directory: &Path) -> Result<Option<Vec<Upstream>>, SourceError> {
-        Ok(Some(self.download.file().remote(source_directory).into_iter().collect()))
+    fn upstreams(&self, context: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
+        Ok(Some(self.download.file().remote(context.source_directory).into_iter().collect()))
     }
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {

@@ -7,6 +7,7 @@ mod downloads;
 mod fixture;
 mod git;
 mod keys;
+mod mirrored;
 mod pack;
 mod packages;
 mod registry;

@@ -1,7 +1,8 @@
 //! Servers on loopback that do what a test tells them.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -9,6 +10,7 @@ use std::thread::JoinHandle;
 /// What a client asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
+    pub(crate) method: String,
     pub(crate) path: String,
     headers: Vec<(String, String)>,
 }
@@ -122,6 +124,25 @@ impl Server {
         Server::start(move |_, asked| Said::range(asked, &content))
     }
 
+    /// A server that gives out the files of a directory and can do nothing else.
+    pub(crate) fn of_files(directory: &Path) -> Server {
+        let directory = directory.to_owned();
+        Server::start(move |_, asked| {
+            if !matches!(asked.method.as_str(), "GET" | "HEAD") {
+                return Said::status(405);
+            }
+            let path = asked.path.replace("%3A", ":").replace("%20", " ");
+            let path = directory.join(path.split('?').next().unwrap_or_default().trim_start_matches('/'));
+            let path = if path.is_dir() { path.join("index.html") } else { path };
+            let html = path.extension().is_some_and(|ending| ending == "html");
+            let medium = if html { "text/html" } else { "application/octet-stream" };
+            match std::fs::read(&path) {
+                Ok(content) => Said::range(asked, &content).header("Content-Type", medium),
+                Err(_) => Said::status(404),
+            }
+        })
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}/{path}", self.port)
     }
@@ -148,7 +169,8 @@ fn serve(
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut line = String::new();
     reader.read_line(&mut line)?;
-    let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut headers = Vec::new();
     loop {
         let mut line = String::new();
@@ -159,13 +181,16 @@ fn serve(
             headers.push((name.to_owned(), value.trim().to_owned()));
         }
     }
-    let asked = Asked { path, headers };
+    let asked = Asked { method, path, headers };
+    let length = asked.header("Content-Length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
     let number = {
         let mut seen = seen.lock().expect("no panic");
         seen.push(asked.clone());
         seen.len() - 1
     };
     let said = answer(number, &asked);
+    let is_head = asked.method == "HEAD";
     let mut writer = stream;
     let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", said.status);
     let has_length = said.headers.iter().any(|(name, _)| name == "Content-Length");
@@ -180,7 +205,8 @@ fn serve(
     writer.write_all(head.as_bytes())?;
     writer.write_all(b"\r\n")?;
     let body = &said.body[..said.cut.unwrap_or(said.body.len()).min(said.body.len())];
-    if said.chunked {
+    if is_head {
+    } else if said.chunked {
         for chunk in body.chunks(7) {
             write!(writer, "{:x}\r\n", chunk.len())?;
             writer.write_all(chunk)?;

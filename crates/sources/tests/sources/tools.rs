@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// Runs a tool that `cargo xtask test` installs; what it says.
-fn run(directory: &Path, line: &[&str]) -> String {
+pub(crate) fn run(directory: &Path, line: &[&str]) -> String {
     let mut command = Command::new(line[0]);
     command.args(&line[1..]).current_dir(directory).env("BZR_EMAIL", "A <a@example.org>");
     let output = command.output().unwrap_or_else(|error| panic!("{}: {error}", line[0]));
