@@ -146,8 +146,12 @@ impl ActionResult {
     /// The blobs that it refers to: files, serialized trees, standard output and standard error.
     pub fn blobs(&self) -> impl Iterator<Item = &DigestMessage> {
         let files = self.output_files.iter().filter_map(|file| file.digest.as_ref());
-        let trees = self.output_directories.iter().filter_map(|output| output.tree_digest.as_ref());
-        files.chain(trees).chain(&self.stdout_digest).chain(&self.stderr_digest)
+        files.chain(self.trees()).chain(&self.stdout_digest).chain(&self.stderr_digest)
+    }
+
+    /// The serialized trees ([`TreeMessage`](crate::TreeMessage)) that it refers to.
+    pub fn trees(&self) -> impl Iterator<Item = &DigestMessage> {
+        self.output_directories.iter().filter_map(|output| output.tree_digest.as_ref())
     }
 
     /// The root directories of the trees that it refers to.

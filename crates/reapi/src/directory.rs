@@ -109,6 +109,14 @@ pub struct TreeMessage {
     pub children: Vec<Directory>,
 }
 
+impl TreeMessage {
+    /// The files in it, some perhaps more than once.
+    pub fn files(&self) -> impl Iterator<Item = &DigestMessage> {
+        let directories = self.root.iter().chain(&self.children);
+        directories.flat_map(|directory| &directory.files).filter_map(|file| file.digest.as_ref())
+    }
+}
+
 impl FileNode {
     /// The digest of its content; an error when the message has none.
     pub fn content(&self) -> Result<Digest, InvalidDigest> {

@@ -8,7 +8,7 @@ use crate::message::{GetActionResultRequest, UpdateActionResultRequest};
 use crate::server::Server;
 use bourn_reapi::digest::DigestMessage;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
-use bourn_reapi::{ActionCache, ActionResult, Digest, ServiceError};
+use bourn_reapi::{ActionCache, ActionResult, Digest, ServiceError, TreeMessage};
 use std::sync::Arc;
 use tonic::{Code, Status};
 
@@ -47,10 +47,14 @@ impl Actions {
 
     async fn update(&self, action: &Digest, result: &ActionResult) -> Attempt<()> {
         let transfer = self.storage.transfer();
-        let (roots, blobs) = (digests(result.roots())?, digests(result.blobs())?);
-        // What is not here is there: the client was told so, and did not send it.
-        let here = transfer.here(blobs)?;
-        transfer.send_trees(roots, here).await?;
+        let (roots, trees) = (digests(result.roots())?, digests(result.trees())?);
+        let mut blobs = digests(result.blobs())?;
+        transfer.fetch_blobs(trees.clone()).await?;
+        for tree in trees {
+            blobs.extend(digests(transfer.decode::<TreeMessage>(tree).await?.files())?);
+        }
+        // What is not here should be there: the client was told so, and did not send it.
+        transfer.complete(roots, blobs).await?;
         let question = UpdateActionResultRequest {
             instance_name: self.link.instance().to_owned(),
             action_digest: Some((*action).into()),

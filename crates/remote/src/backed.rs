@@ -103,10 +103,8 @@ impl Backed {
     /// Sends what something that is going to be published refers to.
     fn keep(&self, trees: Vec<Digest>, blobs: Vec<Digest>, what: &str) -> ServiceResult<()> {
         let transfer = self.transfer();
-        match self.run(async { transfer.send_trees(trees, blobs).await }) {
-            Ok(_) => Ok(()),
-            // What is not here was found there.
-            Err(Fault::Local(error)) if error.kind == ErrorKind::Missing => Ok(()),
+        match self.run(async { transfer.complete(trees, blobs).await }) {
+            Ok(()) => Ok(()),
             Err(Fault::Local(error)) => Err(error),
             Err(Fault::Remote(error)) => {
                 let text = format!("{what} is in the local cache alone: {}", error.message);

@@ -250,13 +250,29 @@ impl Transfer {
         self.storage.tree(root, keep).await
     }
 
-    /// Which of these blobs are in the local store.
+    /// Sees to it that the server has trees with all that is in them, and further blobs: sends what is here. The rest,
+    /// which was brought only in part or not at all, has to be there.
     ///
     /// # Errors
-    /// The local store failed.
-    pub(crate) fn here(&self, digests: Vec<Digest>) -> Attempt<Vec<Digest>> {
-        let missing: HashSet<Digest> = self.cas.missing_blobs(&digests).here()?.into_iter().collect();
-        Ok(digests.into_iter().filter(|digest| !missing.contains(digest)).collect())
+    /// A blob is neither here nor there; the server failed or did not accept one; the local store failed.
+    pub(crate) async fn complete(&self, roots: Vec<Digest>, more: Vec<Digest>) -> Attempt<()> {
+        let blobs = match self.blobs(roots.clone()).await {
+            Err(Fault::Local(error)) if error.kind == ErrorKind::Missing => {
+                self.fetch_levels(roots.clone()).await?;
+                self.blobs(roots).await?
+            }
+            result => result?,
+        };
+        let all = [blobs.files, blobs.directories, more].concat();
+        let (cas, asked) = (self.cas.clone(), all.clone());
+        let elsewhere: HashSet<Digest> =
+            blocking(move || cas.missing_blobs(&asked)).await?.into_iter().collect();
+        let (elsewhere, here): (Vec<Digest>, Vec<Digest>) =
+            all.into_iter().partition(|digest| elsewhere.contains(digest));
+        if let Some(digest) = self.missing_there(&elsewhere).await?.first() {
+            return Err(self.storage.missing(digest));
+        }
+        self.send(here).await.map(drop)
     }
 
     /// Sends what the server does not have of these blobs. Whether there was anything.
@@ -356,9 +372,14 @@ impl Transfer {
     /// # Errors
     /// The server failed or did not accept a blob; one is not here.
     pub(crate) async fn send_trees(&self, roots: Vec<Digest>, more: Vec<Digest>) -> Attempt<bool> {
-        let cas = self.cas.clone();
-        let blobs = blocking(move || Blobs::of(&*cas, &roots)).await?;
+        let blobs = self.blobs(roots).await?;
         self.send([blobs.files, blobs.directories, more].concat()).await
+    }
+
+    /// What trees are made of, whose directories are here.
+    async fn blobs(&self, roots: Vec<Digest>) -> Attempt<Blobs> {
+        let cas = self.cas.clone();
+        blocking(move || Blobs::of(&*cas, &roots)).await
     }
 }
 

@@ -307,9 +307,7 @@ impl Desk {
 fn files_of(tree: &[u8]) -> ServiceResult<Vec<Digest>> {
     let tree = TreeMessage::decode(tree)
         .map_err(|error| ServiceError::new(ErrorKind::Invalid, format!("this is no tree: {error}")))?;
-    let directories = tree.root.iter().chain(&tree.children);
-    let files = directories.flat_map(|directory| &directory.files).filter_map(|file| file.digest.as_ref());
-    Ok(files.map(Digest::try_from).collect::<Result<_, _>>()?)
+    Ok(tree.files().map(Digest::try_from).collect::<Result<_, _>>()?)
 }
 
 /// Hands on what comes for a blob; `Aborted` when nobody takes it any more.

@@ -10,7 +10,8 @@ use crate::transfer::{Meter, Transfer};
 use bourn_reapi::action::{ActionResult, OutputDirectory, OutputFile};
 use bourn_reapi::services::Streams;
 use bourn_reapi::tree::{Entry, File as TreeFile};
-use bourn_reapi::{Command, Digest};
+use bourn_reapi::{Command, Digest, Directory, FileNode, TreeMessage};
+use prost::Message;
 use bourn_testkit::memory::{FakeExecutor, MemoryStore};
 
 /// A command that finds the services at `/run/apis`, and writes to all of its root.
@@ -225,21 +226,73 @@ fn results_travel_to_another_cache_with_what_they_refer_to() {
         let digest = here.write(b"in a directory").unwrap();
         tree.put("/a/b", Entry::File(TreeFile { digest, executable: false, properties: None })).unwrap();
         let content = here.write(b"what came of it").unwrap();
+        let listed = [here.write(b"in the root").unwrap(), here.write(b"below").unwrap()];
+        let serialized = here.write(&serialized(&listed)).unwrap();
         let result = ActionResult {
             output_files: vec![OutputFile { digest: Some(content.into()), ..OutputFile::default() }],
-            output_directories: vec![OutputDirectory {
-                root_directory_digest: Some(tree.digest().unwrap().into()),
-                ..OutputDirectory::default()
-            }],
+            output_directories: vec![
+                OutputDirectory {
+                    root_directory_digest: Some(tree.digest().unwrap().into()),
+                    ..OutputDirectory::default()
+                },
+                OutputDirectory { tree_digest: Some(serialized.into()), ..OutputDirectory::default() },
+            ],
             ..ActionResult::default()
         };
         actions.update_action_result(&action, &result).unwrap();
         assert!(there.contains_tree(&tree.digest().unwrap()).unwrap());
-        assert!(there.missing_blobs(&[content]).unwrap().is_empty());
+        let blobs = [content, serialized, listed[0], listed[1]];
+        assert!(there.missing_blobs(&blobs).unwrap().is_empty());
         assert_eq!(actions.action_result(&action).unwrap(), Some(result.clone()));
         let reader = Address { push: false, ..server.clone() };
         let actions = Actions::new(&reader, backed()).unwrap();
         let refused = actions.update_action_result(&action, &result).unwrap_err();
         assert_eq!(refused.kind, ErrorKind::Denied);
+    });
+}
+
+/// A serialized tree with a file in its root and one in the directory below.
+fn serialized(files: &[Digest; 2]) -> Vec<u8> {
+    let [root, child] = files.map(|digest| Directory {
+        files: vec![FileNode { name: "file".into(), digest: Some(digest.into()), ..FileNode::default() }],
+        ..Directory::default()
+    });
+    TreeMessage { root: Some(root), children: vec![child] }.encode_to_vec()
+}
+
+/// The client was told that these blobs are there, and sent them nowhere.
+#[test]
+fn results_may_refer_to_what_only_the_other_cache_has() {
+    run(true, |tool, there| {
+        let store = MemoryStore::new();
+        let here: Arc<dyn Cas> = store.clone();
+        let executor: Arc<dyn Executor> = Arc::new(FakeExecutor::new(here.clone(), |_| 0));
+        let server = tool.address.clone();
+        let backed = Backed::connect(&server, here.clone(), store, executor, Cancel::default()).unwrap();
+        let actions = Actions::new(&server, Arc::new(backed)).unwrap();
+        let mut tree = Tree::empty(&there);
+        let digest = there.write(b"in a directory").unwrap();
+        tree.put("/a/b", Entry::File(TreeFile { digest, executable: false, properties: None })).unwrap();
+        let root = OutputDirectory {
+            root_directory_digest: Some(tree.digest().unwrap().into()),
+            ..OutputDirectory::default()
+        };
+        let listed = [there.write(b"in the root").unwrap(), here.write(b"below").unwrap()];
+        let serialized = there.write(&serialized(&listed)).unwrap();
+        let listing = OutputDirectory { tree_digest: Some(serialized.into()), ..OutputDirectory::default() };
+        let output_directories = vec![root, listing];
+        let result = ActionResult { output_directories, ..ActionResult::default() };
+        let action = Digest::of(b"an action");
+        actions.update_action_result(&action, &result).unwrap();
+        assert!(there.missing_blobs(&listed).unwrap().is_empty(), "the one that was here was sent");
+        assert_eq!(actions.action_result(&action).unwrap(), Some(result));
+
+        let nowhere = Digest::of(b"nobody has this");
+        let output = OutputFile { digest: Some(nowhere.into()), ..OutputFile::default() };
+        let result = ActionResult { output_files: vec![output], ..ActionResult::default() };
+        let action = Digest::of(b"another action");
+        let refused = actions.update_action_result(&action, &result).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Missing, "{refused:?}");
+        assert_eq!(actions.action_result(&action).unwrap(), None);
     });
 }
