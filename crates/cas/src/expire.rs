@@ -75,9 +75,14 @@ impl Store {
         let Some(_only) = self.only_expiry(wanted > 0)? else { return Ok(Expired::default()) };
         let reliance = sweep(self.cachedir(), session)?;
         let before = self.bytes_held()?;
-        let limit = self.limit(quota, before)?;
-        if before.saturating_add(wanted) <= limit {
-            return Ok(Expired { before, after: before, limit, ..Expired::default() });
+        let (mut after, mut limit) = (before, self.limit(quota, before)?);
+        if after.saturating_add(wanted) > limit && self.kept_bytes()? > 0 {
+            self.drop_kept(session)?;
+            after = self.bytes_held()?;
+            limit = self.limit(quota, after)?;
+        }
+        if after.saturating_add(wanted) <= limit {
+            return Ok(Expired { before, after, limit, ..Expired::default() });
         }
         let _gate = self.expiry_lock(FlockOperation::LockExclusive)?;
         // Now that nobody can begin to rely on something, look again.
@@ -105,7 +110,7 @@ impl Store {
         }
     }
 
-    /// Bytes of all objects and of all layers.
+    /// Bytes of all objects, of all layers, and of what is kept beside them.
     pub(crate) fn bytes_held(&self) -> ServiceResult<u64> {
         let sum = |sum: &mut u64, found: &Found<'_>| {
             *sum += found.digest.size;
@@ -113,7 +118,7 @@ impl Store {
         };
         let objects = self.objects.visit(|| 0, sum, |a, b| a + b)?;
         let layers: u64 = self.all_layers()?.iter().map(|(_, described)| described.bytes).sum();
-        Ok(objects + layers)
+        Ok(objects + layers + self.kept_bytes()?)
     }
 
     /// The layers of all kinds, with their directories.

@@ -17,6 +17,7 @@ mod export;
 mod fsck;
 mod gate;
 mod import;
+mod kept;
 mod layer;
 mod mode;
 mod object;

@@ -25,6 +25,8 @@ pub struct Usage {
     pub layers: usize,
     /// Bytes that layers take beside the objects, about.
     pub layer_bytes: u64,
+    /// Bytes of the build directories that workspaces keep from one build to the next, about.
+    pub kept_bytes: u64,
 }
 
 /// What one artifact, or one source, holds of a cache.
@@ -52,6 +54,7 @@ impl Store {
             usage.layers += 1;
             usage.layer_bytes += described.bytes;
         }
+        usage.kept_bytes = self.kept_bytes()?;
         let groups = self.groups()?;
         let mut references: HashMap<Key, u32> = HashMap::new();
         for group in &groups {

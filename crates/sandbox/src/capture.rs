@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 /// A moment on the clock that stamps changes of files.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
-pub(crate) struct Moment(i64, i64);
+pub(crate) struct Moment(pub(crate) i64, pub(crate) i64);
 
 impl Moment {
     /// Now. A file that changes from now on gets this stamp or a later one.

@@ -4,19 +4,22 @@ use crate::capture::{Capture, Moment};
 use crate::child::{self, Failure, Report, Step};
 use crate::guard;
 use crate::jobserver::{self, Jobserver, Style, Turn};
+use crate::kept::Keep;
 use crate::kernel::{self, SignalsBlocked};
 use crate::layers::{Layers, Overlays};
 use crate::namespace::{self, Sandboxed};
 use crate::orders::{Base, Bind, Freeze, Orders, Stack};
 use crate::probe;
-use crate::root::{self, Layout, MOUNT_POINTS, Places, Root, c_path, c_text, components};
+use crate::root::{
+    self, Layout, MOUNT_POINTS, Place, Places, Root, c_path, c_text, components, is_incremental,
+};
 use crate::scratch::{self, Scratch, trouble};
 use crate::spawner::Spawner;
 use crate::sweeper::{Litter, Pool, Sweeper};
 use bourn_cas::{LayerKind, Store};
 use bourn_reapi::command::EnvironmentVariable;
 use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ServiceResult, Streams};
-use bourn_reapi::{Executor, ServiceError};
+use bourn_reapi::{Digest, Executor, ServiceError};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, Timespec};
@@ -237,32 +240,56 @@ impl LocalExecutor {
         let overlays = if overlaid { self.overlays } else { Overlays::Never };
         let layers = Layers { store: &self.store, overlays, kind: self.kind };
         let places = Places { directory: &self.directory, pool: &self.pool, layers };
-        let root = Layout { store: &self.store, execution, places: &places }.lay_out()?;
+        let mut root = Layout { store: &self.store, execution, places: &places }.lay_out()?;
         let mut ended = None;
-        let executed = self.execute_in(&root, execution, log, cancel, &mut ended);
+        let executed = self.execute_in(&mut root, execution, log, cancel, &mut ended);
         self.sweeper.sweep(ended, root.place.litter());
         executed
     }
 
     fn execute_in(
         &self,
-        root: &Root,
+        root: &mut Root,
         execution: &Execution,
         log: &mut dyn Write,
         cancel: &Cancel,
         ended: &mut Option<Sandboxed>,
     ) -> Result<Executed, Trouble> {
-        let outputs = output_paths(execution)?;
+        let paths = output_paths(execution)?;
         let started = Moment::now();
         let mut orders = orders(execution, root, &self.guarded)?;
         let turn = self.take_turn(execution, &mut orders)?;
         let exit_code = self.run(orders, turn, execution, log, cancel, ended)?;
-        let times = execution.command.output_node_properties.iter().any(|property| property == "mtime");
-        let consume = are_apart(&outputs);
+        let (since, times) = (Moment::now(), is_incremental(execution));
+        let consume = are_apart(&paths);
         let capture =
             Capture { store: &self.store, root, input: execution.input_root, started, times, consume };
-        let outputs = outputs.iter().map(|path| capture.output(path)).collect::<Result<_, _>>()?;
+        let outputs: Vec<_> = paths.iter().map(|path| capture.output(path)).collect::<Result<_, _>>()?;
+        if times {
+            self.keep(root, &paths, &outputs, since)?;
+        }
         Ok(Executed { exit_code, outputs })
+    }
+
+    /// Has the directories kept in which the command found something, as they were captured.
+    fn keep(
+        &self,
+        root: &mut Root,
+        paths: &[Vec<String>],
+        outputs: &[Option<Digest>],
+        since: Moment,
+    ) -> ServiceResult<()> {
+        let Place::Cuts(slot) = &mut root.place else { return Ok(()) };
+        let mut kept = Vec::new();
+        for (path, output) in paths.iter().zip(outputs) {
+            if let Some(tree) = output
+                && root.cuts.content(path).is_some_and(|found| found != Digest::empty())
+            {
+                kept.push(Keep::new(&self.store, path.join("/"), *tree, since)?);
+            }
+        }
+        slot.keep(kept);
+        Ok(())
     }
 
     /// Lets a command take part in the jobserver, if there is one, and tells it if it would understand.

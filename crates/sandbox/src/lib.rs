@@ -16,6 +16,7 @@ mod child;
 mod execute;
 mod guard;
 mod jobserver;
+mod kept;
 mod kernel;
 mod layers;
 mod mount;

@@ -7,6 +7,7 @@
 //!
 //! A command that may write everywhere gets an overlay with a private upper layer.
 
+use crate::kept;
 use crate::layers::{Layers, Overlays, told};
 use crate::orders::{Base, Freeze};
 use crate::scratch::{Scratch, trouble};
@@ -51,6 +52,14 @@ impl Cuts {
         Ok(cuts)
     }
 
+    /// What the tree had in one of the directories; `None` for any other.
+    pub(crate) fn content(&self, components: &[String]) -> Option<Digest> {
+        match components.split_first() {
+            Some((name, rest)) => self.children.get(name)?.content(rest),
+            None => self.cut,
+        }
+    }
+
     fn insert(&mut self, components: &[String]) {
         let mut at = self;
         for component in components {
@@ -66,6 +75,12 @@ impl Cuts {
     fn is_empty(&self) -> bool {
         self.cut.is_none() && self.children.is_empty()
     }
+}
+
+/// Whether the next command will most likely go on from what this one leaves: the times of its files are wanted, which
+/// is only so in workspaces.
+pub(crate) fn is_incremental(execution: &Execution) -> bool {
+    execution.command.output_node_properties.iter().any(|property| property == "mtime")
 }
 
 /// The components of an absolute path, normal.
@@ -321,11 +336,28 @@ impl Layout<'_> {
     fn fill(&self, slot: &mut Slot, cuts: &Cuts, plan: &Plan) -> ServiceResult<()> {
         slot.arrange(&plan.skeleton)?;
         let root = slot.root();
-        self.export_cuts(cuts, &root)?;
+        self.fill_cuts(cuts, slot, "")?;
         for (components, directory) in &plan.inner {
             make_point_below(&root, components, *directory)?;
         }
         slot.seal()
+    }
+
+    /// Puts what was cut out into the slot, as far as possible with what was kept of it.
+    fn fill_cuts(&self, cuts: &Cuts, slot: &Slot, path: &str) -> ServiceResult<()> {
+        match cuts.cut {
+            Some(digest) if digest != Digest::empty() => {
+                let (store, at) = (self.store, slot.root().join(path));
+                if is_incremental(self.execution) && kept::take(store, path, &digest, &at, &slot.beside())? {
+                    return Ok(());
+                }
+                self.export_cuts(cuts, &at)
+            }
+            _ => cuts.children.iter().try_for_each(|(name, below)| {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
+                self.fill_cuts(below, slot, &path)
+            }),
+        }
     }
 
     /// Writes what was cut out as real files, into directories that are there.

@@ -13,6 +13,7 @@
 //!     spare/           empty directories for later use
 //! ```
 
+use crate::kept::Keep;
 use crate::scratch::{empty, names, open_directory, open_whatever_mode, remove_any, trouble};
 use bourn_reapi::services::{STAGED_TIME, ServiceResult};
 use rustix::fd::{AsFd, OwnedFd};
@@ -63,6 +64,8 @@ pub(crate) struct Slot {
     /// When the directories of the way were last changed by us.
     stamps: Vec<(String, (i64, i64))>,
     clean: bool,
+    /// What is kept when the slot is tidied.
+    keep: Vec<Keep>,
 }
 
 impl Slot {
@@ -134,12 +137,13 @@ impl Slot {
             next_spare,
             stamps: Vec::new(),
             clean,
+            keep: Vec::new(),
         })
     }
 
     /// Removes whatever is there and begins with an empty root.
     fn start_afresh(&mut self) -> Result<(), Errno> {
-        for name in [c"idle", c"root"] {
+        for name in [c"idle", c"root", c"kept", c"kept.old"] {
             remove_any(self.directory.as_fd(), name)?;
         }
         mkdirat(&self.directory, c"idle", Mode::from_raw_mode(0o755))?;
@@ -151,6 +155,16 @@ impl Slot {
     /// Where the root is while the slot is in use.
     pub(crate) fn root(&self) -> PathBuf {
         self.path.join("root")
+    }
+
+    /// A name for what is on its way in or out.
+    pub(crate) fn beside(&self) -> PathBuf {
+        self.path.join("kept")
+    }
+
+    /// Has directories kept when the slot is tidied.
+    pub(crate) fn keep(&mut self, keep: Vec<Keep>) {
+        self.keep = keep;
     }
 
     /// Where layers can be put together.
@@ -278,6 +292,7 @@ impl Slot {
     /// Removes what a command left. Whether the slot can be used again; if not, it is best removed.
     pub(crate) fn tidy(&mut self) -> bool {
         self.clean = self.try_tidy().unwrap_or(false);
+        self.keep.clear();
         self.clean
     }
 
@@ -287,9 +302,16 @@ impl Slot {
         }
         let open: Vec<&String> =
             self.skeleton.iter().filter(|(_, entry)| **entry == Entry::Open).map(|(path, _)| path).collect();
+        let beside = self.beside();
         for path in open {
             let name = std::ffi::CString::new(path.as_str()).map_err(|_| Errno::INVAL)?;
             let directory = open_whatever_mode(&self.root, &name)?;
+            if let Some(keep) = self.keep.iter().find(|keep| keep.path == *path)
+                && is_plain(&directory)?
+            {
+                keep.keep(&self.root, &beside)?;
+                continue;
+            }
             empty(directory.as_fd())?;
             if !is_plain(&directory)? {
                 return Ok(false);
@@ -345,7 +367,7 @@ fn is_kept(wanted: Option<&Entry>, had: &Entry) -> bool {
 }
 
 /// Whether a directory has no attributes, lists of access or flags that another has not.
-fn is_plain(directory: &OwnedFd) -> Result<bool, Errno> {
+pub(crate) fn is_plain(directory: &OwnedFd) -> Result<bool, Errno> {
     let mut list = [0_u8; 256];
     match flistxattr(directory, &mut list) {
         Ok(0) | Err(Errno::OPNOTSUPP) => {}

@@ -187,6 +187,20 @@ fn the_reserve_of_the_disk_is_kept_free() {
 }
 
 #[test]
+fn what_is_only_kept_to_spare_work_goes_before_everything_else() {
+    let (scene, _) = three();
+    let kept = scene.store.kept().expect("a directory").join(format!("name.{}", 2 * MEBIBYTE));
+    std::fs::create_dir_all(kept.join("tree/deep")).expect("a directory");
+    assert_eq!(scene.store.usage().expect("a sum").kept_bytes, 2 * MEBIBYTE as u64);
+    let expired = scene.store.expire(&quota(7)).expect("an expiry");
+    assert!(kept.exists() && expired.before == expired.after);
+    let expired = scene.store.expire(&quota(5)).expect("an expiry");
+    assert!(!kept.exists());
+    assert_eq!((expired.artifacts.len(), expired.before - expired.after), (0, 2 * MEBIBYTE as u64));
+    assert_eq!(names(&scene.store), ["one", "six", "two"]);
+}
+
+#[test]
 fn usage_says_who_uses_what() {
     let (scene, _) = three();
     scene.store.write(b"nobody's").expect("a digest");

@@ -28,7 +28,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, command: &CacheCommand) -> Outcom
 fn show(invocation: &Invocation<'_>, options: &Show) -> Outcome {
     let store = wire::store(invocation.settings)?;
     let usage = store.usage()?;
-    let held = usage.bytes + usage.layer_bytes;
+    let held = usage.bytes + usage.layer_bytes + usage.kept_bytes;
     let limit = store.limit(&expiry::quota(&invocation.settings.user), held)?;
     let text = match options.json {
         true => as_json(invocation, &usage, limit)?,
@@ -50,6 +50,9 @@ fn as_text(invocation: &Invocation<'_>, usage: &Usage, limit: u64) -> String {
     row("Artifacts", artifacts.to_string(), None);
     row("Sources", sources.to_string(), None);
     row("Layers", usage.layers.to_string(), Some(usage.layer_bytes));
+    if usage.kept_bytes > 0 {
+        row("Workspaces", String::new(), Some(usage.kept_bytes));
+    }
     row("Nobody's", String::new(), Some(usage.unreferenced));
     row("May hold", String::new(), Some(limit));
     let mut largest: Vec<&Used> = usage.used.iter().collect();
@@ -111,6 +114,7 @@ fn as_json(invocation: &Invocation<'_>, usage: &Usage, limit: u64) -> Result<Str
         "unreferenced-bytes": usage.unreferenced,
         "layers": usage.layers,
         "layer-bytes": usage.layer_bytes,
+        "workspace-bytes": usage.kept_bytes,
         "limit": limit,
         "used": usage.used.iter().map(entry).collect::<Vec<_>>(),
     });

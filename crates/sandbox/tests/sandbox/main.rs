@@ -19,5 +19,6 @@ mod environment;
 mod host;
 mod interactive;
 mod jobs;
+mod kept;
 mod limits;
 mod pool;
