@@ -42,6 +42,10 @@ pub(crate) const DIGESTS: usize = 10_000;
 /// Requests with blobs that are under way at a time, of each sort.
 const AT_A_TIME: usize = 16;
 
+/// Bytes of batches that are sent at a time. Servers that write each blob into a file spend more time on keeping many
+/// of these batches apart than they win by having them.
+const SENDING: u32 = 24 << 20;
+
 /// Blobs below this size do not get smaller by as much as compressing them costs.
 const WORTH_COMPRESSING: usize = 1024;
 
@@ -56,7 +60,7 @@ pub(crate) struct Abilities {
     /// Whether blobs can travel as zstd, alone and in answers to batches.
     pub(crate) zstd: bool,
     /// Whether blobs of batches can be sent as zstd.
-    zstd_update: bool,
+    pub(crate) zstd_update: bool,
 }
 
 impl Abilities {
@@ -138,8 +142,8 @@ pub(crate) struct Storage {
     talk_turns: Semaphore,
     /// Streams of single blobs wait here for their turn.
     stream_turns: Semaphore,
-    /// Batches that are going to be sent wait here before they are read.
-    reading: Semaphore,
+    /// Batches that are going to be sent wait here before they are read: for as many bytes as they have.
+    sending: Semaphore,
     /// What is known to be there, so that it is not asked for again.
     known: Mutex<Known>,
     /// Whether whole trees of directories can be asked for, until the server says no.
@@ -154,7 +158,7 @@ impl Storage {
             turns: Semaphore::new(AT_A_TIME),
             talk_turns: Semaphore::new(AT_A_TIME),
             stream_turns: Semaphore::new(AT_A_TIME),
-            reading: Semaphore::new(AT_A_TIME),
+            sending: Semaphore::new(SENDING as usize),
             known: Mutex::new(Known::new()),
             trees: AtomicBool::new(true),
         }
@@ -199,7 +203,7 @@ impl Storage {
     }
 
     /// Waits until one more batch may be sent for.
-    async fn turn(&self, lane: Lane) -> Option<tokio::sync::SemaphorePermit<'_>> {
+    pub(crate) async fn turn(&self, lane: Lane) -> Option<tokio::sync::SemaphorePermit<'_>> {
         let turns = if lane == Lane::Talk { &self.talk_turns } else { &self.turns };
         turns.acquire().await.ok()
     }
@@ -210,9 +214,10 @@ impl Storage {
         turns.acquire().await.ok()
     }
 
-    /// Waits until one more batch may be read into memory.
-    pub(crate) async fn reading(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        self.reading.acquire().await.ok()
+    /// Waits until one more batch may be read into memory and sent.
+    pub(crate) async fn room(&self, batch: &[Digest]) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        let bytes: u64 = batch.iter().map(|digest| digest.size + PER_BLOB).sum();
+        self.sending.acquire_many(u32::try_from(bytes).unwrap_or(SENDING).min(SENDING)).await.ok()
     }
 
     /// Which of these are not known to be there.
@@ -248,7 +253,8 @@ impl Storage {
         Ok(missing)
     }
 
-    /// The content of the blobs of one batch; those that the server does not have are the second value.
+    /// The blobs of one batch, as they travelled and not compared with their digests; those that the server does not
+    /// have are the second value.
     ///
     /// # Errors
     /// The server failed, or sent what was not asked for.
@@ -256,7 +262,7 @@ impl Storage {
         &self,
         lane: Lane,
         batch: &[Digest],
-    ) -> Attempt<(Vec<(Digest, Vec<u8>)>, Vec<Digest>)> {
+    ) -> Attempt<(Vec<(Digest, ReadBlob)>, Vec<Digest>)> {
         let abilities = self.abilities().await?;
         let question = BatchReadBlobsRequest {
             instance_name: self.link.instance().to_owned(),
@@ -264,16 +270,15 @@ impl Storage {
             acceptable_compressors: if abilities.zstd { vec![ZSTD] } else { Vec::new() },
             digest_function: SHA256,
         };
-        let _turn = self.turn(lane).await;
         let answer: BatchReadBlobsResponse = self.link.unary(lane, READ, question).await?;
         let mut wanted: HashSet<Digest> = batch.iter().copied().collect();
         let (mut blobs, mut missing) = (Vec::with_capacity(batch.len()), Vec::new());
         for response in answer.responses {
             let digest = response.digest.as_ref().and_then(|digest| Digest::try_from(digest).ok());
             let Some(digest) = digest.filter(|digest| wanted.remove(digest)) else { continue };
-            match self.content(&digest, response)? {
-                Some(content) => blobs.push((digest, content)),
-                None => missing.push(digest),
+            match self.is_there(&digest, &response)? {
+                true => blobs.push((digest, response)),
+                false => missing.push(digest),
             }
         }
         match wanted.iter().next() {
@@ -285,29 +290,17 @@ impl Storage {
         }
     }
 
-    /// The content of one blob out of an answer, with its digest checked; `None` when it is not there.
-    fn content(&self, digest: &Digest, blob: ReadBlob) -> Attempt<Option<Vec<u8>>> {
-        let code = Code::from_i32(blob.status.as_ref().map_or(0, |status| status.code));
-        match code {
-            Code::Ok => {}
-            Code::NotFound => return Ok(None),
+    /// Whether an answer has a blob.
+    fn is_there(&self, digest: &Digest, blob: &ReadBlob) -> Attempt<bool> {
+        let Some(status) = &blob.status else { return Ok(true) };
+        match Code::from_i32(status.code) {
+            Code::Ok => Ok(true),
+            Code::NotFound => Ok(false),
             code => {
-                let why = Status::new(code, blob.status.map(|status| status.message).unwrap_or_default());
-                let text = format!("{}: blob {digest} cannot be read: {}", self.link.url(), describe(&why));
-                return Err(Fault::remote(kind_of(code), text));
+                let why = describe(&Status::new(code, &status.message));
+                let text = format!("{}: blob {digest} cannot be read: {why}", self.link.url());
+                Err(Fault::remote(kind_of(code), text))
             }
-        }
-        let content = match blob.compressor {
-            IDENTITY => Some(blob.data),
-            ZSTD => {
-                let size = usize::try_from(digest.size).unwrap_or(usize::MAX);
-                zstd::bulk::decompress(&blob.data, size).ok()
-            }
-            _ => None,
-        };
-        match content.filter(|content| Digest::of(content) == *digest) {
-            Some(content) => Ok(Some(content)),
-            None => Err(self.corrupt(digest)),
         }
     }
 
@@ -322,16 +315,14 @@ impl Storage {
         Fault::remote(ErrorKind::Missing, format!("{}: blob {digest} is not there", self.link.url()))
     }
 
-    /// Sends the blobs of one batch.
+    /// Sends the blobs of one batch, whose digests these are.
     ///
     /// # Errors
     /// The server failed, or did not take one of them.
-    pub(crate) async fn update(&self, blobs: Vec<(Digest, Vec<u8>)>) -> Attempt<()> {
-        let abilities = self.abilities().await?;
-        let digests: Vec<Digest> = blobs.iter().map(|(digest, _)| *digest).collect();
+    pub(crate) async fn update(&self, digests: &[Digest], requests: Vec<UpdateBlob>) -> Attempt<()> {
         let question = BatchUpdateBlobsRequest {
             instance_name: self.link.instance().to_owned(),
-            requests: blobs.into_iter().map(|blob| packed(blob, abilities.zstd_update)).collect(),
+            requests,
             digest_function: SHA256,
         };
         let _turn = self.turn(Lane::Bulk).await;
@@ -355,7 +346,7 @@ impl Storage {
             let text = format!("{}: BatchUpdateBlobs did not answer for blob {digest}", self.link.url());
             return Err(Fault::remote(ErrorKind::Unavailable, text));
         }
-        self.learn(&digests);
+        self.learn(digests);
         Ok(())
     }
 
@@ -413,16 +404,31 @@ impl Storage {
     }
 }
 
-/// A blob as it is sent.
-fn packed((digest, content): (Digest, Vec<u8>), zstd: bool) -> UpdateBlob {
-    if zstd
-        && content.len() >= WORTH_COMPRESSING
-        && let Ok(small) = zstd::bulk::compress(&content, LEVEL)
-        && small.len() < content.len()
-    {
-        return UpdateBlob { digest: Some(digest.into()), data: Bytes::from(small), compressor: ZSTD };
+impl ReadBlob {
+    /// The content, which need not be what its digest says, but has its size.
+    pub(crate) fn unpacked(self, digest: &Digest) -> Option<Vec<u8>> {
+        let size = usize::try_from(digest.size).ok()?;
+        let content = match self.compressor {
+            IDENTITY => Some(self.data),
+            ZSTD => zstd::bulk::decompress(&self.data, size).ok(),
+            _ => None,
+        };
+        content.filter(|content| content.len() == size)
     }
-    UpdateBlob { digest: Some(digest.into()), data: Bytes::from(content), compressor: IDENTITY }
+}
+
+impl UpdateBlob {
+    /// A blob as it is sent.
+    pub(crate) fn packed(digest: Digest, content: Vec<u8>, zstd: bool) -> UpdateBlob {
+        if zstd
+            && content.len() >= WORTH_COMPRESSING
+            && let Ok(small) = zstd::bulk::compress(&content, LEVEL)
+            && small.len() < content.len()
+        {
+            return UpdateBlob { digest: Some(digest.into()), data: Bytes::from(small), compressor: ZSTD };
+        }
+        UpdateBlob { digest: Some(digest.into()), data: Bytes::from(content), compressor: IDENTITY }
+    }
 }
 
 #[cfg(test)]

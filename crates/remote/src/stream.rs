@@ -390,7 +390,8 @@ impl Stream for Parts {
     }
 }
 
-fn unreadable(digest: &Digest, error: &io::Error) -> ServiceError {
+/// The error for a blob of the local store that cannot be read.
+pub(crate) fn unreadable(digest: &Digest, error: &io::Error) -> ServiceError {
     ServiceError::new(ErrorKind::Io, format!("cannot read blob {digest}: {error}"))
 }
 

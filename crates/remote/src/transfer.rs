@@ -1,15 +1,26 @@
 //! Blobs and trees from a server into the local store, and back.
 
-use crate::fault::{Attempt, Fault, Here};
+use crate::fault::{Attempt, Fault};
 use crate::link::{Lane, blocking};
+use crate::message::{ReadBlob, UpdateBlob};
 use crate::storage::{DIGESTS, Storage};
+use crate::stream::unreadable;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, ServiceError};
 use prost::Message;
 use std::collections::{HashMap, HashSet};
+use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinSet;
+
+/// Blobs that a server is asked for at a time before they are sent. Fewer than it could be asked for, so that sending
+/// begins early.
+const ASKED: usize = 2_500;
+
+/// How many of these questions are under way at a time.
+const ASKING: usize = 8;
 
 /// Bytes so far and in all, for whoever watches.
 #[derive(Default)]
@@ -96,14 +107,17 @@ impl Transfer {
     }
 
     async fn try_batch(&self, lane: Lane, batch: &[Digest]) -> Attempt<()> {
+        // Not all at once: what comes stays in memory until it is written.
+        let turn = self.storage.turn(lane).await;
         let (blobs, missing) = self.storage.read(lane, batch).await?;
-        let (digests, contents): (Vec<Digest>, Vec<Vec<u8>>) = blobs.into_iter().unzip();
         let cas = self.cas.clone();
-        blocking(move || cas.write_many(&contents)).await?;
-        self.meter.count(bytes(&digests));
-        match missing.first() {
-            Some(digest) => Err(self.storage.missing(digest)),
-            None => Ok(()),
+        let (kept, wrong) = blocking(move || keep(&*cas, blobs)).await?;
+        drop(turn);
+        self.meter.count(bytes(&kept));
+        match (wrong, missing.first()) {
+            (Some(digest), _) => Err(self.storage.corrupt(&digest)),
+            (None, Some(digest)) => Err(self.storage.missing(digest)),
+            (None, None) => Ok(()),
         }
     }
 
@@ -280,29 +294,74 @@ impl Transfer {
     /// # Errors
     /// The server failed or did not accept a blob; one is not here.
     pub(crate) async fn send(&self, digests: Vec<Digest>) -> Attempt<bool> {
-        let missing = self.missing_there(&digests).await?;
-        if missing.is_empty() {
-            return Ok(false);
+        let (parts, receiver) = channel(digests.len() / ASKED + 1);
+        for part in digests.chunks(ASKED) {
+            // There is room for all of them.
+            let _ = parts.try_send(part.to_vec());
         }
-        self.meter.expect(&missing);
+        drop(parts);
+        self.send_parts(receiver).await
+    }
+
+    /// Sends what the server does not have of what comes. While one part is sent, it is asked for others, and they are
+    /// still looked for. Whether there was anything.
+    async fn send_parts(&self, mut parts: Receiver<Vec<Digest>>) -> Attempt<bool> {
         let abilities = self.storage.abilities().await?;
-        let (small, large): (Vec<Digest>, Vec<Digest>) =
-            missing.into_iter().partition(|digest| abilities.is_small(digest));
-        let mut jobs = JoinSet::new();
-        for digest in large {
-            let own = self.clone();
-            jobs.spawn(async move {
-                own.storage.upload_blob(&own.cas, &digest).await?;
-                own.meter.count(digest.size);
-                Ok(())
-            });
+        let mut seen = HashSet::new();
+        let (mut asking, mut sending) = (JoinSet::new(), JoinSet::new());
+        let (mut is_more, mut is_any) = (true, false);
+        let mut small = Vec::new();
+        while is_more || !asking.is_empty() {
+            tokio::select! {
+                part = parts.recv(), if is_more && asking.len() < ASKING => {
+                    let Some(part) = part else {
+                        is_more = false;
+                        continue;
+                    };
+                    let mut unknown = self.storage.unknown(&part);
+                    unknown.retain(|digest| seen.insert(*digest));
+                    if !unknown.is_empty() {
+                        let storage = self.storage.clone();
+                        asking.spawn(async move { storage.find_missing(&unknown).await });
+                    }
+                }
+                Some(answer) = asking.join_next() => {
+                    let missing = answer.map_err(|error| ended(&error))??;
+                    is_any |= !missing.is_empty();
+                    self.meter.expect(&missing);
+                    for digest in missing {
+                        match abilities.is_small(&digest) {
+                            true => small.push(digest),
+                            false => self.spawn_large(&mut sending, digest),
+                        }
+                    }
+                    let mut batches = abilities.batches(std::mem::take(&mut small));
+                    // The last one may have room for more.
+                    small = batches.pop().unwrap_or_default();
+                    self.spawn_batches(&mut sending, batches);
+                }
+                Some(sent) = sending.join_next() => sent.map_err(|error| ended(&error))??,
+            }
         }
-        for batch in abilities.batches(small) {
+        self.spawn_batches(&mut sending, abilities.batches(small));
+        all(sending).await?;
+        Ok(is_any)
+    }
+
+    fn spawn_large(&self, sending: &mut JoinSet<Attempt<()>>, digest: Digest) {
+        let own = self.clone();
+        sending.spawn(async move {
+            own.storage.upload_blob(&own.cas, &digest).await?;
+            own.meter.count(digest.size);
+            Ok(())
+        });
+    }
+
+    fn spawn_batches(&self, sending: &mut JoinSet<Attempt<()>>, batches: Vec<Vec<Digest>>) {
+        for batch in batches {
             let own = self.clone();
-            jobs.spawn(async move { own.upload_batch(batch).await });
+            sending.spawn(async move { own.upload_batch(batch).await });
         }
-        all(jobs).await?;
-        Ok(true)
     }
 
     /// Sends the blobs of a batch, in smaller batches where the server finds it too large, and one by one if that does
@@ -313,7 +372,10 @@ impl Transfer {
             result => return result,
         }
         if let [digest] = batch.as_slice() {
-            self.storage.upload_blob(&self.cas, digest).await?;
+            let (cas, digest) = (self.cas.clone(), *digest);
+            // If it is damaged here, this says so.
+            blocking(move || cas.read(&digest)).await?;
+            self.storage.upload_blob(&self.cas, &digest).await?;
             self.meter.count(digest.size);
             return Ok(());
         }
@@ -324,17 +386,17 @@ impl Transfer {
 
     async fn try_upload(&self, batch: Vec<Digest>) -> Attempt<()> {
         // Not all at once: what is read here stays in memory until it is sent.
-        let turn = self.storage.reading().await;
+        let room = self.storage.room(&batch).await;
         let cas = self.cas.clone();
-        let read = blocking(move || {
-            let read = |digest: Digest| Ok((digest, cas.read(&digest)?));
-            batch.into_iter().map(read).collect::<ServiceResult<Vec<(Digest, Vec<u8>)>>>()
-        });
-        let blobs = read.await?;
-        let bytes = blobs.iter().map(|(digest, _)| digest.size).sum();
-        self.storage.update(blobs).await?;
-        drop(turn);
-        self.meter.count(bytes);
+        let (zstd, digests) = (self.storage.abilities().await?.zstd_update, batch.clone());
+        let read = move |digest| {
+            let content = read(&*cas, &digest)?;
+            Ok(UpdateBlob::packed(digest, content, zstd))
+        };
+        let blobs: Vec<UpdateBlob> = blocking(move || digests.into_iter().map(read).collect()).await?;
+        self.storage.update(&batch, blobs).await?;
+        drop(room);
+        self.meter.count(bytes(&batch));
         Ok(())
     }
 
@@ -372,8 +434,14 @@ impl Transfer {
     /// # Errors
     /// The server failed or did not accept a blob; one is not here.
     pub(crate) async fn send_trees(&self, roots: Vec<Digest>, more: Vec<Digest>) -> Attempt<bool> {
-        let blobs = self.blobs(roots).await?;
-        self.send([blobs.files, blobs.directories, more].concat()).await
+        let (parts, receiver) = channel(ASKING);
+        let cas = self.cas.clone();
+        // Whoever does not listen any more has an error of his own.
+        let hand_on = move |part| parts.blocking_send(part).is_ok();
+        let walked = tokio::spawn(blocking(move || walk(&*cas, &roots, more, hand_on)));
+        let sent = self.send_parts(receiver).await?;
+        walked.await.map_err(|error| ended(&error))??;
+        Ok(sent)
     }
 
     /// What trees are made of, whose directories are here.
@@ -437,6 +505,7 @@ impl Gathered {
 }
 
 /// What trees are made of, each blob once.
+#[derive(Default)]
 struct Blobs {
     /// Above what they contain.
     directories: Vec<Digest>,
@@ -446,29 +515,91 @@ struct Blobs {
 impl Blobs {
     /// All directories are here.
     fn of(cas: &dyn Cas, roots: &[Digest]) -> ServiceResult<Blobs> {
-        let mut directories = roots.to_vec();
-        let mut seen: HashSet<Digest> = roots.iter().copied().collect();
-        let mut files = Vec::new();
+        let mut blobs = Blobs::default();
+        blobs.walk(cas, roots, |_| true)?;
+        Ok(blobs)
+    }
+
+    /// Goes through trees, and shows all files found so far after each directory, until `each` wants no more.
+    fn walk(
+        &mut self,
+        cas: &dyn Cas,
+        roots: &[Digest],
+        mut each: impl FnMut(&mut Vec<Digest>) -> bool,
+    ) -> ServiceResult<()> {
+        let mut seen = HashSet::new();
+        self.directories.extend(roots.iter().filter(|root| seen.insert(**root)));
         let mut seen_files = HashSet::new();
         let mut at = 0;
-        while let Some(digest) = directories.get(at).copied() {
+        while let Some(digest) = self.directories.get(at).copied() {
             let directory = cas.directory(&digest)?;
             for file in &directory.files {
                 let digest = file.content()?;
                 if seen_files.insert(digest) {
-                    files.push(digest);
+                    self.files.push(digest);
                 }
             }
             for child in &directory.directories {
                 let digest = child.content()?;
                 if seen.insert(digest) {
-                    directories.push(digest);
+                    self.directories.push(digest);
                 }
+            }
+            if !each(&mut self.files) {
+                return Ok(());
             }
             at += 1;
         }
-        Ok(Blobs { directories, files })
+        Ok(())
     }
+}
+
+/// Hands on what trees are made of, and what else there is, part by part, until nobody wants it any more.
+fn walk(
+    cas: &dyn Cas,
+    roots: &[Digest],
+    more: Vec<Digest>,
+    hand_on: impl Fn(Vec<Digest>) -> bool,
+) -> ServiceResult<()> {
+    let mut blobs = Blobs::default();
+    let mut is_wanted = true;
+    blobs.walk(cas, roots, |files| {
+        if files.len() >= ASKED {
+            is_wanted = hand_on(std::mem::take(files));
+        }
+        is_wanted
+    })?;
+    let rest = [blobs.files, blobs.directories, more].concat();
+    // The first that is not wanted is the last.
+    let _ = is_wanted && rest.chunks(ASKED).all(|part| hand_on(part.to_vec()));
+    Ok(())
+}
+
+/// A blob that is going to be sent. It is not compared with its digest: the server does that, as it would have to in
+/// any case.
+fn read(cas: &dyn Cas, digest: &Digest) -> ServiceResult<Vec<u8>> {
+    let mut content = Vec::with_capacity(usize::try_from(digest.size).unwrap_or(0));
+    let read = cas.open(digest)?.read_to_end(&mut content);
+    read.map_err(|error| unreadable(digest, &error))?;
+    Ok(content)
+}
+
+/// Stores what came. Which blobs these are, and one that is not what it was said to be, if there is one.
+fn keep(cas: &dyn Cas, blobs: Vec<(Digest, ReadBlob)>) -> ServiceResult<(Vec<Digest>, Option<Digest>)> {
+    let (mut said, mut contents, mut wrong) = (Vec::new(), Vec::new(), None);
+    for (digest, blob) in blobs {
+        match blob.unpacked(&digest) {
+            Some(content) => {
+                said.push(digest);
+                contents.push(content);
+            }
+            None => wrong = Some(digest),
+        }
+    }
+    // It is hashed there. What is not what it should be becomes another blob, that nobody asks for.
+    let found = cas.write_many(&contents)?;
+    wrong = wrong.or_else(|| said.iter().zip(&found).find(|(said, found)| said != found).map(|(said, _)| *said));
+    Ok((found, wrong))
 }
 
 /// The bytes of blobs, however many somebody claims that they have.

@@ -64,8 +64,8 @@ impl Tool {
 
     fn ask<Q, A>(&self, path: &'static str, question: Q) -> Result<A, ErrorKind>
     where
-        Q: prost::Message + Clone + 'static,
-        A: prost::Message + Default + 'static,
+        Q: Message + Clone + 'static,
+        A: Message + Default + 'static,
     {
         let answer: Result<A, Fault> = self.runtime.block_on(self.link.unary(Lane::Talk, path, question));
         answer.map_err(|fault| fault.into_error().kind)
