@@ -578,8 +578,8 @@ fn walk(
 /// A blob that is going to be sent. It is not compared with its digest: the server does that, as it would have to in
 /// any case.
 fn read(cas: &dyn Cas, digest: &Digest) -> ServiceResult<Vec<u8>> {
-    let mut content = Vec::with_capacity(usize::try_from(digest.size).unwrap_or(0));
-    let read = cas.open(digest)?.read_to_end(&mut content);
+    let mut content = vec![0; usize::try_from(digest.size).unwrap_or(0)];
+    let read = cas.open(digest)?.read_exact(&mut content);
     read.map_err(|error| unreadable(digest, &error))?;
     Ok(content)
 }
