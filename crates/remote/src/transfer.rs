@@ -598,7 +598,8 @@ fn keep(cas: &dyn Cas, blobs: Vec<(Digest, ReadBlob)>) -> ServiceResult<(Vec<Dig
     }
     // It is hashed there. What is not what it should be becomes another blob, that nobody asks for.
     let found = cas.write_many(&contents)?;
-    wrong = wrong.or_else(|| said.iter().zip(&found).find(|(said, found)| said != found).map(|(said, _)| *said));
+    wrong =
+        wrong.or_else(|| said.iter().zip(&found).find(|(said, found)| said != found).map(|(said, _)| *said));
     Ok((found, wrong))
 }
 

@@ -11,8 +11,8 @@ use bourn_reapi::action::{ActionResult, OutputDirectory, OutputFile};
 use bourn_reapi::services::Streams;
 use bourn_reapi::tree::{Entry, File as TreeFile};
 use bourn_reapi::{Command, Digest, Directory, FileNode, TreeMessage};
-use prost::Message;
 use bourn_testkit::memory::{FakeExecutor, MemoryStore};
+use prost::Message;
 
 /// A command that finds the services at `/run/apis`, and writes to all of its root.
 fn execution(root: Digest, apis: Option<RemoteApis>) -> Execution {
@@ -270,7 +270,7 @@ fn results_may_refer_to_what_only_the_other_cache_has() {
         let server = tool.address.clone();
         let backed = Backed::connect(&server, here.clone(), store, executor, Cancel::default()).unwrap();
         let actions = Actions::new(&server, Arc::new(backed)).unwrap();
-        let mut tree = Tree::empty(&there);
+        let mut tree = Tree::empty(there);
         let digest = there.write(b"in a directory").unwrap();
         tree.put("/a/b", Entry::File(TreeFile { digest, executable: false, properties: None })).unwrap();
         let root = OutputDirectory {
