@@ -164,6 +164,8 @@ struct Expiry<'a> {
     reach: Reach<'a>,
     /// Objects that stay; of a directory among them, what is in it may go.
     kept: HashSet<Key>,
+    /// Those among them that somebody has asked for and may be serving, so that the second names of their files stay too.
+    pins: Vec<Digest>,
     /// Bytes of what stays.
     kept_bytes: u64,
     /// Which objects are there.
@@ -198,16 +200,18 @@ impl<'a> Expiry<'a> {
             since,
             reach: Reach { store, reached: HashSet::new() },
             kept,
+            pins: Vec::new(),
             kept_bytes,
             present,
             dropped: Vec::new(),
             kept_layers: Vec::new(),
             done: Expired::default(),
         };
-        for pin in reliance.pins {
-            let blobs = expiry.reach.beyond(&[pin])?;
+        for pin in &reliance.pins {
+            let blobs = expiry.reach.beyond(&[*pin])?;
             expiry.keep_reached(&blobs);
         }
+        expiry.pins = reliance.pins;
         Ok(expiry)
     }
 
@@ -397,9 +401,17 @@ impl<'a> Expiry<'a> {
         Ok(modified(&stat) <= found.modified)
     }
 
-    /// Removes content that no layer refers to.
+    /// Removes content that no layer and no served tree refers to.
     fn sweep_content(&self) -> ServiceResult<()> {
         let mut needed: HashSet<ContentName> = HashSet::new();
+        for pin in &self.pins {
+            match self.store.tree_blobs(pin) {
+                Ok(blobs) => needed.extend(blobs.iter().map(ContentName::new)),
+                // Whoever serves it finds that out too.
+                Err(error) if matches!(error.kind, ErrorKind::Missing | ErrorKind::Corrupt) => {}
+                Err(error) => return Err(error),
+            }
+        }
         for (_, described) in self.kept_layers.iter().filter(|(_, described)| described.stubs_from.is_some())
         {
             match self.store.tree_blobs(&described.tree) {

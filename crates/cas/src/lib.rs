@@ -37,6 +37,6 @@ mod whole;
 
 pub use expire::{Expired, Quota};
 pub use fsck::{Checked, Damage};
-pub use layer::{Layer, LayerKind, LayerStack, LayerSupport};
+pub use layer::{Faults, Layer, LayerKind, LayerStack, LayerSupport, ServedTree};
 pub use store::Store;
 pub use usage::{Usage, Used};

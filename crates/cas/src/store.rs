@@ -94,6 +94,16 @@ impl Store {
         self.boot.get_or_init(boot_id)
     }
 
+    /// Gets ready to serve a tree (see [`ServedTree`](crate::ServedTree)): from now on nobody expires what it needs, as
+    /// long as this store is open. The directory in which its files find their content.
+    ///
+    /// # Errors
+    /// The cache cannot be written to.
+    pub fn serve(&self, tree: &Digest) -> ServiceResult<&Path> {
+        self.session()?.pin(tree)?;
+        self.content().map(Content::path)
+    }
+
     /// Where stubs find the content of files.
     pub(crate) fn content(&self) -> ServiceResult<&Content> {
         if let Some(content) = self.content.get() {

@@ -8,6 +8,7 @@
 use crate::kernel::{self, Pointers, Program, Refused};
 use crate::mount;
 use crate::orders::Reader;
+use crate::spawner::send_with;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -45,6 +46,8 @@ pub(crate) enum Step {
     Layer,
     /// Mounting the overlay.
     Overlay,
+    /// Mounting a tree that is served.
+    Serve,
     /// Mounting the directory that is the root.
     Root,
     /// Mounting a part of the layers in the root.
@@ -74,12 +77,13 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    const ALL: [Step; 18] = [
+    const ALL: [Step; 19] = [
         Step::Orders,
         Step::Identity,
         Step::Network,
         Step::Layer,
         Step::Overlay,
+        Step::Serve,
         Step::Root,
         Step::Part,
         Step::Enter,
@@ -149,6 +153,8 @@ pub(crate) enum Report {
     Failed(Failure),
     /// The command has been stopped from its terminal.
     Stopped,
+    /// A descriptor comes along on which the kernel asks what is in the served tree.
+    Served,
     /// The command has ended with this status (as `wait` gives it), and so has everything else in the sandbox.
     Ended {
         /// Status as `wait` gives it.
@@ -166,6 +172,7 @@ impl Report {
         let mut bytes = [0; REPORT];
         match self {
             Report::Stopped => bytes[0] = 2,
+            Report::Served => bytes[0] = 3,
             Report::Ended { status, crowded } => {
                 bytes[0] = 1;
                 bytes[1] = u8::from(*crowded);
@@ -187,6 +194,7 @@ impl Report {
         match bytes[0] {
             1 => return Some(Report::Ended { status: number, crowded: bytes[1] != 0 }),
             2 => return Some(Report::Stopped),
+            3 => return Some(Report::Served),
             _ => {}
         }
         Some(Report::Failed(Failure {
@@ -209,13 +217,18 @@ pub(crate) fn live(orders: &[u8], wires: &Wires<'_>) -> ! {
     kernel::leave(0)
 }
 
+/// Hands over the descriptor on which the kernel asks what is in the served tree.
+pub(crate) fn hand_over(device: &OwnedFd, control: BorrowedFd<'_>) -> Result<(), Errno> {
+    send_with(control, &Report::Served.encode(), &[device.as_fd()])
+}
+
 /// Prepares the sandbox and starts the command.
-fn prepare(orders: &mut Reader<'_>, wires: &Wires<'_>) -> Result<Supervised, Failure> {
+fn prepare<'a>(orders: &mut Reader<'a>, wires: &Wires<'a>) -> Result<Supervised, Failure> {
     close_all_but(wires);
     kernel::reset_signals();
     let _ = rustix::thread::set_name(c"init");
     identify(orders)?;
-    mount::mount_all(orders)?;
+    mount::mount_all(orders, wires.control)?;
     let events = kernel::child_events().map_err(at(Step::Process, c"signalfd"))?;
     kernel::leave_session_keyring();
     kernel::drop_capabilities().map_err(at(Step::Privilege, c""))?;

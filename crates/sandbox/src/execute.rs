@@ -6,20 +6,22 @@ use crate::guard;
 use crate::jobserver::{self, Jobserver, Style, Turn};
 use crate::kept::Keep;
 use crate::kernel::{self, SignalsBlocked};
-use crate::layers::{Layers, Overlays};
+use crate::later::{Later, Served};
+use crate::layers::{DEVICE, LAID_OUT, Layers, Overlays, Source};
 use crate::namespace::{self, Sandboxed};
-use crate::orders::{Base, Bind, Freeze, Orders, Stack};
+use crate::orders::{Base, Bind, Freeze, Holds, Orders, Stack};
 use crate::probe;
 use crate::root::{
     self, Layout, MOUNT_POINTS, Place, Places, Root, c_path, c_text, components, is_incremental,
 };
 use crate::scratch::{self, Scratch, trouble};
+use crate::server::Server;
 use crate::spawner::Spawner;
 use crate::sweeper::{Litter, Pool, Sweeper};
-use bourn_cas::{LayerKind, Store};
+use bourn_cas::{LayerKind, ServedTree, Store};
 use bourn_reapi::command::EnvironmentVariable;
 use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ServiceResult, Streams};
-use bourn_reapi::{Digest, Executor, ServiceError};
+use bourn_reapi::{Cas, Digest, Directory, Executor, ServiceError};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, Timespec};
@@ -34,12 +36,16 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// The name of the machine inside a sandbox, the one that `bst` builds see too.
 const HOSTNAME: &str = "buildbox";
 
 /// How often a waiting execution looks whether it was cancelled, in nanoseconds.
 const PATIENCE: i64 = 20_000_000;
+
+/// How long a tree is served before it is laid out: laying out takes seconds, which only long builds are worth.
+const PATIENCE_WITH_SERVING: Duration = Duration::from_secs(10);
 
 /// Runs commands on this machine, each in namespaces of its own.
 pub struct LocalExecutor {
@@ -51,6 +57,12 @@ pub struct LocalExecutor {
     overlaid: AtomicBool,
     /// Which kind of layers, when it is not to be the best that works.
     kind: Option<LayerKind>,
+    /// Whether trees can be shown without being laid out, as far as is known.
+    served: AtomicBool,
+    /// How many entries are laid out rather.
+    laid_out: u64,
+    /// Lays the others out when commands take long.
+    later: Later,
     /// Paths below `/proc` that sandboxes must not write to.
     guarded: Vec<CString>,
     spawner: Spawner,
@@ -64,6 +76,8 @@ pub struct LocalExecutor {
 enum Trouble {
     /// An overlay could not be mounted: without one it might go well.
     NoOverlay(ServiceError),
+    /// A tree could not be shown without being laid out.
+    NotServed(ServiceError),
     /// Anything else.
     Other(ServiceError),
 }
@@ -76,7 +90,7 @@ impl From<ServiceError> for Trouble {
 
 impl From<Trouble> for ServiceError {
     fn from(trouble: Trouble) -> ServiceError {
-        let (Trouble::NoOverlay(error) | Trouble::Other(error)) = trouble;
+        let (Trouble::NoOverlay(error) | Trouble::NotServed(error) | Trouble::Other(error)) = trouble;
         error
     }
 }
@@ -90,8 +104,18 @@ pub struct Facts {
     pub sandboxes: ServiceResult<()>,
     /// Whether there are overlays for them; if not, trees are laid out as real files, which takes longer.
     pub overlays: ServiceResult<()>,
+    /// Whether large trees are shown without being laid out; if not, why.
+    pub served: ServiceResult<()>,
     /// Whether overlays are mounted as kernels before Linux 6.7 want it, which know no stubs.
     pub joined: bool,
+}
+
+/// What a command is started with.
+struct Start<'a> {
+    orders: Orders,
+    turn: Option<Turn<'a>>,
+    /// The tree below its root, if that is not laid out.
+    served: Option<ServedTree>,
 }
 
 /// The sandboxes of the moment.
@@ -115,6 +139,7 @@ impl LocalExecutor {
         let pool = Pool::default();
         let sweeper = Sweeper::new(pool.clone());
         let (guarded, spawner) = (guard::guarded()?, Spawner::new());
+        let later = Later::new(store.clone(), PATIENCE_WITH_SERVING);
         let overlays = Overlays::of_this_kernel();
         Ok(LocalExecutor {
             store,
@@ -122,6 +147,9 @@ impl LocalExecutor {
             overlays,
             overlaid: AtomicBool::new(true),
             kind: None,
+            served: AtomicBool::new(true),
+            laid_out: LAID_OUT,
+            later,
             guarded,
             spawner,
             pool,
@@ -148,34 +176,61 @@ impl LocalExecutor {
         self
     }
 
+    /// Lays trees out at once only where that takes no more than so many entries. Others are shown by answering the
+    /// kernel, and laid out beside that when they have been in use for a while.
+    pub fn laying_out(mut self, entries: u64, after: Duration) -> LocalExecutor {
+        self.laid_out = entries;
+        self.later = Later::new(self.store.clone(), after);
+        self
+    }
+
     /// What this machine offers to sandboxes, tried out.
     pub fn facts(&self) -> Facts {
         let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
         let plain = |scratch: &Scratch| Ok(Base::Directory(c_path(&scratch.make("plain", 0o755)?)?));
         let overlay = |scratch: &Scratch| {
             let make = |name: &str| c_path(&scratch.make(name, 0o755)?);
-            let layers = vec![(make("lower")?, false)];
+            let layers = vec![(make("lower")?, Holds::Files)];
             let joined = self.overlays == Overlays::Joined;
             let stack = Stack { layers, content: None, attach: make("root")?, joined };
             Ok(Base::Overlay { stack, upper: make("upper")?, work: make("work")? })
         };
         let overlays = match self.overlays {
             Overlays::Never => Err(ServiceError::new(ErrorKind::Sandbox, "overlays are not to be used")),
-            _ => self.try_base(overlay),
+            _ => self.try_base(overlay, None),
         };
         let joined = self.overlays == Overlays::Joined;
-        Facts { kernel, sandboxes: self.try_base(plain), overlays, joined }
+        Facts { kernel, sandboxes: self.try_base(plain, None), overlays, joined, served: self.try_serving() }
+    }
+
+    /// Mounts an empty tree that is not laid out.
+    fn try_serving(&self) -> ServiceResult<()> {
+        let tree = self.store.write_directory(&Directory::default())?;
+        let content = c_path(self.store.serve(&tree)?)?;
+        let served = |scratch: &Scratch| {
+            let make = |name: &str| c_path(&scratch.make(name, 0o755)?);
+            let layers = vec![(DEVICE.into(), Holds::Answers)];
+            let stack =
+                Stack { layers, content: Some(content.clone()), attach: make("root")?, joined: false };
+            Ok(Base::Overlay { stack, upper: make("upper")?, work: make("work")? })
+        };
+        self.try_base(served, Some(tree))
     }
 
     /// Makes a sandbox that has nothing to execute.
-    fn try_base(&self, base: impl Fn(&Scratch) -> ServiceResult<Base>) -> ServiceResult<()> {
+    fn try_base(
+        &self,
+        base: impl Fn(&Scratch) -> ServiceResult<Base>,
+        served: Option<Digest>,
+    ) -> ServiceResult<()> {
         let scratch = Scratch::new(&self.directory)?;
-        let tried = base(&scratch).and_then(|base| self.try_root(base));
+        let served = served.map(|tree| ServedTree::new(self.store.clone(), tree, (0, 0)));
+        let tried = base(&scratch).and_then(|base| self.try_root(base, served));
         self.sweeper.sweep(None, Litter::Scratch(scratch));
         tried
     }
 
-    fn try_root(&self, base: Base) -> ServiceResult<()> {
+    fn try_root(&self, base: Base, served: Option<ServedTree>) -> ServiceResult<()> {
         let (Base::Directory(top) | Base::Overlay { upper: top, .. }) = &base else { return Ok(()) };
         for name in MOUNT_POINTS {
             root::make_point(&Path::new(OsStr::from_bytes(top.to_bytes())).join(name), true)?;
@@ -204,7 +259,7 @@ impl LocalExecutor {
         };
         let sandbox =
             self.spawner.spawn(&orders.encode(), [null.as_fd(); 3], false).map_err(probe::not_split)?;
-        match attend(&sandbox, None, None, None, &mut std::io::sink(), &Cancel::default())? {
+        match attend(&sandbox, None, None, (None, served), &mut std::io::sink(), &Cancel::default())? {
             Some(Report::Failed(failure)) if failure.step != Step::Program => {
                 Err(probe::not_prepared(&failure))
             }
@@ -238,7 +293,8 @@ impl LocalExecutor {
         cancel: &Cancel,
     ) -> Result<Executed, Trouble> {
         let overlays = if overlaid { self.overlays } else { Overlays::Never };
-        let layers = Layers { store: &self.store, overlays, kind: self.kind };
+        let served = self.served.load(Ordering::Relaxed).then_some(self.laid_out);
+        let layers = Layers { store: &self.store, overlays, kind: self.kind, served };
         let places = Places { directory: &self.directory, pool: &self.pool, layers };
         let mut root = Layout { store: &self.store, execution, places: &places }.lay_out()?;
         let mut ended = None;
@@ -259,7 +315,22 @@ impl LocalExecutor {
         let started = Moment::now();
         let mut orders = orders(execution, root, &self.guarded)?;
         let turn = self.take_turn(execution, &mut orders)?;
-        let exit_code = self.run(orders, turn, execution, log, cancel, ended)?;
+        let tree = root.source.as_ref().and_then(Source::served);
+        let served =
+            tree.map(|tree| ServedTree::new(self.store.clone(), tree, (execution.uid, execution.gid)));
+        let faults = served.as_ref().map(ServedTree::faults);
+        if let Some(tree) = tree {
+            self.later.lay_out(Served { tree, prefixes: execution.prefixes.clone() });
+        }
+        let ran = self.run(Start { orders, turn, served }, execution, log, cancel, ended);
+        if let Some(fault) = faults.and_then(|faults| faults.take()) {
+            return Err(Trouble::Other(fault));
+        }
+        let exit_code = match ran {
+            // It may be the tree that cannot be below an overlay.
+            Err(Trouble::NoOverlay(error)) if tree.is_some() => return Err(Trouble::NotServed(error)),
+            ran => ran?,
+        };
         let (since, times) = (Moment::now(), is_incremental(execution));
         let consume = are_apart(&paths);
         let capture =
@@ -307,13 +378,13 @@ impl LocalExecutor {
 
     fn run(
         &self,
-        orders: Orders,
-        turn: Option<Turn<'_>>,
+        start: Start<'_>,
         execution: &Execution,
         log: &mut dyn Write,
         cancel: &Cancel,
         ended: &mut Option<Sandboxed>,
     ) -> Result<i32, Trouble> {
+        let Start { orders, turn, served } = start;
         let foreground = if execution.streams == Streams::Inherit { Foreground::ours() } else { None };
         let orders = Orders { foreground: foreground.is_some(), ..orders }.encode();
         let (sandbox, output) = match execution.streams {
@@ -336,7 +407,7 @@ impl LocalExecutor {
             }
         };
         let sandbox = self.register(sandbox);
-        let report = attend(&sandbox.sandbox, output, foreground.as_ref(), turn, log, cancel)?;
+        let report = attend(&sandbox.sandbox, output, foreground.as_ref(), (turn, served), log, cancel)?;
         *ended = sandbox.into_inner();
         match report {
             Some(Report::Ended { status, crowded }) => {
@@ -352,7 +423,7 @@ impl LocalExecutor {
                 Ok(exit_code(status))
             }
             Some(Report::Failed(failure)) => not_started(&failure, log),
-            Some(Report::Stopped) | None => Err(Trouble::Other(killed())),
+            Some(Report::Stopped | Report::Served) | None => Err(Trouble::Other(killed())),
         }
     }
 }
@@ -366,9 +437,13 @@ impl Executor for LocalExecutor {
     ) -> ServiceResult<Executed> {
         let overlaid = self.overlaid.load(Ordering::Relaxed);
         match self.try_execute(execution, overlaid, log, cancel) {
+            Err(Trouble::NotServed(_)) => {
+                self.served.store(false, Ordering::Relaxed);
+                self.execute(execution, log, cancel)
+            }
             Err(Trouble::NoOverlay(_)) if overlaid => {
                 self.overlaid.store(false, Ordering::Relaxed);
-                self.try_execute(execution, false, log, cancel).map_err(Trouble::into)
+                self.execute(execution, log, cancel)
             }
             executed => executed.map_err(Trouble::into),
         }
@@ -528,7 +603,7 @@ fn attend(
     sandbox: &Sandboxed,
     mut output: Option<OwnedFd>,
     foreground: Option<&Foreground>,
-    mut turn: Option<Turn<'_>>,
+    (mut turn, mut served): (Option<Turn<'_>>, Option<ServedTree>),
     log: &mut dyn Write,
     cancel: &Cancel,
 ) -> ServiceResult<Option<Report>> {
@@ -550,14 +625,25 @@ fn attend(
         }
         if reported {
             let report = sandbox.report();
-            if let Ok(Some(Report::Stopped)) = report {
-                sandbox.request(foreground.map_or(child::CONTINUE, Foreground::stop));
-                continue;
+            match report {
+                Ok((Some(Report::Stopped), _)) => {
+                    sandbox.request(foreground.map_or(child::CONTINUE, Foreground::stop));
+                    continue;
+                }
+                Ok((Some(Report::Served), device)) => {
+                    if let Some((tree, device)) = served.take().zip(device) {
+                        sandbox.is_served_by(Server::start(tree, device)?);
+                    }
+                    continue;
+                }
+                _ => {}
             }
             if let Some(pipe) = &output {
                 drain(pipe, log, &mut buffer)?;
             }
-            return report.map_err(|error| trouble(error, "cannot hear from", Path::new("the sandbox")));
+            return report
+                .map(|(report, _)| report)
+                .map_err(|error| trouble(error, "cannot hear from", Path::new("the sandbox")));
         }
     }
 }
@@ -615,6 +701,7 @@ fn not_started(failure: &Failure, log: &mut dyn Write) -> Result<i32, Trouble> {
     match failure.step {
         Step::Program => {}
         Step::Overlay => return Err(Trouble::NoOverlay(probe::not_prepared(failure))),
+        Step::Serve => return Err(Trouble::NotServed(probe::not_prepared(failure))),
         _ => return Err(Trouble::Other(probe::not_prepared(failure))),
     }
     let reason = std::io::Error::from(failure.error);

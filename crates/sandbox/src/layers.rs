@@ -1,11 +1,18 @@
 //! Where the read-only parts of a root come from.
 
-use crate::orders::Stack;
+use crate::orders::{Holds, Stack};
 use crate::root::c_path;
 use bourn_cas::{LayerKind, LayerStack, Store};
 use bourn_reapi::Digest;
 use bourn_reapi::services::ServiceResult;
-use std::path::Path;
+use std::ffi::CStr;
+use std::path::{Path, PathBuf};
+
+/// Where the kernel asks what is in a served tree.
+pub(crate) const DEVICE: &CStr = c"/dev/fuse";
+
+/// Laying out so many entries takes half a second, on a busy disk a second or two; larger trees are served.
+pub(crate) const LAID_OUT: u64 = 30_000;
 
 /// How overlays are mounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,11 +47,31 @@ pub(crate) struct Layers<'a> {
     pub(crate) overlays: Overlays,
     /// Which kind of layers, when it is not to be the best that works.
     pub(crate) kind: Option<LayerKind>,
+    /// Trees are served when laying them out took more entries than this. `None` where that does not work.
+    pub(crate) served: Option<u64>,
+}
+
+/// Where the read-only parts of one root come from.
+pub(crate) enum Source {
+    /// Layers that are laid out.
+    Layers(LayerStack),
+    /// A tree that is served, and the directory with the content of its files.
+    Served(Digest, PathBuf),
+}
+
+impl Source {
+    /// The tree that has to be served.
+    pub(crate) fn served(&self) -> Option<Digest> {
+        match self {
+            Source::Layers(_) => None,
+            Source::Served(tree, _) => Some(*tree),
+        }
+    }
 }
 
 impl Layers<'_> {
-    /// The layers that show `tree`; some of `prefixes` may already be laid out.
-    pub(crate) fn stack(&self, tree: &Digest, prefixes: &[Digest]) -> ServiceResult<LayerStack> {
+    /// What shows `tree`; some of `prefixes` may already be laid out.
+    pub(crate) fn source(&self, tree: &Digest, prefixes: &[Digest]) -> ServiceResult<Source> {
         let stacked = self.overlays != Overlays::Never;
         let support = self.store.layer_support()?;
         let kind = match self.kind.unwrap_or(support.kind) {
@@ -54,16 +81,29 @@ impl Layers<'_> {
             LayerKind::Stub => LayerKind::Copy,
             other => other,
         };
-        self.store.layer_of(kind, stacked, tree, prefixes)
+        if let Some(most) = self.served.filter(|_| kind == LayerKind::Stub)
+            && !self.store.is_laid_out_soon(tree, prefixes, most)?
+        {
+            return Ok(Source::Served(*tree, self.store.serve(tree)?.to_owned()));
+        }
+        self.store.layer_of(kind, stacked, tree, prefixes).map(Source::Layers)
     }
 }
 
 /// The layers as the kernel is told about them; they are put together on `attach`.
-pub(crate) fn told(stack: &LayerStack, attach: &Path, overlays: Overlays) -> ServiceResult<Stack> {
-    let layer = |layer: &bourn_cas::Layer| Ok((c_path(&layer.path)?, layer.refers));
+pub(crate) fn told(source: &Source, attach: &Path, overlays: Overlays) -> ServiceResult<Stack> {
+    let layer = |layer: &bourn_cas::Layer| {
+        Ok((c_path(&layer.path)?, if layer.refers { Holds::Stubs } else { Holds::Files }))
+    };
+    let (layers, content) = match source {
+        Source::Layers(stack) => {
+            (stack.layers.iter().map(layer).collect::<ServiceResult<_>>()?, stack.content.as_deref())
+        }
+        Source::Served(_, content) => (vec![(DEVICE.into(), Holds::Answers)], Some(content.as_path())),
+    };
     Ok(Stack {
-        layers: stack.layers.iter().map(layer).collect::<ServiceResult<_>>()?,
-        content: stack.content.as_deref().map(c_path).transpose()?,
+        layers,
+        content: content.map(c_path).transpose()?,
         attach: c_path(attach)?,
         joined: overlays == Overlays::Joined,
     })

@@ -5,10 +5,10 @@
 
 #![allow(clippy::result_large_err, reason = "nothing may be allocated here")]
 
-use crate::child::{Failure, Step, at};
+use crate::child::{self, Failure, Step, at};
 use crate::kernel::{self, List};
-use crate::orders::{DIRECTORY, OVERLAY, PARTS, Reader};
-use rustix::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use crate::orders::{DIRECTORY, Holds, OVERLAY, PARTS, Reader};
+use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -38,7 +38,7 @@ const DEVICE_LINKS: [(&CStr, &CStr); 6] = [
 ];
 
 /// Mounts everything that the orders name from `binds` to `frozen`, in that order.
-pub(crate) fn mount_all(orders: &mut Reader<'_>) -> Result<(), Failure> {
+pub(crate) fn mount_all<'a>(orders: &mut Reader<'a>, control: BorrowedFd<'a>) -> Result<(), Failure> {
     let binds = *orders;
     let taken = take_binds(orders)?;
     let (terminal, jobserver) = (take_device(orders)?, take_device(orders)?);
@@ -46,7 +46,7 @@ pub(crate) fn mount_all(orders: &mut Reader<'_>) -> Result<(), Failure> {
     for ((host, _), device) in DEVICES.iter().zip(&mut devices) {
         *device = Some(take(host, false).map_err(at(Step::Device, host))?);
     }
-    let root = base(orders)?;
+    let root = base(orders, control)?;
     let no_devices = MountAttrFlags::MOUNT_ATTR_NODEV;
     let proc = fresh(c"proc", &[], no_devices | MountAttrFlags::MOUNT_ATTR_NOEXEC)
         .map_err(at(Step::Proc, c"/proc"))?;
@@ -94,10 +94,10 @@ fn make_read_only(path: &CStr) -> Result<(), Errno> {
 const PLAIN: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV);
 
 /// The mount that will be `/`, mounted somewhere on the host's tree, as the kernel asks of it.
-fn base(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
+fn base<'a>(orders: &mut Reader<'a>, control: BorrowedFd<'a>) -> Result<OwnedFd, Failure> {
     match orders.number() {
-        Some(PARTS) => parts(orders),
-        Some(OVERLAY) => overlay(orders),
+        Some(PARTS) => parts(orders, control),
+        Some(OVERLAY) => overlay(orders, control),
         Some(DIRECTORY) => {
             let path = orders.text().ok_or(Failure::MALFORMED)?;
             plain(path, PLAIN, path).map_err(at(Step::Root, path))
@@ -115,8 +115,8 @@ fn plain(path: &CStr, attributes: MountAttrFlags, attach: &CStr) -> Result<Owned
 }
 
 /// A directory in which parts of the layers are mounted.
-fn parts(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
-    let stack = Stack::read(orders)?;
+fn parts<'a>(orders: &mut Reader<'a>, control: BorrowedFd<'a>) -> Result<OwnedFd, Failure> {
+    let stack = Stack::read(orders, control)?;
     let read_only = PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY;
     let lower = match (stack.count, stack.content) {
         (1, None) => {
@@ -146,8 +146,8 @@ fn put_part(lower: &OwnedFd, root: &OwnedFd, part: &CStr) -> Result<(), Errno> {
 }
 
 /// An overlay with a private upper layer.
-fn overlay(orders: &mut Reader<'_>) -> Result<OwnedFd, Failure> {
-    let stack = Stack::read(orders)?;
+fn overlay<'a>(orders: &mut Reader<'a>, control: BorrowedFd<'a>) -> Result<OwnedFd, Failure> {
+    let stack = Stack::read(orders, control)?;
     stack.skip(orders)?;
     let (upper, work) = orders.text().zip(orders.text()).ok_or(Failure::MALFORMED)?;
     stack.mount(Some([upper, work]), PLAIN)
@@ -160,11 +160,12 @@ struct Stack<'a> {
     content: Option<&'a CStr>,
     count: u32,
     layers: Reader<'a>,
+    control: BorrowedFd<'a>,
 }
 
 impl<'a> Stack<'a> {
     /// Reads up to the layers.
-    fn read(orders: &mut Reader<'a>) -> Result<Stack<'a>, Failure> {
+    fn read(orders: &mut Reader<'a>, control: BorrowedFd<'a>) -> Result<Stack<'a>, Failure> {
         let attach = orders.text().ok_or(Failure::MALFORMED)?;
         let joined = orders.number().ok_or(Failure::MALFORMED)? != 0;
         let content = match orders.number() {
@@ -173,7 +174,7 @@ impl<'a> Stack<'a> {
             None => return Err(Failure::MALFORMED),
         };
         let count = orders.number().ok_or(Failure::MALFORMED)?;
-        Ok(Stack { attach, joined, content, count, layers: *orders })
+        Ok(Stack { attach, joined, content, count, layers: *orders, control })
     }
 
     /// Reads the layers without looking at them.
@@ -184,7 +185,7 @@ impl<'a> Stack<'a> {
         Ok(())
     }
 
-    fn first(&self) -> Result<(bool, &'a CStr), Failure> {
+    fn first(&self) -> Result<(Holds, &'a CStr), Failure> {
         next_layer(&mut self.layers.clone())
     }
 
@@ -211,8 +212,15 @@ impl<'a> Stack<'a> {
     fn append(&self, context: &OwnedFd) -> Result<(), Failure> {
         let mut layers = self.layers;
         for number in 1..=self.count {
-            let (refers, layer) = next_layer(&mut layers)?;
+            let (holds, layer) = next_layer(&mut layers)?;
+            let refers = holds != Holds::Files;
             match self.content {
+                _ if holds == Holds::Answers => {
+                    let tree = self.serve(layer).map_err(at(Step::Serve, layer))?;
+                    // What the kernel makes of a tree that is on another disk than its content: one all the same.
+                    fsconfig_set_string(context, c"xino", c"on").map_err(at(Step::Serve, layer))?;
+                    set_mount(context, c"lowerdir+", &tree).map_err(at(Step::Serve, layer))?;
+                }
                 // Only the lowest layer of an overlay may have stubs, so this one becomes an overlay of its own.
                 Some(content) if refers && number < self.count => {
                     let own = self.mount_alone(layer, content)?;
@@ -261,6 +269,28 @@ impl<'a> Stack<'a> {
         self.finish(&context, PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY)
     }
 
+    /// Mounts a tree of which the kernel asks whoever made this sandbox. The device has to be opened in here: it belongs
+    /// to the user namespace in which that is done, and so has the mount.
+    fn serve(&self, device: &CStr) -> Result<OwnedFd, Errno> {
+        let asked = openat(CWD, device, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        let mut buffers = [[0; 32]; 3];
+        let [number, user, group] = &mut buffers;
+        let context = fsopen(c"fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_set_string(&context, c"source", c"bourn")?;
+        fsconfig_set_string(&context, c"fd", decimal(asked.as_raw_fd().cast_unsigned(), number))?;
+        fsconfig_set_string(&context, c"rootmode", c"40000")?;
+        fsconfig_set_string(&context, c"user_id", decimal(rustix::process::getuid().as_raw(), user))?;
+        fsconfig_set_string(&context, c"group_id", decimal(rustix::process::getgid().as_raw(), group))?;
+        fsconfig_set_flag(&context, c"default_permissions")?;
+        fsconfig_create(&context)?;
+        let read_only = PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY;
+        let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, read_only)?;
+        child::hand_over(&asked, self.control)?;
+        // The overlay copies owner and permissions of the root as the kernel knows them, so it has to ask for them.
+        fstat(&tree)?;
+        put(&tree, self.attach).map(|()| tree)
+    }
+
     fn new_overlay(&self) -> Result<OwnedFd, Failure> {
         let context =
             fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(at(Step::Overlay, self.attach))?;
@@ -280,11 +310,11 @@ impl<'a> Stack<'a> {
     }
 }
 
-/// Whether a layer has stubs, and where it is.
-fn next_layer<'a>(orders: &mut Reader<'a>) -> Result<(bool, &'a CStr), Failure> {
-    let refers = orders.number().ok_or(Failure::MALFORMED)?;
+/// What a layer holds, and where it is.
+fn next_layer<'a>(orders: &mut Reader<'a>) -> Result<(Holds, &'a CStr), Failure> {
+    let holds = orders.number().and_then(Holds::read).ok_or(Failure::MALFORMED)?;
     let layer = orders.text().ok_or(Failure::MALFORMED)?;
-    Ok((refers != 0, layer))
+    Ok((holds, layer))
 }
 
 /// Names a directory to the overlay by way of a descriptor: paths given as text are cut at 255 bytes and have some of
@@ -306,6 +336,14 @@ fn descriptor_path<'a>(descriptor: &OwnedFd, buffer: &'a mut [u8; 32]) -> &'a CS
     let mut rest = &mut buffer[..31];
     let written = write!(rest, "/proc/self/fd/{}", descriptor.as_raw_fd());
     debug_assert!(written.is_ok(), "24 bytes suffice for the largest number");
+    CStr::from_bytes_until_nul(buffer).unwrap_or(c"")
+}
+
+/// A number in digits, written without allocating.
+fn decimal(number: u32, buffer: &mut [u8; 32]) -> &CStr {
+    use std::io::Write;
+    let written = write!(&mut buffer[..31], "{number}");
+    debug_assert!(written.is_ok(), "ten digits suffice");
     CStr::from_bytes_until_nul(buffer).unwrap_or(c"")
 }
 

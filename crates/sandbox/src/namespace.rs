@@ -2,12 +2,14 @@
 
 use crate::child::{self, REPORT, Report, Wires};
 use crate::kernel::{self, Side, SignalsBlocked};
-use crate::spawner::control_socket;
+use crate::server::Server;
+use crate::spawner::{control_socket, receive_with};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{SendFlags, send};
 use rustix::process::{Signal, pidfd_send_signal};
+use std::sync::{Mutex, PoisonError};
 
 /// The namespaces of every sandbox; the network is the only one that may be shared with the host.
 pub(crate) const NAMESPACES: i32 = libc::CLONE_NEWUSER
@@ -23,6 +25,8 @@ pub(crate) struct Sandboxed {
     control: OwnedFd,
     /// Whether the first process is a child of ours, so that it has to be reaped.
     child: bool,
+    /// Who shows its tree, if that is not laid out. The last to go.
+    server: Mutex<Option<Server>>,
 }
 
 /// Starts a sandbox that carries out `orders` (see [`crate::orders::Orders::encode`]) directly from this process, so
@@ -41,7 +45,7 @@ pub(crate) fn split(orders: &[u8], streams: [BorrowedFd<'_>; 3], network: bool) 
 impl Sandboxed {
     /// What is known of a sandbox: its first process, the socket to it, and whether that process is a child of ours.
     pub(crate) fn new(process: OwnedFd, control: OwnedFd, child: bool) -> Sandboxed {
-        Sandboxed { process, control, child }
+        Sandboxed { process, control, child, server: Mutex::default() }
     }
 
     /// Becomes readable when there is a report.
@@ -49,14 +53,23 @@ impl Sandboxed {
         self.control.as_fd()
     }
 
-    /// The report that is there, or `None` if the first process ended without one.
-    pub(crate) fn report(&self) -> Result<Option<Report>, Errno> {
+    /// The report that is there, or `None` if the first process ended without one; and the descriptor with it.
+    pub(crate) fn report(&self) -> Result<(Option<Report>, Option<OwnedFd>), Errno> {
         let mut bytes = [0; REPORT];
-        match recv(&self.control, &mut bytes, RecvFlags::empty()) {
-            Ok((REPORT, _)) => Ok(Report::decode(&bytes)),
-            Ok(_) | Err(Errno::CONNRESET) => Ok(None),
+        let mut descriptor = [None];
+        match receive_with(&self.control, &mut bytes, &mut descriptor) {
+            Ok(REPORT) => {
+                let [descriptor] = descriptor;
+                Ok((Report::decode(&bytes), descriptor))
+            }
+            Ok(_) | Err(Errno::CONNRESET) => Ok((None, None)),
             Err(error) => Err(error),
         }
+    }
+
+    /// Keeps the server of the sandbox's tree for as long as the sandbox lives.
+    pub(crate) fn is_served_by(&self, server: Server) {
+        *self.server.lock().unwrap_or_else(PoisonError::into_inner) = Some(server);
     }
 
     /// Sends a request ([`child::STOP`], [`child::CONTINUE`]); one that comes too late is lost.

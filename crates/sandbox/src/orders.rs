@@ -6,11 +6,29 @@
 
 use std::ffi::{CStr, CString};
 
+/// What a layer holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Holds {
+    /// Files.
+    Files,
+    /// Files of which some are stubs that refer to the content of the stack.
+    Stubs,
+    /// Nothing: stubs are made up by whoever is given the device that stands in the place of a directory.
+    Answers,
+}
+
+impl Holds {
+    /// As it was written down.
+    pub(crate) fn read(number: u32) -> Option<Holds> {
+        [Holds::Files, Holds::Stubs, Holds::Answers].into_iter().find(|holds| *holds as u32 == number)
+    }
+}
+
 /// The layers that show a tree.
 #[derive(Clone, Debug)]
 pub(crate) struct Stack {
-    /// The directories, uppermost first, never none; and whether files in them are stubs that refer to `content`.
-    pub(crate) layers: Vec<(CString, bool)>,
+    /// The directories, uppermost first, never none; and what they hold.
+    pub(crate) layers: Vec<(CString, Holds)>,
     /// The directory with the content that stubs refer to.
     pub(crate) content: Option<CString>,
     /// An empty directory of the host on which the layers are mounted before they are in their place.
@@ -176,8 +194,8 @@ fn stack(out: &mut Vec<u8>, stack: &Stack) {
     number(out, u32::from(stack.joined));
     texts(out, stack.content.as_slice());
     number(out, stack.layers.len() as u32);
-    for (layer, refers) in &stack.layers {
-        number(out, u32::from(*refers));
+    for (layer, holds) in &stack.layers {
+        number(out, *holds as u32);
         text(out, layer);
     }
 }

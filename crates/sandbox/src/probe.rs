@@ -82,6 +82,7 @@ pub(crate) fn not_prepared(failure: &Failure) -> ServiceError {
         Step::Network => format!("set up its network ({subject})"),
         Step::Layer => format!("use {subject} as a layer of its root"),
         Step::Overlay => format!("mount its root (an overlay over {subject})"),
+        Step::Serve => format!("mount the files of its root (by {subject})"),
         Step::Root => format!("mount its root ({subject})"),
         Step::Part => format!("mount /{subject}"),
         Step::Enter => "enter its root".to_owned(),

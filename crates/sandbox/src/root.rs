@@ -8,12 +8,12 @@
 //! A command that may write everywhere gets an overlay with a private upper layer.
 
 use crate::kept;
-use crate::layers::{Layers, Overlays, told};
+use crate::layers::{Layers, Overlays, Source, told};
 use crate::orders::{Base, Freeze};
 use crate::scratch::{Scratch, trouble};
 use crate::slot::{Entry, Skeleton, Slot};
 use crate::sweeper::{Litter, Pool};
-use bourn_cas::{LayerStack, Store};
+use bourn_cas::Store;
 use bourn_reapi::services::{ErrorKind, Execution, ExportOptions, STAGED_TIME, ServiceResult};
 use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, ServiceError};
 use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps, mkdirat, utimensat};
@@ -138,8 +138,8 @@ pub(crate) struct Root {
     pub(crate) place: Place,
     /// What was cut out of the input tree and laid out as real files.
     pub(crate) cuts: Cuts,
-    /// Keeps the layers from being removed.
-    pub(crate) _stack: Option<LayerStack>,
+    /// Where the layers come from; keeps them from being removed.
+    pub(crate) source: Option<Source>,
 }
 
 /// How a root lies on the disk.
@@ -318,7 +318,7 @@ impl Layout<'_> {
     }
 
     fn lay_out_parts(&self, cuts: Cuts, plan: Plan, base: &Digest) -> ServiceResult<Root> {
-        let stack = self.places.layers.stack(base, &self.execution.prefixes)?;
+        let source = self.places.layers.source(base, &self.execution.prefixes)?;
         let taken = self.places.pool.take(|slot| slot.likeness(&plan.skeleton));
         let mut slot = taken.map_or_else(|| Slot::take(self.places.directory), Ok)?;
         if let Err(error) = self.fill(&mut slot, &cuts, &plan) {
@@ -327,10 +327,13 @@ impl Layout<'_> {
         }
         let overlays = self.places.layers.overlays;
         let parts = plan.parts.iter().map(|path| c_text(path.as_bytes())).collect::<Result<_, _>>()?;
-        let base =
-            Base::Parts { root: c_path(&slot.root())?, stack: told(&stack, &slot.lower(), overlays)?, parts };
+        let base = Base::Parts {
+            root: c_path(&slot.root())?,
+            stack: told(&source, &slot.lower(), overlays)?,
+            parts,
+        };
         let place = Place::Cuts(Box::new(slot));
-        Ok(Root { base, freeze: Freeze::Nothing, place, cuts, _stack: Some(stack) })
+        Ok(Root { base, freeze: Freeze::Nothing, place, cuts, source: Some(source) })
     }
 
     fn fill(&self, slot: &mut Slot, cuts: &Cuts, plan: &Plan) -> ServiceResult<()> {
@@ -382,16 +385,16 @@ impl Layout<'_> {
             if cuts.is_empty() { execution.input_root } else { self.store.write_directory(&carved)? };
         make_directories(&cuts, &upper)?;
         let overlays = self.places.layers.overlays;
-        let (stack, base) = if overlays != Overlays::Never {
+        let (source, base) = if overlays != Overlays::Never {
             let work = scratch.make("work", 0o755)?;
             let attach = scratch.make("root", 0o755)?;
-            let stack = self.places.layers.stack(&base, &execution.prefixes)?;
+            let source = self.places.layers.source(&base, &execution.prefixes)?;
             let base = Base::Overlay {
-                stack: told(&stack, &attach, overlays)?,
+                stack: told(&source, &attach, overlays)?,
                 upper: c_path(&upper)?,
                 work: c_path(&work)?,
             };
-            (Some(stack), base)
+            (Some(source), base)
         } else {
             self.store.export_tree(
                 &base,
@@ -408,7 +411,7 @@ impl Layout<'_> {
             Base::Directory(_) => Place::Whole(scratch, upper),
             _ => Place::Upper(scratch, upper),
         };
-        Ok(Root { base, freeze, place, cuts, _stack: stack })
+        Ok(Root { base, freeze, place, cuts, source })
     }
 
     fn freeze(&self, cuts: &Cuts) -> ServiceResult<Freeze> {

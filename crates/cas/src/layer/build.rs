@@ -91,7 +91,8 @@ impl Builder<'_> {
         let stubs =
             described.stubs_from.map(|from| store.content().map(|content| (from, content))).transpose()?;
         let (kind, entries) = (self.layers.kind, described.entries);
-        let pen = Pen { store, stubs, kind, umask: umask(), pieces: Pieces::All, entries };
+        let stop = self.layers.stop;
+        let pen = Pen { store, stubs, kind, umask: umask(), pieces: Pieces::All, entries, stop };
         let parts: &[_] = match described.has_stubs_apart() {
             true => &[("tree", Pieces::ButStubs), ("stubs", Pieces::Stubs)],
             false => &[("tree", Pieces::All)],

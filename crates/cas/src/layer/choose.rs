@@ -40,6 +40,13 @@ impl Choice<'_> {
         self.promising(whole)
     }
 
+    /// Whether laying the tree out would take at most so many entries.
+    pub(crate) fn is_small(&self, entries: u64) -> ServiceResult<bool> {
+        let store = self.layers.store;
+        Ok(store.counts.is_within(store, self.tree, entries)?
+            || self.nearest(entries.saturating_add(1))?.is_some())
+    }
+
     /// The tree among those that have layers from which this one differs least.
     fn nearest(&self, worthwhile: u64) -> ServiceResult<Option<Digest>> {
         let known = self.layers.store.descriptions(&self.layers.root)?;

@@ -52,6 +52,38 @@ impl Counts {
     }
 }
 
+impl Counts {
+    /// Whether a tree has at most so many entries; looks at no more of it than needed.
+    pub(crate) fn is_within(&self, store: &Store, tree: &Digest, entries: u64) -> ServiceResult<bool> {
+        let mut budget = entries;
+        self.spend(store, tree, &mut budget)
+    }
+
+    /// Takes the entries of a tree off a budget. Whether that sufficed.
+    fn spend(&self, store: &Store, tree: &Digest, budget: &mut u64) -> ServiceResult<bool> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(tree).copied();
+        let before = *budget;
+        let directory = match known {
+            Some(_) => None,
+            None => Some(store.directory(tree)?),
+        };
+        let own = |directory: &Directory| 1 + (directory.files.len() + directory.symlinks.len()) as u64;
+        let Some(rest) = budget.checked_sub(known.or_else(|| directory.as_deref().map(own)).unwrap_or(0))
+        else {
+            return Ok(false);
+        };
+        *budget = rest;
+        let Some(directory) = directory else { return Ok(true) };
+        for child in &directory.directories {
+            if !self.spend(store, &child.content()?, budget)? {
+                return Ok(false);
+            }
+        }
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(*tree, before - *budget);
+        Ok(true)
+    }
+}
+
 /// Finds differences and counts what laying them out would cost.
 pub(crate) struct Comparison<'a> {
     pub(crate) store: &'a Store,

@@ -34,6 +34,10 @@
 //! `bourn/content/ab/…`, which only the expiry of layers removes. The name is short, because the stub has to keep it
 //! in the 96 bytes that an ext4 inode has left for attributes; a longer one would cost a block of 4 KiB per stub.
 //!
+//! # Trees that are not laid out
+//!
+//! A [`ServedTree`] shows the same stubs without a layer, to one sandbox; see there.
+//!
 //! # Nothing half
 //!
 //! A layer is made in the directory of the session and renamed into place together with its description, which
@@ -47,12 +51,15 @@ mod content;
 mod describe;
 mod difference;
 mod kind;
+mod served;
 mod stack;
 mod verify;
+mod wire;
 mod write;
 
 pub(crate) use content::{Content, ContentName};
 pub(crate) use describe::{Described, Descriptions, boot_id};
 pub(crate) use difference::Counts;
 pub use kind::{LayerKind, LayerSupport};
+pub use served::{Faults, ServedTree};
 pub use stack::{Layer, LayerStack};

@@ -15,10 +15,14 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Timespec, Timestamps, UTIME_NOW};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 /// Most layers that are stacked. Every layer makes a lookup of a name that the upper ones lack slower; with so few
 /// of them that is not measurable, and a chain of small differences is still seldom flattened.
 pub(crate) const HEIGHT: u32 = 12;
+
+/// How much a thread stands back behind builds that lays out what nobody waits for.
+const NICENESS: i32 = 15;
 
 /// Directories that show a tree when an overlay stacks them. As long as this lives, nobody removes them.
 ///
@@ -80,6 +84,36 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Lays out stubs for `tree` as [`Store::layer`] does, unless they are there; on one core that nobody else wants.
+    ///
+    /// # Errors
+    /// Those of [`Store::layer_of`], and that it was stopped.
+    pub fn layer_quietly(&self, tree: &Digest, prefixes: &[Digest], stop: &AtomicBool) -> ServiceResult<()> {
+        // Of this thread alone: for the kernel, threads have priorities of their own.
+        let stand_back = |_| {
+            let _ = rustix::process::setpriority_process(None, NICENESS);
+        };
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(1).start_handler(stand_back).build();
+        let threads = threads
+            .map_err(std::io::Error::other)
+            .doing("cannot start a thread for", &self.cachedir().join("bourn/layers"))?;
+        let layers = Layers { stop: Some(stop), ..Layers::new(self, LayerKind::Stub, true)? };
+        threads.install(|| layers.provide(tree, prefixes)).map(drop)
+    }
+
+    /// Whether stubs for `tree` are laid out, or laying them out takes no more than so many entries: upon the nearest
+    /// tree that has layers, if there is one.
+    ///
+    /// # Errors
+    /// A directory of the tree is missing or damaged, or the disk cannot be read.
+    pub fn is_laid_out_soon(&self, tree: &Digest, prefixes: &[Digest], entries: u64) -> ServiceResult<bool> {
+        let layers = Layers::new(self, LayerKind::Stub, true)?;
+        let there = Described::read(&layers.path(tree)).is_some_and(|described| described.tree == *tree);
+        Ok(there || Choice { layers: &layers, tree, prefixes }.is_small(entries)?)
+    }
+}
+
 /// The layers of one kind.
 pub(crate) struct Layers<'a> {
     pub(crate) store: &'a Store,
@@ -87,6 +121,8 @@ pub(crate) struct Layers<'a> {
     pub(crate) stacked: bool,
     /// `bourn/layers/KIND`.
     pub(crate) root: PathBuf,
+    /// When this becomes true, nothing more is laid out.
+    pub(crate) stop: Option<&'a AtomicBool>,
 }
 
 impl<'a> Layers<'a> {
@@ -94,7 +130,7 @@ impl<'a> Layers<'a> {
         let suffix = if stacked { "" } else { "-alone" };
         let root = store.cachedir().join(format!("bourn/layers/{kind}{suffix}"));
         std::fs::create_dir_all(&root).doing("cannot create", &root)?;
-        Ok(Layers { store, kind, stacked, root })
+        Ok(Layers { store, kind, stacked, root, stop: None })
     }
 
     /// The stack of a tree, which is made if need be.
@@ -207,7 +243,7 @@ impl Store {
             return Ok(false);
         }
         let kind = if described.stubs_from.is_some() { LayerKind::Stub } else { LayerKind::Copy };
-        let layers = Layers { store: self, kind, stacked: described.base.is_some(), root };
+        let layers = Layers { store: self, kind, stacked: described.base.is_some(), root, stop: None };
         let whole = Builder { layers: &layers, tree: &described.tree }.is_whole(described);
         match whole {
             Err(error) if matches!(error.kind, ErrorKind::Missing | ErrorKind::Corrupt) => Ok(false),

@@ -8,13 +8,15 @@ use crate::session::open_directory;
 use crate::spread::{self, apart};
 use crate::store::Store;
 use crate::trouble::Doing;
-use bourn_reapi::services::{STAGED_TIME, ServiceResult};
+use bourn_reapi::ServiceError;
+use bourn_reapi::services::{ErrorKind, STAGED_TIME, ServiceResult};
 use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, FileNode, NodeProperties, SymlinkNode};
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, CWD, FileType, OFlags, Timespec, Timestamps, XattrFlags};
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Which pieces of a difference are written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub(crate) struct Pen<'a> {
     pub(crate) pieces: Pieces,
     /// Entries of the layer.
     pub(crate) entries: u64,
+    /// When this becomes true, nothing more is written.
+    pub(crate) stop: Option<&'a AtomicBool>,
 }
 
 impl Pen<'_> {
@@ -148,6 +152,9 @@ impl Pen<'_> {
         directory: &OwnedFd,
         path: &Path,
     ) -> ServiceResult<()> {
+        if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(ServiceError::new(ErrorKind::Cancelled, "laying out a tree was stopped"));
+        }
         for file in files.iter().filter(|file| self.wants_file(file)) {
             self.file(file, directory, path)?;
         }
@@ -235,14 +242,19 @@ impl Pen<'_> {
 }
 
 /// The permissions of a node: its own, if it has any, but never more than anybody may have in a sandbox.
-fn bits(properties: Option<&NodeProperties>, usual: u32) -> u32 {
+pub(crate) fn bits(properties: Option<&NodeProperties>, usual: u32) -> u32 {
     properties.and_then(|properties| properties.unix_mode).map_or(usual, |bits| bits & 0o777)
 }
 
-/// The time of a node: its own, if it has one, else that which `bst` gives to everything.
-fn times(properties: Option<&NodeProperties>) -> Timestamps {
+/// The time of a node in seconds and nanoseconds: its own, if it has one, else that which `bst` gives to everything.
+pub(crate) fn time(properties: Option<&NodeProperties>) -> (i64, u32) {
     let own = properties.and_then(|properties| properties.mtime);
-    let (tv_sec, nanos) = own.map_or((STAGED_TIME, 0), |time| (time.seconds, time.nanos));
+    own.map_or((STAGED_TIME, 0), |time| (time.seconds, u32::try_from(time.nanos).unwrap_or(0)))
+}
+
+/// The time of a node, as both times of its file.
+fn times(properties: Option<&NodeProperties>) -> Timestamps {
+    let (tv_sec, nanos) = time(properties);
     let at = Timespec { tv_sec, tv_nsec: nanos.into() };
     Timestamps { last_access: at, last_modification: at }
 }

@@ -10,4 +10,5 @@ mod import;
 mod layers;
 mod overlay;
 mod refs;
+mod served;
 mod whole;

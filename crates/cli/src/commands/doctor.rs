@@ -167,7 +167,19 @@ fn staging(facts: &Facts, support: &LayerSupport) -> String {
         LayerKind::Copy => "copies of the files in the cache".to_owned(),
     };
     match facts.overlays.is_ok() {
-        true => how.push_str(", stacked by overlays"),
+        true => {
+            how.push_str(", stacked by overlays");
+            match (&facts.served, kind) {
+                (Ok(()), LayerKind::Stub) => {
+                    how.push_str("; large trees that are new are shown by FUSE before that");
+                }
+                (Err(error), LayerKind::Stub) => {
+                    reasons
+                        .push(format!("large trees that are new are not shown by FUSE: {}", error.message));
+                }
+                _ => {}
+            }
+        }
         false => reasons.push("no stacks: there are no overlays".to_owned()),
     }
     if !reasons.is_empty() {

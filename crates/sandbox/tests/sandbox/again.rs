@@ -4,6 +4,7 @@
 use crate::bench::DIRECTORY;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 
 const NOBODY: u32 = 65534;
 
@@ -31,6 +32,11 @@ fn as_an_unprivileged_user() {
     println!("repeated as user {NOBODY} (and here in {}):\n{printed}", DIRECTORY.display());
 }
 
+/// How many trees are laid out as stubs.
+pub(crate) fn layers_in(cache: &Path) -> usize {
+    std::fs::read_dir(cache.join("bourn/layers/stub")).into_iter().flatten().count()
+}
+
 /// What a command sees, may do and leaves behind, on a machine that has not all that this one has.
 fn on_another_machine(machine: &str) {
     if std::env::var_os("BOURN_SANDBOX_TESTS").is_some() {
@@ -51,7 +57,20 @@ fn on_another_machine(machine: &str) {
         layers.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     let alone = |name: &String| name.ends_with("-alone");
     assert!(!names.is_empty() && names.iter().all(|name| alone(name) == (machine == "none")), "{names:?}");
-    assert!(!names.contains(&"stub".to_owned()), "{names:?}");
+    assert_eq!(names.contains(&"stub".to_owned()), machine == "served", "{names:?}");
+    if machine == "served" {
+        assert_eq!(layers_in(&directory.path().join("files/cache")), 0, "nothing is laid out");
+    }
+}
+
+/// Large trees are not laid out at all; here, all of them.
+#[test]
+fn where_every_tree_is_served() {
+    let facts = crate::bench::Bench::new().executor.facts();
+    match facts.served {
+        Ok(()) => on_another_machine("served"),
+        Err(error) => println!("not tested, because trees cannot be served here: {error}"),
+    }
 }
 
 #[test]

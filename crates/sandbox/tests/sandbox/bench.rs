@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// What the commands of the tests use.
 const TOOLS: [&str; 33] = [
@@ -82,6 +83,7 @@ impl Bench {
         let executor = LocalExecutor::new(store.clone(), &build).expect("an executor");
         let executor = match MACHINE.as_deref() {
             None => executor,
+            Some("served") => executor.laying_out(0, Duration::MAX),
             Some("copies") => executor.limited_to(Overlays::Appended, Some(LayerKind::Copy)),
             Some("joined") => executor.limited_to(Overlays::Joined, None),
             Some("none") => executor.limited_to(Overlays::Never, None),
@@ -235,7 +237,7 @@ pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
         if condition() {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     }
     panic!("it never came true that {what}");
 }

@@ -22,3 +22,4 @@ mod jobs;
 mod kept;
 mod limits;
 mod pool;
+mod served;
