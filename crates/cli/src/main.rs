@@ -29,8 +29,14 @@ mod workspaces;
 mod world;
 
 use args::parse::{self, Program};
+use mimalloc::MiMalloc;
 use settings::environment::Environment;
 use std::process::ExitCode;
+
+/// Loading is millions of small allocations on all cores. The allocator of glibc gives every thread a heap that it lets
+/// grow by a page at a time, for which the kernel stops all others.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The version of BuildStream whose behaviour this is.
 const COMPATIBLE_VERSION: &str = "2.8.1";

@@ -35,7 +35,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -275,7 +275,7 @@ pub(crate) fn keep(
     }
     let Some(path) = request.path(invocation, &world.workspaces)? else { return Ok(()) };
     let Some(looks) = invocation.files.looks() else { return Ok(()) };
-    if looks.iter().any(|(path, look)| is_newer(path, look, began)) {
+    if looks.par_iter().with_min_len(64).any(|(path, look)| is_newer(path, look, began)) {
         return Ok(());
     }
     let watch = Watch::new(invocation);
@@ -291,7 +291,7 @@ pub(crate) fn keep(
         seconds: since.as_secs(),
         nanos: since.subsec_nanos(),
         environment,
-        looks: looks.iter().map(|(path, look)| store_look(path, look)).collect(),
+        looks: looks.into_par_iter().with_min_len(64).map(|(path, look)| store_look(path, &look)).collect(),
         locals: world.local.found().iter().map(store_local).collect(),
         warnings: world
             .remarks(invocation)
@@ -301,9 +301,14 @@ pub(crate) fn keep(
                 StoredWarning { text, detail, informs, speaker }
             })
             .collect(),
-        names: (0..graph.elements.len()).map(|at| graph.full_name(ElementId(at as u32))).collect(),
+        names: (0..graph.elements.len())
+            .into_par_iter()
+            .with_min_len(64)
+            .map(|at| graph.full_name(ElementId(at as u32)))
+            .collect(),
         elements: elements
-            .iter()
+            .par_iter()
+            .with_min_len(64)
             .map(|&id| -> Result<StoredElement, Failure> {
                 let element = graph.element(id);
                 let key = states.display_key(&world.plan, id);
@@ -331,6 +336,8 @@ pub(crate) fn keep(
             .collect::<Result<_, Failure>>()?,
     };
     write(&path, &stored);
+    // As with the plan: the process is about to end.
+    std::mem::forget(stored);
     Ok(())
 }
 
@@ -482,7 +489,7 @@ fn store_stamp(stamp: Stamp) -> Vec<u64> {
     vec![stamp.device, stamp.inode, stamp.size, time(stamp.modified), time(stamp.changed)]
 }
 
-fn store_look(path: &Path, look: &Look) -> StoredLook {
+fn store_look(path: PathBuf, look: &Look) -> StoredLook {
     let (what, stamp, content) = match look {
         Look::Nothing => (0, Vec::new(), Vec::new()),
         Look::File { stamp, sum } => (1, store_stamp(*stamp), sum.to_vec()),
@@ -493,11 +500,11 @@ fn store_look(path: &Path, look: &Look) -> StoredLook {
                 PlaceKind::Directory => 4,
                 PlaceKind::Other => 5,
             };
-            let to = if to == path { Vec::new() } else { to.as_os_str().as_bytes().to_vec() };
+            let to = if *to == path { Vec::new() } else { to.as_os_str().as_bytes().to_vec() };
             (what, Vec::new(), to)
         }
     };
-    StoredLook { path: path.as_os_str().as_bytes().to_vec(), what, stamp, content }
+    StoredLook { path: path.into_os_string().into_vec(), what, stamp, content }
 }
 
 fn load_look(stored: &StoredLook) -> Option<(PathBuf, Look)> {
@@ -561,7 +568,8 @@ fn write(path: &Path, stored: &Stored) {
     let written = (|| {
         std::fs::create_dir_all(directory)?;
         let mut draft = tempfile::NamedTempFile::new_in(directory)?;
-        draft.write_all(&[MAGIC, &sum_of(&body), &body].concat())?;
+        draft.write_all(&[MAGIC, &sum_of(&body)].concat())?;
+        draft.write_all(&body)?;
         draft.persist(path).map_err(|error| error.error)
     })();
     if written.is_ok() {

@@ -365,8 +365,10 @@ impl Loader<'_> {
             workspaces: self.loaded_workspaces(),
             ..load_options(self.invocation, self.kinds, self.directory)
         };
+        let files = self.invocation.files;
+        let known = files.count();
         loop {
-            let needs = match bourn_project::load(self.invocation.files, &options)? {
+            let needs = match bourn_project::load(files, &options)? {
                 Loaded::Graph(graph) => return Ok(graph),
                 Loaded::NeedsJunctions(needs) => needs,
             };
@@ -378,6 +380,8 @@ impl Loader<'_> {
                 let directory = junctions::stage(self, &need)?;
                 options.junctions.insert(need.key, directory);
             }
+            // The load that follows reads everything again.
+            files.forget(known);
         }
     }
 

@@ -50,7 +50,7 @@ impl Build {
         config.validate_keys(&STEPS)?;
         let mut commands: [Vec<Text>; 4] = Default::default();
         for (step, commands) in STEPS.iter().zip(&mut commands) {
-            *commands = layout::texts(config.opt_str_list(step)?.unwrap_or_default());
+            *commands = config.opt_text_list(step)?.unwrap_or_default();
         }
         let mut layout = Layout::default();
         let mut digests: BTreeMap<Text, Vec<(ElementId, Text)>> = BTreeMap::new();

@@ -307,7 +307,7 @@ pub fn wrong(element: ElementContext<'_>, reason: &'static str, message: impl In
 
 /// A list of texts for a key.
 pub fn list(texts: &[Text]) -> KeyValue {
-    KeyValue::list(texts.iter().map(|text| text.as_str()))
+    KeyValue::list(texts)
 }
 
 /// A sorted list of texts for a key.

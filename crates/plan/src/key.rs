@@ -42,8 +42,7 @@
 //! How they are computed: [`keyring`](crate::keyring).
 
 use crate::json;
-use bourn_yaml::Node;
-use indexmap::IndexMap;
+use bourn_yaml::{Node, Text};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
@@ -79,18 +78,18 @@ pub enum KeyValue {
     /// A whole number.
     Integer(i64),
     /// Text.
-    Text(String),
+    Text(Text),
     /// What was written in a file: text, lists and objects of text.
     Node(Node),
     /// A list.
     List(Vec<KeyValue>),
-    /// An object.
-    Object(IndexMap<String, KeyValue>),
+    /// An object. Keys are unique.
+    Object(Vec<(Text, KeyValue)>),
 }
 
 impl KeyValue {
-    /// An object of these entries.
-    pub fn object<K: Into<String>, V: Into<KeyValue>>(entries: impl IntoIterator<Item = (K, V)>) -> KeyValue {
+    /// An object of these entries, whose keys must be unique.
+    pub fn object<K: Into<Text>, V: Into<KeyValue>>(entries: impl IntoIterator<Item = (K, V)>) -> KeyValue {
         KeyValue::Object(entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
     }
 
@@ -135,13 +134,20 @@ impl fmt::Display for StrictKey {
 
 impl From<&str> for KeyValue {
     fn from(text: &str) -> KeyValue {
-        KeyValue::Text(text.to_owned())
+        KeyValue::Text(text.into())
     }
 }
 
 impl From<String> for KeyValue {
     fn from(text: String) -> KeyValue {
-        KeyValue::Text(text)
+        KeyValue::Text(text.into())
+    }
+}
+
+impl From<&Text> for KeyValue {
+    /// Long texts are shared.
+    fn from(text: &Text) -> KeyValue {
+        KeyValue::Text(text.clone())
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! The keys of an element are computed as soon as those of its closure are, on whichever core is free. Its object is
 //! never held as a whole: the long part, the list of dependencies, is fed to the hash as it is walked, and the hash of a
-//! beginning that many lists share is computed once ([`shared`](crate::shared)).
+//! beginning that many lists share is computed once ([`shared`](crate::shared)). What an element says itself depends on no
+//! other, so it is written before that, on all cores: where everything depends on what was added last, keys come one
+//! after the other.
 
 use crate::closure::{Edges, Walk, in_order};
 use crate::json::Out;
@@ -11,9 +13,11 @@ use crate::kind::Description;
 use crate::object::{self, Inputs};
 use crate::shared::Shared;
 use bourn_project::{Element, ElementGraph, ElementId};
+use rayon::iter::{IndexedParallelIterator, IntoParallelIterator, ParallelIterator};
 use sha2::{Digest as _, Sha256};
 use std::cell::RefCell;
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The keys of an element, as far as they can be known.
 #[derive(Clone, Debug, Default)]
@@ -81,8 +85,6 @@ struct Desk {
     walk: Walk,
     names: Hasher,
     strict: Hasher,
-    sources: Vec<u8>,
-    own: Vec<u8>,
 }
 
 thread_local! {
@@ -90,13 +92,35 @@ thread_local! {
         walk: Walk::default(),
         names: Hasher::new(),
         strict: Hasher::new(),
-        sources: Vec::new(),
-        own: Vec::new(),
     });
 }
 
 /// How many elements the shared beginnings may name in all: four bytes each.
 const ROOM: usize = 8 << 20;
+
+/// How many bytes of what elements say themselves may be written before they are needed.
+const AHEAD: usize = 4 << 20;
+
+/// How many elements are written ahead at once.
+const BATCH: usize = 16;
+
+/// What an element says itself.
+struct Own {
+    /// The members that [`object::write_own`] writes.
+    members: Vec<u8>,
+    /// The key of its sources together.
+    sources: String,
+}
+
+/// What was written of an element before it was needed.
+#[derive(Default)]
+enum Ahead {
+    #[default]
+    Nothing,
+    Written(Own),
+    /// It was needed; what is written now is too late.
+    Over,
+}
 
 /// Computes the keys of all elements of a graph.
 pub(crate) struct Keyring<'a> {
@@ -105,6 +129,12 @@ pub(crate) struct Keyring<'a> {
     inputs: &'a [Inputs<'a>],
     /// `["PROJECT","ELEMENT"` of each element.
     names: Vec<Vec<u8>>,
+    /// What was written ahead.
+    own: Vec<Mutex<Ahead>>,
+    /// The first element that nobody wrote ahead yet.
+    next: AtomicUsize,
+    /// Bytes that were written ahead and not needed yet.
+    ahead: AtomicUsize,
     keys: Vec<OnceLock<Keys>>,
     shared: Shared<'a, States>,
 }
@@ -120,7 +150,10 @@ impl<'a> Keyring<'a> {
             graph,
             edges,
             inputs,
-            names: (0..edges.len()).map(name).collect(),
+            names: (0..edges.len()).into_par_iter().with_min_len(64).map(name).collect(),
+            own: inputs.iter().map(|_| Mutex::default()).collect(),
+            next: AtomicUsize::new(0),
+            ahead: AtomicUsize::new(0),
             keys: inputs.iter().map(|_| OnceLock::new()).collect(),
             shared: Shared::new(edges, ROOM),
         }
@@ -128,39 +161,92 @@ impl<'a> Keyring<'a> {
 
     /// The keys of all elements, same index.
     pub(crate) fn keys(self) -> Vec<Keys> {
-        let work = |id: ElementId| {
-            let found = DESK.with_borrow_mut(|desk| self.element(id, desk));
-            // Nobody else computes this one.
-            let _ = self.keys[id.0 as usize].set(found);
-        };
         let settled = |id: ElementId| DESK.with_borrow_mut(|desk| self.settle(id, desk));
-        in_order(self.edges, &work, &settled);
+        rayon::scope(|scope| {
+            for _ in 0..rayon::current_num_threads() {
+                scope.spawn(|_| self.write_ahead());
+            }
+            let work = |id: ElementId| {
+                let found = DESK.with_borrow_mut(|desk| self.element(id, desk));
+                // Nobody else computes this one.
+                let _ = self.keys[id.0 as usize].set(found);
+                if id.0 as usize % BATCH == 0 {
+                    scope.spawn(|_| self.write_ahead());
+                }
+            };
+            in_order(self.edges, &work, &settled);
+        });
         self.keys.into_iter().map(|keys| keys.into_inner().unwrap_or_default()).collect()
+    }
+
+    /// Writes what the next elements say themselves, as long as there is room.
+    fn write_ahead(&self) {
+        while self.ahead.load(Ordering::Relaxed) < AHEAD {
+            let start = self.next.fetch_add(BATCH, Ordering::Relaxed);
+            if start >= self.keys.len() {
+                return;
+            }
+            (start..(start + BATCH).min(self.keys.len())).for_each(|at| self.write_one_ahead(at));
+        }
+    }
+
+    fn write_one_ahead(&self, at: usize) {
+        if matches!(*self.slot(at), Ahead::Over) {
+            return;
+        }
+        let Some(own) = self.own(ElementId(at as u32)) else { return };
+        let mut slot = self.slot(at);
+        if !matches!(*slot, Ahead::Over) {
+            self.ahead.fetch_add(own.members.len(), Ordering::Relaxed);
+            *slot = Ahead::Written(own);
+        }
+    }
+
+    /// What was written of an element ahead.
+    fn take(&self, at: usize) -> Option<Own> {
+        match std::mem::replace(&mut *self.slot(at), Ahead::Over) {
+            Ahead::Written(own) => {
+                self.ahead.fetch_sub(own.members.len(), Ordering::Relaxed);
+                Some(own)
+            }
+            Ahead::Nothing | Ahead::Over => None,
+        }
+    }
+
+    fn slot(&self, at: usize) -> MutexGuard<'_, Ahead> {
+        self.own[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an element says itself; `None` when a source has no ref.
+    fn own(&self, id: ElementId) -> Option<Own> {
+        let inputs = &self.inputs[id.0 as usize];
+        let mut sources = Vec::new();
+        if !inputs.write_sources(&mut sources) {
+            return None;
+        }
+        let element = self.graph.element(id);
+        let project = self.graph.project(element.project);
+        let mut members = Vec::with_capacity(2048);
+        object::write_own(&mut members, element, project, inputs.description, &sources);
+        members.shrink_to_fit();
+        Some(Own { members, sources: hex(&Sha256::digest(&sources)) })
     }
 
     /// The keys of one element whose closure has its keys.
     fn element(&self, id: ElementId, desk: &mut Desk) -> Keys {
-        let inputs = &self.inputs[id.0 as usize];
-        desk.sources.clear();
-        if !inputs.write_sources(&mut desk.sources) {
-            return Keys::default();
-        }
-        desk.names.put(&desk.sources);
-        let sources = Some(desk.names.key());
+        let own = self.take(id.0 as usize).or_else(|| self.own(id));
+        let Some(Own { members, sources }) = own else { return Keys::default() };
         let element = self.graph.element(id);
-        let project = self.graph.project(element.project);
-        desk.own.clear();
-        object::write_own(&mut desk.own, element, project, inputs.description, &desk.sources);
 
-        let rebuild = Rebuild::of(element, inputs.description);
+        let rebuild = Rebuild::of(element, self.inputs[id.0 as usize].description);
         let loosely = matches!(rebuild, Rebuild::Loosely);
         let weakly = loosely || self.weakly(id, desk, &rebuild);
         let Begun { strictly, .. } = self.feed(self.edges.direct_build(id), desk, loosely);
-        object::write_rest(&mut desk.names, &desk.own, None);
+        object::write_rest(&mut desk.names, &members, None);
         let weak = Some(desk.names.key()).filter(|_| weakly);
-        object::write_rest(&mut desk.strict, &desk.own, weak.as_deref());
+        object::write_rest(&mut desk.strict, &members, weak.as_deref());
         let strict = Some(desk.strict.key()).filter(|_| weakly && strictly);
-        Keys { weak, strict, sources }
+        Keys { weak, strict, sources: Some(sources) }
     }
 
     /// Feeds the list of what an element is built upon, with the weak keys that its own weak key is to name, to the hash

@@ -2,7 +2,7 @@
 
 use crate::compose::{Composed, KindBase};
 use crate::conf::DEFAULTS;
-use crate::element::Found;
+use crate::element::{Found, Link};
 use crate::graph::{
     Dependency, DependencyKind, Element, ElementGraph, ElementId, Project, ProjectId, SourceDeclaration,
 };
@@ -18,9 +18,11 @@ use bourn_yaml::{Diagnostic, Diagnostics, Domain, Files, Mapping, Node, Provenan
 use foldhash::HashMap;
 use indexmap::IndexMap;
 use rayon::Scope;
-use rayon::iter::{IntoParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
+use rayon::iter::{
+    IntoParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator,
+};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The values that every project.conf is composed onto.
 const DEFAULT_VALUES: &str = include_str!("defaults.yaml");
@@ -141,8 +143,14 @@ fn run<'c, 's>(
     let file = files.add(Path::new(DEFAULTS), DEFAULTS, None, DEFAULT_VALUES.into());
     let defaults = parse(files, file)?;
     let mut session = Session::new(files, options, ahead, scope, defaults);
-    match session.load() {
-        Ok(graph) => Ok(Loaded::Graph(graph)),
+    let loaded = session.load();
+    match loaded {
+        Ok(graph) => {
+            // What comes next need not wait for the memory to be given back.
+            let rest = (std::mem::take(&mut session.elements), std::mem::take(&mut session.projects));
+            rayon::spawn(move || drop(rest));
+            Ok(Loaded::Graph(graph))
+        }
         Err(stop) => {
             session.report(stop);
             if session.errors.is_empty() {
@@ -371,20 +379,20 @@ impl Session<'_, '_> {
         mut composed: Vec<Option<Composed>>,
     ) -> ElementGraph {
         let all: Vec<ElementIndex> = targets.iter().chain(excepted).copied().collect();
-        let order = staging_order(self.elements.len(), &all, &|element, kind| {
+        let order = staging_order(self.elements.len(), &all, &|element, kind, found| {
             let links = &self.elements[element].dependencies;
-            links.iter().filter(|link| kind(link.declared.kind)).map(|link| link.element).collect()
+            found.extend(links.iter().filter(|link| kind(link.declared.kind)).map(|link| link.element));
         });
         let mut ids = vec![ElementId(u32::MAX); self.elements.len()];
         for (at, element) in order.iter().enumerate() {
             ids[*element] = ElementId(at as u32);
         }
-        let mut elements = Vec::with_capacity(order.len());
-        for element in order {
-            if let Some(composed) = composed[element].take() {
-                elements.push(self.element(element, composed, &ids));
-            }
-        }
+        let names: Vec<Arc<str>> = self.elements.par_iter().map(|found| found.name.as_str().into()).collect();
+        let whole = Whole { session: self, ids: &ids, names: &names, texts: Texts::default() };
+        let ordered: Vec<(ElementIndex, Composed)> =
+            order.into_iter().filter_map(|element| Some((element, composed[element].take()?))).collect();
+        let elements =
+            ordered.into_par_iter().map(|(element, composed)| whole.element(element, composed)).collect();
         let id = |element: &ElementIndex| ids[*element];
         ElementGraph {
             projects: (0..self.projects.len()).map(|project| self.view(project, false)).collect(),
@@ -392,45 +400,6 @@ impl Session<'_, '_> {
             targets: targets.iter().map(id).collect(),
             excepted: excepted.iter().map(id).collect(),
             warnings: std::mem::take(&mut self.warnings),
-        }
-    }
-
-    fn element(&mut self, element: ElementIndex, composed: Composed, ids: &[ElementId]) -> Element {
-        let links = std::mem::take(&mut self.elements[element].dependencies);
-        let mut config = composed.dependency_config.into_iter();
-        let mut dependencies = Vec::with_capacity(links.len());
-        for link in links {
-            dependencies.push(Dependency {
-                element: ids[link.element],
-                kind: link.declared.kind,
-                strict: link.declared.strict,
-                config: config.next().unwrap_or_default(),
-                path: self.intern(&link.declared.path()),
-                at: link.declared.at,
-            });
-        }
-        let (name, kind) = (self.elements[element].name.clone(), self.elements[element].kind.clone());
-        let (name, kind) = (self.intern(&name), self.intern(&kind));
-        let found = &mut self.elements[element];
-        let description = found.description.take();
-        let (project, at) = (found.project, found.at);
-        let origin =
-            self.known_origin(project, PluginType::Element, &kind).cloned().unwrap_or(KindOrigin::Core);
-        Element {
-            project: ProjectId(project as u32),
-            name,
-            kind,
-            origin,
-            description,
-            dependencies,
-            sources: composed.sources,
-            variables: composed.variables,
-            environment: composed.environment,
-            environment_nocache: composed.environment_nocache,
-            config: composed.config,
-            public: composed.public,
-            sandbox: composed.sandbox,
-            at,
         }
     }
 
@@ -472,6 +441,70 @@ impl Session<'_, '_> {
             parent: open.parent.map(|parent| ProjectId(parent as u32)),
             first_pass: (!first_pass).then(|| Arc::new(self.view(project, true))),
         }
+    }
+}
+
+/// What elements of the graph are made from.
+struct Whole<'a, 'c, 's> {
+    session: &'a Session<'c, 's>,
+    ids: &'a [ElementId],
+    /// Names of all elements found.
+    names: &'a [Arc<str>],
+    texts: Texts,
+}
+
+impl Whole<'_, '_, '_> {
+    fn element(&self, element: ElementIndex, composed: Composed) -> Element {
+        let found = &self.session.elements[element];
+        let mut config = composed.dependency_config.into_iter();
+        let dependencies = found.dependencies.iter().map(|link| Dependency {
+            element: self.ids[link.element],
+            kind: link.declared.kind,
+            strict: link.declared.strict,
+            config: config.next().unwrap_or_default(),
+            path: self.path(link),
+            at: link.declared.at,
+        });
+        let origin = self.session.known_origin(found.project, PluginType::Element, &found.kind);
+        Element {
+            project: ProjectId(found.project as u32),
+            name: self.names[element].clone(),
+            kind: self.texts.kept(&found.kind),
+            origin: origin.cloned().unwrap_or(KindOrigin::Core),
+            description: found.description.clone(),
+            dependencies: dependencies.collect(),
+            sources: composed.sources,
+            variables: composed.variables,
+            environment: composed.environment,
+            environment_nocache: composed.environment_nocache,
+            config: composed.config,
+            public: composed.public,
+            sandbox: composed.sandbox,
+            at: found.at,
+        }
+    }
+
+    /// The name of a dependency as it was written.
+    fn path(&self, link: &Link) -> Arc<str> {
+        let name = &self.names[link.element];
+        match link.declared.junction {
+            None if link.declared.name == **name => name.clone(),
+            _ => self.texts.kept(&link.declared.path()),
+        }
+    }
+}
+
+/// Texts that occur often, each kept once.
+#[derive(Default)]
+struct Texts(RwLock<HashMap<Text, Arc<str>>>);
+
+impl Texts {
+    fn kept(&self, text: &str) -> Arc<str> {
+        if let Some(kept) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(text) {
+            return kept.clone();
+        }
+        let mut texts = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        texts.entry(text.into()).or_insert_with(|| text.into()).clone()
     }
 }
 

@@ -87,7 +87,10 @@ enum State {
     #[default]
     Waiting,
     /// Somebody reads it.
-    Busy,
+    Busy {
+        /// Whether somebody waits for that: waking nobody is a call of the system all the same.
+        awaited: bool,
+    },
     /// It was read.
     Ready(Result<Parsed, Diagnostics>),
     /// It was handed out.
@@ -118,8 +121,8 @@ impl<'f> Ahead<'f> {
         loop {
             match std::mem::replace(&mut *state, State::Taken) {
                 State::Ready(result) => return result,
-                State::Busy => {
-                    *state = State::Busy;
+                State::Busy { .. } => {
+                    *state = State::Busy { awaited: true };
                     state = slot.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                 }
                 State::Waiting | State::Taken => {
@@ -174,13 +177,15 @@ impl<'f> Ahead<'f> {
             {
                 let mut state = lock(&slot.state);
                 match *state {
-                    State::Waiting => *state = State::Busy,
+                    State::Waiting => *state = State::Busy { awaited: false },
                     _ => return,
                 }
             }
             let result = self.read(scope, &place, &name);
-            *lock(&slot.state) = State::Ready(result);
-            slot.changed.notify_all();
+            let before = std::mem::replace(&mut *lock(&slot.state), State::Ready(result));
+            if matches!(before, State::Busy { awaited: true }) {
+                slot.changed.notify_all();
+            }
         });
     }
 }

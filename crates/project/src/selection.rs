@@ -19,19 +19,22 @@ pub enum Selection {
 pub fn select(graph: &ElementGraph, targets: &[ElementId], selection: Selection) -> Vec<ElementId> {
     let total = graph.elements.len();
     let targets: Vec<usize> = targets.iter().map(|id| id.0 as usize).collect();
-    let runtime = |element: usize| below(graph, element, DependencyKind::is_runtime);
+    let runtime =
+        |element: usize, found: &mut Vec<usize>| below(graph, element, DependencyKind::is_runtime, found);
     let found = match selection {
         Selection::None => targets,
-        Selection::All => staging_order(total, &targets, &|element, test| below(graph, element, test)),
+        Selection::All => {
+            staging_order(total, &targets, &|element, test, found| below(graph, element, test, found))
+        }
         Selection::Run => walk(total, &targets, &runtime),
         Selection::Build => {
             let mut built = vec![false; total];
-            let mut needed = Walk { below: &runtime, seen: vec![false; total], order: Vec::new() };
+            let mut needed = Walk::new(total, &runtime);
             for target in targets {
                 if !std::mem::replace(&mut built[target], true) {
-                    below(graph, target, DependencyKind::is_build)
-                        .into_iter()
-                        .for_each(|dep| needed.visit(dep));
+                    let mut direct = Vec::new();
+                    below(graph, target, DependencyKind::is_build, &mut direct);
+                    direct.into_iter().for_each(|dependency| needed.visit(dependency));
                 }
             }
             needed.order
@@ -98,65 +101,83 @@ pub fn plan_order(graph: &ElementGraph, targets: &[ElementId]) -> Vec<ElementId>
     }
     // Among those of one depth, what is needed for running is met first.
     let targets: Vec<usize> = targets.iter().map(|id| id.0 as usize).collect();
-    let met = walk(graph.elements.len(), &targets, &|element| {
-        let mut all = below(graph, element, DependencyKind::is_runtime);
-        all.extend(below(graph, element, DependencyKind::is_build));
-        all
+    let met = walk(graph.elements.len(), &targets, &|element, found| {
+        below(graph, element, DependencyKind::is_runtime, found);
+        below(graph, element, DependencyKind::is_build, found);
     });
     let mut order: Vec<ElementId> = met.into_iter().map(|element| ElementId(element as u32)).collect();
     order.sort_by_key(|id| std::cmp::Reverse(depth[id.0 as usize]));
     order
 }
 
-fn below(graph: &ElementGraph, element: usize, test: fn(DependencyKind) -> bool) -> Vec<usize> {
+fn below(graph: &ElementGraph, element: usize, test: fn(DependencyKind) -> bool, found: &mut Vec<usize>) {
     let dependencies = graph.elements[element].dependencies.iter();
-    dependencies.filter(|dependency| test(dependency.kind)).map(|d| d.element.0 as usize).collect()
+    found.extend(dependencies.filter(|dependency| test(dependency.kind)).map(|d| d.element.0 as usize));
 }
+
+/// Adds the dependencies of an element that pass a test to a list.
+type Direct<'b> = dyn Fn(usize, fn(DependencyKind) -> bool, &mut Vec<usize>) + 'b;
 
 /// Everything below some elements, and they: those needed for building first, then those for running, each after
 /// what is below it. `below` gives the dependencies of a sort.
-pub(crate) fn staging_order(
-    total: usize,
-    targets: &[usize],
-    below: &dyn Fn(usize, fn(DependencyKind) -> bool) -> Vec<usize>,
-) -> Vec<usize> {
-    walk(total, targets, &|element| {
-        let mut all = below(element, DependencyKind::is_build);
-        all.extend(below(element, DependencyKind::is_runtime));
-        all
+pub(crate) fn staging_order(total: usize, targets: &[usize], below: &Direct<'_>) -> Vec<usize> {
+    walk(total, targets, &|element, found| {
+        below(element, DependencyKind::is_build, found);
+        below(element, DependencyKind::is_runtime, found);
     })
 }
 
-/// Everything below some elements, each once and after what is below it.
-fn walk(total: usize, targets: &[usize], below: &dyn Fn(usize) -> Vec<usize>) -> Vec<usize> {
-    let mut walk = Walk { below, seen: vec![false; total], order: Vec::new() };
+/// Everything below some elements, each once and after what is below it. `below` adds the direct dependencies of an
+/// element to a list.
+fn walk(total: usize, targets: &[usize], below: &dyn Fn(usize, &mut Vec<usize>)) -> Vec<usize> {
+    let mut walk = Walk::new(total, below);
     targets.iter().for_each(|target| walk.visit(*target));
     walk.order
 }
 
 struct Walk<'b> {
-    below: &'b dyn Fn(usize) -> Vec<usize>,
+    below: &'b dyn Fn(usize, &mut Vec<usize>),
     seen: Vec<bool>,
     order: Vec<usize>,
+    /// Elements on the way down, each with where its dependencies are in the list of those and how many are done.
+    stack: Vec<(usize, usize, usize)>,
+    /// The dependencies of all elements on the way down.
+    pending: Vec<usize>,
 }
 
-impl Walk<'_> {
+impl<'b> Walk<'b> {
+    fn new(total: usize, below: &'b dyn Fn(usize, &mut Vec<usize>)) -> Walk<'b> {
+        let seen = vec![false; total];
+        Walk { below, seen, order: Vec::with_capacity(total), stack: Vec::new(), pending: Vec::new() }
+    }
+
     fn visit(&mut self, element: usize) {
-        if std::mem::replace(&mut self.seen[element], true) {
+        if !self.enter(element) {
             return;
         }
-        let mut stack = vec![(element, (self.below)(element).into_iter())];
-        while let Some((element, rest)) = stack.last_mut() {
-            match rest.next() {
-                Some(next) if !std::mem::replace(&mut self.seen[next], true) => {
-                    stack.push((next, (self.below)(next).into_iter()));
+        while let Some((element, start, next)) = self.stack.last_mut() {
+            match self.pending.get(*next).copied() {
+                Some(dependency) => {
+                    *next += 1;
+                    self.enter(dependency);
                 }
-                Some(_) => {}
                 None => {
                     self.order.push(*element);
-                    stack.pop();
+                    self.pending.truncate(*start);
+                    self.stack.pop();
                 }
             }
         }
+    }
+
+    /// Goes into an element unless it was seen.
+    fn enter(&mut self, element: usize) -> bool {
+        let new = !std::mem::replace(&mut self.seen[element], true);
+        if new {
+            let start = self.pending.len();
+            (self.below)(element, &mut self.pending);
+            self.stack.push((element, start, start));
+        }
+        new
     }
 }

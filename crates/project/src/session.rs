@@ -4,7 +4,7 @@ use crate::conf::Open;
 use crate::element::Found;
 use crate::load::{JunctionNeed, LoadOptions};
 use crate::read::{Ahead, Parsed, read};
-use bourn_yaml::{Diagnostic, Diagnostics, Files, Node, Text};
+use bourn_yaml::{Diagnostic, Diagnostics, Files, Node};
 use foldhash::{HashMap, HashMapExt};
 use rayon::Scope;
 use std::path::{Path, PathBuf};
@@ -59,8 +59,6 @@ pub(crate) struct Session<'c, 's> {
     pub(crate) needs: Vec<JunctionNeed>,
     /// Python packages that directories of plugins belong to.
     pub(crate) packages: HashMap<PathBuf, Option<(String, String)>>,
-    /// Names that occur often, so that their text is kept once.
-    names: HashMap<Text, std::sync::Arc<str>>,
 }
 
 impl<'c, 's> Session<'c, 's> {
@@ -83,7 +81,6 @@ impl<'c, 's> Session<'c, 's> {
             warnings: Vec::new(),
             needs: Vec::new(),
             packages: HashMap::new(),
-            names: HashMap::new(),
         }
     }
 
@@ -99,16 +96,6 @@ impl<'c, 's> Session<'c, 's> {
                 self.errors.push(new);
             }
         }
-    }
-
-    /// The text as it is kept for all.
-    pub(crate) fn intern(&mut self, text: &str) -> std::sync::Arc<str> {
-        if let Some(kept) = self.names.get(text) {
-            return kept.clone();
-        }
-        let kept: std::sync::Arc<str> = text.into();
-        self.names.insert(text.into(), kept.clone());
-        kept
     }
 
     /// Reads a file of a project that is no element.

@@ -80,9 +80,9 @@ pub fn key(value: &Json) -> KeyValue {
         Json::Bool(truth) => KeyValue::Bool(*truth),
         Json::Number(number) => match number.as_i64() {
             Some(integer) => KeyValue::Integer(integer),
-            None => KeyValue::Text(number.to_string()),
+            None => number.to_string().into(),
         },
-        Json::String(text) => KeyValue::Text(text.clone()),
+        Json::String(text) => text.as_str().into(),
         Json::Array(items) => KeyValue::List(items.iter().map(key).collect()),
         Json::Object(entries) => {
             KeyValue::object(entries.iter().map(|(name, value)| (name.as_str(), key(value))))
@@ -118,7 +118,7 @@ pub fn json(value: &KeyValue) -> Json {
         KeyValue::Node(node) => stripped(node),
         KeyValue::List(items) => items.iter().map(json).collect(),
         KeyValue::Object(entries) => {
-            Json::Object(entries.iter().map(|(name, value)| (name.clone(), json(value))).collect())
+            Json::Object(entries.iter().map(|(name, value)| (name.to_string(), json(value))).collect())
         }
     }
 }

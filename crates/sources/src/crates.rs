@@ -9,16 +9,16 @@ use crate::trees;
 use crate::url;
 use bourn_plan::{ProvenanceContext, SourceError, SourceProvenance, StageContext, TrackContext};
 use bourn_reapi::Digest;
-use bourn_yaml::{Diagnostic, Mapping, Node};
+use bourn_yaml::{Diagnostic, Mapping, Node, Text};
 use std::path::{Path, PathBuf};
 
 /// A crate of a registry.
 #[derive(Clone, Debug)]
 pub(crate) struct RegistryCrate {
-    pub(crate) name: String,
-    pub(crate) version: String,
+    pub(crate) name: Text,
+    pub(crate) version: Text,
     /// SHA-256 of its archive.
-    pub(crate) sha256: Option<String>,
+    pub(crate) sha256: Option<Text>,
     /// Attributes of its own.
     pub(crate) provenance: Option<Node>,
 }
@@ -95,9 +95,9 @@ impl RegistryCrate {
     /// Reads one entry of a ref.
     pub(crate) fn read(node: &Node) -> Result<RegistryCrate, Diagnostic> {
         Ok(RegistryCrate {
-            name: node.get_str("name")?.to_owned(),
-            version: node.get_str("version")?.to_owned(),
-            sha256: node.opt_str("sha")?.map(str::to_owned),
+            name: node.get_text("name")?.clone(),
+            version: node.get_text("version")?.clone(),
+            sha256: node.opt_text("sha")?.cloned(),
             provenance: node.opt_mapping("provenance")?.cloned(),
         })
     }
@@ -112,7 +112,7 @@ impl RegistryCrate {
         let directory: PathBuf =
             [kind, &url::directory_name(&registry.url), &self.name, &self.version].iter().collect();
         let url = format!("{}{}", registry.url, self.suffix());
-        RemoteFile { directory, url, sha256: self.sha256.clone() }
+        RemoteFile { directory, url, sha256: self.sha256.as_ref().map(Text::to_string) }
     }
 
     /// Stages it with the checksum that cargo wants to see, in the directory that its archive names.
@@ -166,7 +166,7 @@ impl RegistryCrate {
         context: &ProvenanceContext<'_>,
     ) -> Result<SourceProvenance, SourceError> {
         let url = format!("{}{}", registry.translated, self.suffix());
-        let mut origin = Origin::remote_file(&url, self.sha256.as_deref(), Some(self.version.clone()));
+        let mut origin = Origin::remote_file(&url, self.sha256.as_deref(), Some(self.version.to_string()));
         if let Some(ecosystem) = ecosystem {
             origin = origin.extra("ecosystem", ecosystem);
         }

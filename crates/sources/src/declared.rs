@@ -103,7 +103,7 @@ impl Declared {
         entries.push(("medium".to_owned(), origin.medium.into()));
         entries.push(("version-type".to_owned(), origin.version_type.into()));
         entries.push(("version".to_owned(), key::optional(origin.version)));
-        entries.extend(origin.guess.map(|guess| ("version-guess".to_owned(), KeyValue::Text(guess))));
+        entries.extend(origin.guess.map(|guess| ("version-guess".to_owned(), guess.into())));
         if !origin.extra.is_empty() {
             entries.push(("extra-data".to_owned(), key::object(origin.extra)));
         }

@@ -1,9 +1,10 @@
 //! Short ways to write the values that enter keys.
 
 use bourn_plan::KeyValue;
+use bourn_yaml::Text;
 
 /// A text.
-pub(crate) fn text(text: impl Into<String>) -> KeyValue {
+pub(crate) fn text(text: impl Into<Text>) -> KeyValue {
     KeyValue::Text(text.into())
 }
 
@@ -18,6 +19,6 @@ pub(crate) fn texts<T: AsRef<str>>(items: &[T]) -> KeyValue {
 }
 
 /// An object.
-pub(crate) fn object<K: Into<String>>(entries: impl IntoIterator<Item = (K, KeyValue)>) -> KeyValue {
+pub(crate) fn object<K: Into<Text>>(entries: impl IntoIterator<Item = (K, KeyValue)>) -> KeyValue {
     KeyValue::Object(entries.into_iter().map(|(name, value)| (name.into(), value)).collect())
 }

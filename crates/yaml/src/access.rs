@@ -4,7 +4,7 @@
 //! `as_…` reads the node itself.
 
 use crate::diagnostic::Diagnostic;
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, Text};
 use crate::nearest;
 use crate::node::{Node, Value};
 
@@ -149,6 +149,31 @@ impl Node {
         node.text().map(Some).ok_or_else(|| node.wrong_type(key, "scalar"))
     }
 
+    /// The text of `key`, of which clones are cheap.
+    ///
+    /// # Errors
+    /// `invalid-data`.
+    pub fn get_text(&self, key: &str) -> Result<&Text, Diagnostic> {
+        let node = self.get_node(key)?;
+        node.shared_text().ok_or_else(|| node.wrong_type(key, "scalar"))
+    }
+
+    /// The same, if there is one.
+    ///
+    /// # Errors
+    /// `invalid-data`.
+    pub fn opt_text(&self, key: &str) -> Result<Option<&Text>, Diagnostic> {
+        let Some(node) = self.opt_value(key)? else { return Ok(None) };
+        node.shared_text().map(Some).ok_or_else(|| node.wrong_type(key, "scalar"))
+    }
+
+    fn shared_text(&self) -> Option<&Text> {
+        match &self.value {
+            Value::Scalar(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// The truth value of `key`; spellings as in [`Node::as_bool`].
     ///
     /// # Errors
@@ -246,6 +271,19 @@ impl Node {
     pub fn opt_str_list(&self, key: &str) -> Result<Option<Vec<&str>>, Diagnostic> {
         let Some(items) = self.opt_sequence(key)? else { return Ok(None) };
         items.iter().map(Node::list_item).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// The texts of the list of `key`, shared with it.
+    ///
+    /// # Errors
+    /// `invalid-data`.
+    pub fn opt_text_list(&self, key: &str) -> Result<Option<Vec<Text>>, Diagnostic> {
+        let Some(items) = self.opt_sequence(key)? else { return Ok(None) };
+        let text = |item: &Node| match item.shared_text() {
+            Some(text) => Ok(text.clone()),
+            None => item.list_item().map(Text::from),
+        };
+        items.iter().map(text).collect::<Result<_, _>>().map(Some)
     }
 
     /// Checks that a mapping has no other keys than `valid`.

@@ -51,7 +51,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Show) -> Outcome {
     let printed = print_elements(invocation, &world, &elements, Some(&format).filter(|_| !json), scope);
     picture::keep(invocation, &request, &world, &elements, began)?;
     // The process is about to end and gives all memory back at once; doing so element by element takes much longer.
-    std::mem::forget(world.plan);
+    std::mem::forget((world.plan, invocation.files.clone()));
     printed
 }
 

@@ -391,7 +391,7 @@ fn plain(value: &Json) -> String {
 }
 
 fn json_of_provenance(provenance: &SourceProvenance) -> Json {
-    provenance.entries.iter().map(|(name, value)| (name.clone(), json_of_key(value))).collect()
+    provenance.entries.iter().map(|(name, value)| (name.to_string(), json_of_key(value))).collect()
 }
 
 fn json_of_key(value: &KeyValue) -> Json {
@@ -403,7 +403,7 @@ fn json_of_key(value: &KeyValue) -> Json {
         KeyValue::Node(node) => json_of_node(node),
         KeyValue::List(items) => items.iter().map(json_of_key).collect(),
         KeyValue::Object(entries) => {
-            entries.iter().map(|(name, value)| (name.clone(), json_of_key(value))).collect()
+            entries.iter().map(|(name, value)| (name.to_string(), json_of_key(value))).collect()
         }
     }
 }

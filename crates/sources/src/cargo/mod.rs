@@ -9,7 +9,7 @@ use crate::trees;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
-use bourn_yaml::{Diagnostic, Diagnostics, Node};
+use bourn_yaml::{Diagnostic, Diagnostics, Node, Text};
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -76,9 +76,9 @@ impl CargoSource {
     /// The crates that the lock file of earlier sources names, by name and version.
     fn locked(&self, context: &TrackContext<'_>) -> Result<Vec<RegistryCrate>, SourceError> {
         let named = |one: Locked| RegistryCrate {
-            name: one.name,
-            version: one.version,
-            sha256: one.checksum,
+            name: one.name.into(),
+            version: one.version.into(),
+            sha256: one.checksum.map(Text::from),
             provenance: None,
         };
         let lock = Lock::read(context, &self.cargo_lock)?;
@@ -94,7 +94,7 @@ impl Source for CargoSource {
             key::object([
                 ("name", (*one.name).into()),
                 ("version", (*one.version).into()),
-                ("sha", key::optional(one.sha256.as_deref())),
+                ("sha", one.sha256.as_ref().into()),
             ])
         };
         let crates = match self.crates.is_empty() {
@@ -133,7 +133,7 @@ impl Source for CargoSource {
         let mut crates = self.locked(context)?;
         // A lock file does not know the sums of some.
         crates.par_iter_mut().filter(|one| one.sha256.is_none()).try_for_each(|one| {
-            one.sha256 = Some(one.file(&self.declared.kind, &self.registry).track(context)?);
+            one.sha256 = Some(one.file(&self.declared.kind, &self.registry).track(context)?.into());
             Ok::<(), SourceError>(())
         })?;
         for one in &mut crates {

@@ -14,7 +14,7 @@ use crate::trees;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
-use bourn_yaml::{Diagnostic, Diagnostics, Mapping, Node};
+use bourn_yaml::{Diagnostic, Diagnostics, Mapping, Node, Text};
 use git::GitCrate;
 use indexmap::IndexMap;
 use rayon::prelude::*;
@@ -96,9 +96,9 @@ impl Crate {
         match self {
             Crate::Registry(one) => key::object([
                 ("kind", "registry".into()),
-                ("name", (*one.name).into()),
-                ("version", (*one.version).into()),
-                ("sha", key::optional(one.sha256.as_deref())),
+                ("name", (&one.name).into()),
+                ("version", (&one.version).into()),
+                ("sha", one.sha256.as_ref().into()),
             ]),
             Crate::Git(one) => {
                 let mut entries: Vec<(&str, KeyValue)> = vec![
@@ -213,7 +213,7 @@ impl Source for Cargo2Source {
         // Old lock files have no sums; what the registry has now is what counts.
         crates.par_iter_mut().try_for_each(|one| match one {
             Crate::Registry(one) if one.sha256.is_none() => {
-                one.sha256 = Some(one.file(&self.declared.kind, &self.registry).track(context)?);
+                one.sha256 = Some(one.file(&self.declared.kind, &self.registry).track(context)?.into());
                 Ok(())
             }
             _ => Ok::<_, SourceError>(()),
@@ -274,7 +274,8 @@ impl Cargo2Source {
         let (kind, url) = package.source.split_once('+').unwrap_or((&package.source, ""));
         match kind {
             "registry" => {
-                let sha256 = package.checksum.clone();
+                let (name, version) = (name.into(), version.into());
+                let sha256 = package.checksum.as_deref().map(Text::from);
                 Ok(Crate::Registry(RegistryCrate { name, version, sha256, provenance }))
             }
             "git" => {

@@ -39,7 +39,7 @@ fn read(reading: &Reading<'_>) -> Result<LocalSource, Diagnostic> {
 
 impl OwnFiles for LocalSource {
     fn unique_key(&self, local: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
-        Ok(KeyValue::Text(local.tree(&self.full_path, FileTimes::Dropped)?.hex()))
+        Ok(local.tree(&self.full_path, FileTimes::Dropped)?.hex().into())
     }
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {

@@ -64,7 +64,7 @@ impl OwnFiles for PatchQueueSource {
         let sums = self
             .patches(local.names(&self.full_path))?
             .into_iter()
-            .map(|path| Ok(KeyValue::Text(local.file(&path)?.hex())));
+            .map(|path| Ok(KeyValue::from(local.file(&path)?.hex())));
         Ok(KeyValue::List(sums.collect::<Result<_, SourceError>>()?))
     }
 

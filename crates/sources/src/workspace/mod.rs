@@ -38,7 +38,7 @@ fn read(reading: &Reading<'_>) -> Result<WorkspaceSource, Diagnostic> {
 
 impl OwnFiles for WorkspaceSource {
     fn unique_key(&self, local: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
-        Ok(KeyValue::Text(local.tree(&self.full_path, FileTimes::Kept)?.hex()))
+        Ok(local.tree(&self.full_path, FileTimes::Kept)?.hex().into())
     }
 
     fn is_there(&self) -> bool {

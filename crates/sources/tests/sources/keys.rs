@@ -35,7 +35,7 @@ fn json(value: &KeyValue) -> Value {
 fn in_order(value: &KeyValue) -> Value {
     match value {
         KeyValue::Object(entries) => {
-            entries.iter().map(|(name, value)| (name.clone(), in_order(value))).collect()
+            entries.iter().map(|(name, value)| (name.to_string(), in_order(value))).collect()
         }
         other => json(other),
     }
