@@ -170,7 +170,7 @@ impl<'a> Keyring<'a> {
                 let found = DESK.with_borrow_mut(|desk| self.element(id, desk));
                 // Nobody else computes this one.
                 let _ = self.keys[id.0 as usize].set(found);
-                if id.0 as usize % BATCH == 0 {
+                if (id.0 as usize).is_multiple_of(BATCH) {
                     scope.spawn(|_| self.write_ahead());
                 }
             };
