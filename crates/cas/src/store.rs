@@ -18,6 +18,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+/// So many blobs are written on the thread that has them …
+const FEW_BLOBS: usize = 64;
+/// … if they are of no more bytes than this.
+const FEW_BYTES: usize = 1 << 20;
+
 /// The directories that make a cache, as `bst` and `buildbox-casd` create them, and ours.
 const LAYOUT: [&str; 11] = [
     "artifacts/refs",
@@ -125,8 +130,7 @@ impl Store {
         let mut level = vec![*root];
         // One level of the tree after the other, because the directories of one can be read in parallel.
         while !level.is_empty() {
-            let read = level.par_iter().with_min_len(8).map(|digest| self.directory(digest));
-            let directories: Vec<Arc<Directory>> = read.collect::<Result<_, _>>()?;
+            let directories = spread(&level, 16, |digest| self.directory(digest))?;
             level.clear();
             for child in directories.iter().flat_map(|directory| &directory.directories) {
                 let child = child.content()?;
@@ -149,6 +153,19 @@ impl Store {
             }
         }
         Ok(blobs)
+    }
+}
+
+/// Does something with each of a list, on all cores unless there are no more than `few`: those are done sooner than other
+/// threads wake up.
+pub(crate) fn spread<T: Sync, R: Send>(
+    all: &[T],
+    few: usize,
+    work: impl Fn(&T) -> ServiceResult<R> + Sync + Send,
+) -> ServiceResult<Vec<R>> {
+    match all.len() <= few {
+        true => all.iter().map(&work).collect(),
+        false => all.par_iter().with_min_len((few / 8).max(1)).map(&work).collect(),
     }
 }
 
@@ -183,11 +200,7 @@ fn create_layout(cachedir: &Path) -> ServiceResult<Access> {
 
 impl Cas for Store {
     fn missing_blobs(&self, digests: &[Digest]) -> ServiceResult<Vec<Digest>> {
-        let there: Vec<bool> = digests
-            .par_iter()
-            .with_min_len(64)
-            .map(|digest| self.objects.exists(digest))
-            .collect::<Result<_, _>>()?;
+        let there = spread(digests, 64, |digest| self.objects.exists(digest))?;
         Ok(digests.iter().zip(there).filter(|(_, there)| !there).map(|(digest, _)| *digest).collect())
     }
 
@@ -218,7 +231,8 @@ impl Cas for Store {
     }
 
     fn write_many(&self, blobs: &[Vec<u8>]) -> ServiceResult<Vec<Digest>> {
-        blobs.par_iter().with_min_len(8).map(|blob| self.write(blob)).collect()
+        let small = blobs.iter().map(Vec::len).sum::<usize>() <= FEW_BYTES;
+        spread(blobs, if small { FEW_BLOBS } else { 1 }, |blob| self.write(blob))
     }
 
     fn write_from(&self, content: &mut dyn Read) -> ServiceResult<Digest> {

@@ -18,11 +18,11 @@
 use crate::object::{ObjectName, Objects};
 use crate::presence::Group;
 use crate::session::Timestamp;
-use crate::store::Store;
+use crate::store::{Store, spread};
 use crate::trouble::{Doing, io_error};
 use bourn_reapi::Digest;
 use bourn_reapi::services::ServiceResult;
-use rayon::prelude::*;
+use rayon::slice::ParallelSliceMut;
 use rustix::fs::{AtFlags, Stat};
 use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
@@ -32,6 +32,9 @@ use std::path::PathBuf;
 
 /// For fewer blobs nothing is written down: looking for them takes no longer.
 const WORTH_KEEPING: usize = 512;
+
+/// So many directories of the store are looked into by one thread.
+const FEW_GROUPS: usize = 24;
 
 /// Directories of the store: one for each first byte of a hash.
 const PREFIXES: usize = 256;
@@ -206,8 +209,7 @@ impl Store {
             let there = self.objects.group_there(&Group::new(&group(*prefix)?, &stat))?;
             Ok(there.then(|| Stamp::of(&stat, now)))
         };
-        let stamps: Vec<Option<Stamp>> = prefixes.par_iter().map(look).collect::<ServiceResult<_>>()?;
-        Ok(stamps.into_iter().collect())
+        Ok(spread(prefixes, FEW_GROUPS, look)?.into_iter().collect())
     }
 
     /// Forgets the trees that are not in the store any more.

@@ -394,6 +394,11 @@ pub enum UpstreamContent {
         /// The commit that is needed of it.
         commit: String,
     },
+    /// An index of Python packages.
+    Packages {
+        /// What is needed of it, as on the command line of pip.
+        wanted: Vec<String>,
+    },
     /// A repository of OSTree.
     Ostree {
         /// The repository that fetching keeps.

@@ -7,7 +7,7 @@
 
 use crate::download::{activity, first};
 use crate::repository::{self, Mirror};
-use crate::{bzr, ostree, url};
+use crate::{bzr, ostree, pip, url};
 use bourn_plan::{AliasedPath, FetchContext, Source, SourceError, Upstream, UpstreamContent};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -105,7 +105,7 @@ impl Copies {
         let aliases =
             projects(&self.directory).map_err(|error| io_error(&error, "Reading", &self.directory))?;
         let found = self.lock();
-        crate::http::write_whole(&path, configuration(&aliases, &base).as_bytes())
+        write_public(&path, configuration(&aliases, &base).as_bytes())
             .map_err(|error| io_error(&error, "Writing", &path))?;
         Ok((found.tally.clone(), path))
     }
@@ -126,7 +126,8 @@ impl Copies {
             return Ok(());
         };
         // A repository of git is made whole elsewhere first, the others grow where they are.
-        let top = matches!(remote.content, UpstreamContent::Ostree { .. } | UpstreamContent::Bazaar { .. });
+        let top =
+            !matches!(remote.content, UpstreamContent::File { .. } | UpstreamContent::Repository { .. });
         let Some(path) = place(&home, top) else {
             self.leave_out(context, format!("{shown} has no path that a directory could have"));
             return Ok(());
@@ -140,6 +141,9 @@ impl Copies {
         let brought = match &remote.content {
             UpstreamContent::File { kept, sha256 } => copy(kept, &path, sha256, context)?,
             UpstreamContent::Repository { commit } => bring_repository(remote, commit, path, context)?,
+            UpstreamContent::Packages { wanted } => {
+                mirroring(remote, context, || pip::bring(context, &remote.url, wanted, &path))?
+            }
             UpstreamContent::Ostree { kept, reference } => {
                 mirroring(remote, context, || ostree::bring(context, kept, reference, &path))?
             }
@@ -265,6 +269,16 @@ fn read_through(
         hasher.update(&buffer[..read]);
         each(&buffer[..read])?;
     }
+}
+
+/// Writes a file that everybody may read, so that it is there whole or not at all.
+pub(crate) fn write_public(path: &Path, content: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let parent = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".part").tempfile_in(parent)?;
+    file.write_all(content)?;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    file.persist(path).map(drop).map_err(|error| error.error)
 }
 
 /// The aliases by project that there is something of.

@@ -1,15 +1,15 @@
 //! Running tools of the host.
 
+use crate::follow::{Pipe, follow};
 use crate::http::shown;
-use crate::watch::Watch;
 use bourn_plan::{FetchContext, Progress, SourceError};
 use bourn_reapi::Digest;
 use bourn_reapi::services::{Cancel, ExportOptions, ImportOptions};
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// A tool of the host, about to be run.
@@ -114,14 +114,10 @@ impl<'a> Tool<'a> {
         }
         self.command.stdin(self.input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().map_err(|error| not_run(self.name, &error))?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let (status, stdout, stderr) = std::thread::scope(|scope| {
-            let stdout = scope.spawn(|| drain(stdout));
-            let stderr = scope.spawn(|| drain(stderr));
-            let status = wait(&mut child, self.cancel, self.silence);
-            (status, stdout.join().unwrap_or_default(), stderr.join().unwrap_or_default())
-        });
-        let ended = status.map_err(|error| not_run(self.name, &error))?;
+        let mut pipes = [Pipe::new(child.stdout.take()), Pipe::new(child.stderr.take())];
+        let ended = follow(&mut child, &mut pipes, self.cancel, self.silence);
+        let ended = ended.map_err(|error| not_run(self.name, &error))?;
+        let [stdout, stderr] = pipes.map(|pipe| pipe.read);
         // Tools repeat the URLs that they were given.
         let mut stderr = shown(&String::from_utf8_lossy(&stderr));
         if let (true, Some(silence)) = (ended.was_silent, self.silence) {
@@ -176,46 +172,6 @@ pub(crate) fn not_run(name: &str, error: &io::Error) -> SourceError {
         return SourceError::new(format!("Did not find '{name}' in PATH")).hint(hint);
     }
     SourceError::new(format!("Cannot run '{name}': {error}"))
-}
-
-fn drain(stream: Option<impl Read>) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    if let Some(mut stream) = stream {
-        // What was read before an error is worth having.
-        let _ = stream.read_to_end(&mut bytes);
-    }
-    bytes
-}
-
-/// How a tool ended.
-struct Ended {
-    status: ExitStatus,
-    /// Whether it was ended because nothing went on any more.
-    was_silent: bool,
-}
-
-/// Waits for the end of a tool; ends it and all that it started when asked to stop, or when nothing goes on for as long
-/// as `silence`.
-fn wait(child: &mut Child, cancel: Option<&Cancel>, silence: Option<Duration>) -> io::Result<Ended> {
-    let ended = |status, was_silent| Ended { status, was_silent };
-    let Some(cancel) = cancel else { return child.wait().map(|status| ended(status, false)) };
-    let mut watch = silence.map(|silence| Watch::new(child.id(), silence));
-    let mut pause = Duration::from_micros(200);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(ended(status, false));
-        }
-        let is_silent = watch.as_mut().is_some_and(Watch::is_silent);
-        if is_silent || cancel.is_cancelled() {
-            let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-            if let Some(group) = group {
-                let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-            }
-            return child.wait().map(|status| ended(status, is_silent));
-        }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(20));
-    }
 }
 
 /// A directory for work below the downloads of a kind, gone when dropped.

@@ -94,6 +94,28 @@ pub(crate) fn split(url: &str) -> Parts<'_> {
     Parts { scheme, authority, path, query, fragment }
 }
 
+/// A URL that may be relative to the one that was asked.
+pub(crate) fn resolve(url: &str, asked: &str) -> String {
+    if url.contains("://") {
+        return url.to_owned();
+    }
+    let (scheme, rest) = asked.split_once("://").unwrap_or(("https", asked));
+    let host = rest.split('/').next().unwrap_or(rest);
+    if url.starts_with('/') {
+        return format!("{scheme}://{host}{url}");
+    }
+    let mut parts: Vec<&str> = rest.split('/').skip(1).collect();
+    parts.pop();
+    for part in url.split('/') {
+        match part {
+            "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("{scheme}://{host}/{}", parts.join("/"))
+}
+
 /// The host of a URL, without user and port, in lower case.
 pub(crate) fn host(url: &str) -> Option<String> {
     let authority = split(url).authority;

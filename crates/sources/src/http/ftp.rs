@@ -40,6 +40,7 @@ pub(super) fn retrieve(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Ans
     control.expect(&format!("RETR {path}"), "1")?;
     let body = Data { stream, control, ended: false };
     Ok(Answer {
+        url: request.url.to_owned(),
         status: 200,
         from,
         total,

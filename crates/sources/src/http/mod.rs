@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 use ureq::http::{Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, ResponseExt};
 
 pub(crate) use transfer::{Fetched, Transfer, write_whole};
 
@@ -47,6 +47,8 @@ pub(crate) struct Request<'a> {
 
 /// An answer.
 pub(crate) struct Answer {
+    /// Where it came from in the end, after redirections.
+    pub(crate) url: String,
     /// HTTP status; 200 for what is not HTTP.
     pub(crate) status: u16,
     /// First byte that comes.
@@ -154,7 +156,6 @@ fn http(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Answer, Failure> {
         return answer(request, response, turn);
     }
     // The server that asks may be another one than was asked, after a redirection.
-    use ureq::ResponseExt;
     let asked = response.get_uri().to_string();
     let Some(credentials) = urls.credentials(&asked) else {
         return answer(request, response, turn);
@@ -243,7 +244,7 @@ fn failure(error: &ureq::Error) -> Failure {
 }
 
 fn answer(request: &Request<'_>, response: Response<Body>, turn: gate::Turn) -> Result<Answer, Failure> {
-    let status = response.status().as_u16();
+    let (status, url) = (response.status().as_u16(), response.get_uri().to_string());
     let headers: Vec<(String, String)> = response
         .headers()
         .iter()
@@ -266,7 +267,7 @@ fn answer(request: &Request<'_>, response: Response<Body>, turn: gate::Turn) -> 
     }
     let (etag, modified) = (header("etag"), header("last-modified"));
     let body = Box::new(gate::Body::new(response.into_body().into_reader(), turn));
-    Ok(Answer { status, from, total, etag, modified, headers, body })
+    Ok(Answer { url, status, from, total, etag, modified, headers, body })
 }
 
 fn refusal(status: u16, reason: Option<&str>, after: Option<String>) -> Failure {
@@ -309,6 +310,7 @@ fn file(request: &Request<'_>) -> Result<Answer, Failure> {
     let from = request.from.min(found.len());
     file.seek(SeekFrom::Start(from)).map_err(failed)?;
     Ok(Answer {
+        url: request.url.to_owned(),
         status: 200,
         from,
         total: Some(found.len()),

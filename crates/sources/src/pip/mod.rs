@@ -1,5 +1,7 @@
 //! `pip`: source distributions of Python packages, downloaded by the host's `pip`.
 
+mod relay;
+
 use crate::declared::{Declared, Origin, reference};
 use crate::download::{activity, first};
 use crate::host::{Tool, export_previous, workspace};
@@ -15,6 +17,7 @@ use bourn_reapi::Digest;
 use bourn_reapi::services::ImportOptions;
 use bourn_yaml::{Diagnostic, Diagnostics};
 use regex::RegexBuilder;
+pub(crate) use relay::bring;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -151,6 +154,13 @@ impl Source for PipSource {
         }
     }
 
+    fn upstreams(&self, _: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
+        let reference = self.reference.as_deref().ok_or_else(|| self.declared.unresolved())?;
+        let wanted = reference.trim().lines().map(str::to_owned).collect();
+        let content = UpstreamContent::Packages { wanted };
+        Ok(Some(vec![Upstream { url: self.original_url.clone(), content }]))
+    }
+
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
         let kept = self.directory(context.source_directory).ok_or_else(|| self.declared.unresolved())?;
         let packages = context.cas.import_tree(&kept, &ImportOptions::default())?;
@@ -228,10 +238,7 @@ fn download(
         let _ = std::fs::remove_dir_all(directory);
         std::fs::create_dir_all(directory)
             .map_err(|error| bourn_reapi::ServiceError::io(&error, "Creating", directory))?;
-        let pip = Tool::new(python, context).args(["-m", "pip", "--disable-pip-version-check", "download"]);
-        let pip = pip.args(["--no-input", "--no-binary", ":all:", "--index-url", &candidate.url, "--dest"]);
-        let ran = pip
-            .arg(directory)
+        let ran = pip(Tool::new(python, context), &candidate.url, directory)
             .args(wanted)
             .run(|| format!("Failed to download Python packages from {}", shown(&candidate.url)));
         match ran {
@@ -241,6 +248,12 @@ fn download(
         }
     }
     Err(failure)
+}
+
+/// `pip` downloading source distributions into a directory.
+fn pip<'a>(python: Tool<'a>, index: &str, directory: &Path) -> Tool<'a> {
+    let pip = python.args(["-m", "pip", "--disable-pip-version-check", "download"]);
+    pip.args(["--no-input", "--no-binary", ":all:", "--index-url", index, "--dest"]).arg(directory)
 }
 
 /// The names and versions of the source distributions in a directory, a line each, sorted.

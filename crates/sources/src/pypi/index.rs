@@ -2,6 +2,7 @@
 
 use crate::glob::Glob;
 use crate::host::Tool;
+use crate::url;
 use bourn_plan::{SourceError, TrackContext};
 use pep440_rs::Version;
 use serde_json::Value;
@@ -67,34 +68,12 @@ pub(super) fn files(answer: &Value, asked: &str) -> Result<Vec<Distribution>, St
         let sha256 = file.get("hashes").and_then(|hashes| hashes.get("sha256")?.as_str());
         Some(Distribution {
             name: text("filename")?,
-            url: absolute(&text("url")?, asked),
+            url: url::resolve(&text("url")?, asked),
             sha256: sha256.unwrap_or_default().to_owned(),
             yanked,
         })
     };
     Ok(files.iter().filter_map(read).collect())
-}
-
-/// A URL that may be relative to the one that was asked.
-fn absolute(url: &str, asked: &str) -> String {
-    if url.contains("://") {
-        return url.to_owned();
-    }
-    let (scheme, rest) = asked.split_once("://").unwrap_or(("https", asked));
-    let host = rest.split('/').next().unwrap_or(rest);
-    if url.starts_with('/') {
-        return format!("{scheme}://{host}{url}");
-    }
-    let mut parts: Vec<&str> = rest.split('/').skip(1).collect();
-    parts.pop();
-    for part in url.split('/') {
-        match part {
-            "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    format!("{scheme}://{host}/{}", parts.join("/"))
 }
 
 /// What of a file's URL stands below the URL that files are fetched from, whatever host the index names for it.
@@ -205,7 +184,7 @@ mod tests {
             ("../../packages/x", "https://host/packages/x"),
             ("x", "https://host/simple/foo/x"),
         ] {
-            assert_eq!(absolute(url, asked), expect, "{url}");
+            assert_eq!(url::resolve(url, asked), expect, "{url}");
         }
         assert_eq!(below("https://a/packages/1/x", "https://a/packages/"), "1/x");
         assert_eq!(below("https://a/packages/1/x", "http://mirror/packages/"), "1/x");

@@ -128,8 +128,14 @@ impl Trees {
         let readers =
             (files.len() / FEW_BLOBS + 1).min(MOST_READERS).min(rayon::current_num_threads().max(1));
         let shares: Vec<&[Oid]> = files.chunks(files.len().div_ceil(readers).max(1)).collect();
-        let stored = shares.par_iter().map(|share| store_share(context, mirror, share));
-        let stored: Vec<Vec<Digest>> = stored.collect::<Result<_, _>>()?;
+        let stored: Vec<Vec<Digest>> = match shares[..] {
+            // Few are stored sooner than other threads wake up.
+            [share] => vec![store_share(context, mirror, share)?],
+            _ => {
+                let stored = shares.par_iter().map(|share| store_share(context, mirror, share));
+                stored.collect::<Result<_, _>>()?
+            }
+        };
         Ok(shares.into_iter().flatten().copied().zip(stored.into_iter().flatten()).collect())
     }
 
@@ -170,14 +176,12 @@ fn store_share(
     mirror: &Mirror,
     oids: &[Oid],
 ) -> Result<Vec<Digest>, SourceError> {
+    if let Some(contents) = Objects::few(mirror, oids) {
+        let contents: Vec<Vec<u8>> = contents.into_iter().map(|(_, content)| content).collect();
+        return Ok(context.cas.write_many(&contents)?);
+    }
     let stored = std::thread::scope(|scope| {
         let mut blobs = Blobs::start(scope, context.cas);
-        if let Some(contents) = Objects::few(mirror, oids) {
-            for (_, content) in contents {
-                blobs.take(&mut content.as_slice(), content.len() as u64).map_err(Failed::Archive)?;
-            }
-            return blobs.finish().map_err(Failed::Archive);
-        }
         Objects::open(mirror)?.read(oids, |_, head, from| {
             if context.cancel.is_cancelled() {
                 return Err(Failed::Source(SourceError::new("Interrupted")));

@@ -1,7 +1,7 @@
 //! Mirrors of one's own: what they have, and that sources come from them when nothing else is there.
 
 use crate::fixture::Fixture;
-use crate::registry::{Entry, Registry, layer};
+use crate::registry::{Entry, Registry, index_with_tool, layer};
 use crate::server::{Said, Server};
 use crate::tools::run;
 use bourn_plan::{FetchContext, SourceError};
@@ -289,4 +289,43 @@ fn files_for_bazel_that_no_alias_leads_to_are_left_out() {
     case.earlier.push((".bst-sources", resolved));
     let tally = case.take(&server.url(""));
     assert_eq!((tally.brought, tally.left_out.len()), (0, 1), "{tally:?}");
+}
+
+/// To look into `one`, pip builds `tool`, which is no part of what is fetched.
+#[test]
+fn packages_of_python() {
+    let server = index_with_tool();
+    let url = server.url("");
+    let case = Case::new("kind: pip\nurl: up:simple\npackages: [one]\nref: |\n  one==1.0\n  two==1.0\n");
+    let expect = case.staged(&url).expect("staged");
+    case.take(&url);
+    let mirror = case.mirror().join("test/up/simple");
+    let page = std::fs::read_to_string(mirror.join("one/index.html")).expect("a page");
+    assert!(page.contains("#sha256="), "{page}");
+    assert!(mirror.join("tool/index.html").is_file() && !mirror.join("other").exists());
+    // What is not as it was is brought again.
+    std::fs::write(mirror.join("two/two-1.0.tar.gz"), "other").expect("a file");
+    std::fs::remove_file(mirror.join("tool/tool-1.0.tar.gz")).expect("removed");
+    assert_eq!(case.take(&url), Tally { brought: 1, ..Tally::default() });
+    drop(server);
+    let server = Server::of_files(&case.mirror());
+    for place in [format!("file://{}/test/up/", case.mirror().display()), server.url("test/up/")] {
+        assert_eq!(case.staged(&place).expect("staged"), expect, "{place}");
+    }
+}
+
+#[test]
+fn packages_that_no_index_has() {
+    let server = index_with_tool();
+    let case = Case::new("kind: pip\nurl: 'up:simple'\npackages: [three]\nref: three==1.0\n");
+    let fixture = case.fixture(&server.url(""));
+    let source = fixture.source(&case.text).expect("a source");
+    let copies = Copies::open(&case.mirror()).expect("a mirror");
+    let error = case.with(&fixture, |context| copies.take(&*source, "pip", context)).expect_err("not there");
+    assert!(error.message.contains("Failed to download Python packages from http://127.0.0.1"), "{error}");
+    // A server that fails is what is told of.
+    let broken = Server::start(|_, _| Said::status(403));
+    let fixture = case.fixture(&broken.url(""));
+    let error = case.with(&fixture, |context| copies.take(&*source, "pip", context)).expect_err("refused");
+    assert!(error.message.contains("HTTP Error 403"), "{error}");
 }

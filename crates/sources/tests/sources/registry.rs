@@ -140,23 +140,32 @@ impl Registry {
 }
 
 /// A source distribution that needs nothing but itself to be looked into.
-fn distribution(name: &str, requires: &str) -> Vec<u8> {
+fn distribution(name: &str, built_with: &str, requires: &str) -> Vec<u8> {
     let backend = format!(
-        "import os, shutil
+        "import os, shutil, zipfile
 def prepare_metadata_for_build_wheel(directory, settings=None):
     made = os.path.join(directory, '{name}-1.0.dist-info')
     os.makedirs(made)
     shutil.copy('PKG-INFO', os.path.join(made, 'METADATA'))
     return '{name}-1.0.dist-info'
-def build_wheel(*args, **options):
-    raise NotImplementedError
+def build_wheel(directory, *args, **options):
+    made = '{name}-1.0-py3-none-any.whl'
+    with zipfile.ZipFile(os.path.join(directory, made), 'w') as wheel:
+        wheel.writestr('{name}-1.0.dist-info/METADATA', open('PKG-INFO').read())
+        wheel.writestr('{name}-1.0.dist-info/RECORD', '')
+        wheel.writestr('{name}-1.0.dist-info/WHEEL',
+                       'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
+    return made
 "
     );
-    let project = "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n";
+    let project = format!(
+        "[build-system]\nrequires = [{built_with}]\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+    );
     let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{requires}");
     let packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let mut archive = tar::Builder::new(packed);
-    for (file, content) in [("backend.py", &*backend), ("pyproject.toml", project), ("PKG-INFO", &*metadata)]
+    for (file, content) in
+        [("backend.py", &*backend), ("pyproject.toml", &*project), ("PKG-INFO", &*metadata)]
     {
         let mut header = tar::Header::new_ustar();
         header.set_size(content.len() as u64);
@@ -169,7 +178,23 @@ def build_wheel(*args, **options):
 
 /// An index of Python packages with `one` and `two`, which the first requires.
 pub(crate) fn index() -> Server {
-    let packages = [("one", distribution("one", "Requires-Dist: two\n")), ("two", distribution("two", ""))];
+    serve_packages(vec![
+        ("one", distribution("one", "", "Requires-Dist: two\n")),
+        ("two", distribution("two", "", "")),
+    ])
+}
+
+/// The same where `one` is built with `tool`, and `other` is not needed.
+pub(crate) fn index_with_tool() -> Server {
+    serve_packages(vec![
+        ("one", distribution("one", "'tool'", "Requires-Dist: two\n")),
+        ("two", distribution("two", "", "")),
+        ("tool", distribution("tool", "", "")),
+        ("other", distribution("other", "", "")),
+    ])
+}
+
+fn serve_packages(packages: Vec<(&'static str, Vec<u8>)>) -> Server {
     Server::start(move |_, asked| {
         for (name, content) in &packages {
             if asked.path == format!("/simple/{name}/") {
