@@ -37,7 +37,8 @@ impl Objects {
         }
     }
 
-    fn each_there(&self, hashes: &[[u8; 32]]) -> ServiceResult<bool> {
+    /// The same, each asked for alone.
+    pub(crate) fn each_there(&self, hashes: &[[u8; 32]]) -> ServiceResult<bool> {
         for hash in hashes {
             let digest = Digest { hash: *hash, size: 0 };
             let name = ObjectName::new(&digest);

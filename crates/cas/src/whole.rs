@@ -33,6 +33,9 @@ use std::path::PathBuf;
 /// For fewer blobs nothing is written down: looking for them takes no longer.
 const WORTH_KEEPING: usize = 512;
 
+/// Fewer blobs than this are nearly all in directories of their own, so each is asked for.
+const FEW_BLOBS: usize = 64;
+
 /// So many directories of the store are looked into by one thread.
 const FEW_GROUPS: usize = 24;
 
@@ -133,6 +136,9 @@ impl Store {
             return Ok(whole);
         }
         let mut hashes: Vec<[u8; HASH]> = self.tree_blobs(tree)?.iter().map(|blob| blob.hash).collect();
+        if hashes.len() <= FEW_BLOBS {
+            return self.objects.each_there(&hashes);
+        }
         hashes.par_sort_unstable();
         let mut seen = Seen { counts: vec![0; PREFIXES], stamps: vec![Stamp::UNKNOWN; PREFIXES] };
         for hash in &hashes {

@@ -136,6 +136,8 @@ pub(crate) fn get(request: &Request<'_>, urls: &dyn UrlTable) -> Result<(Answer,
 
 /// Documents above this are not what was asked for.
 const DOCUMENT: u64 = 256 << 20;
+/// What is said to a refusal is read as far as this.
+const REFUSAL: u64 = 64 << 10;
 /// How often something is tried again without any progress.
 const RETRIES: u32 = 3;
 /// The longest that a server is left alone.
@@ -160,8 +162,16 @@ fn http(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Answer, Failure> {
     let Some(credentials) = urls.credentials(&asked) else {
         return answer(request, response, turn);
     };
+    finish(response);
     let response = call(request, &asked, Some(&basic(&credentials)), urls)?;
     answer(request, response, turn)
+}
+
+/// Reads what a server says to a refusal, if that is not long: its connection is used again then.
+fn finish(response: Response<Body>) {
+    let mut rest = response.into_body().into_reader().take(REFUSAL);
+    // A connection that cannot be used again is closed.
+    let _ = std::io::copy(&mut rest, &mut std::io::sink());
 }
 
 fn basic(credentials: &Credentials) -> String {
@@ -253,7 +263,9 @@ fn answer(request: &Request<'_>, response: Response<Body>, turn: gate::Turn) -> 
     let header =
         |name: &str| headers.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     if !matches!(status, 200..=299 | 304 | 401 | 416) {
-        return Err(refusal(status, response.status().canonical_reason(), header("retry-after")));
+        let refusal = refusal(status, response.status().canonical_reason(), header("retry-after"));
+        finish(response);
+        return Err(refusal);
     }
     let length = header("content-length").and_then(|length| length.parse::<u64>().ok());
     let (from, total) = match header("content-range").filter(|_| status == 206) {

@@ -1,5 +1,6 @@
 //! A bare repository that mirrors one or parts of it.
 
+use super::index::PackIndex;
 use crate::host::{Tool, workspace};
 use crate::url;
 use bourn_plan::{FetchContext, Patience, SourceError};
@@ -7,7 +8,6 @@ use bourn_reapi::services::Cancel;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -224,7 +224,7 @@ impl Mirror {
         let packs = self.path.join("objects/pack").read_dir().into_iter().flatten().flatten();
         let mut indexes =
             packs.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "idx"));
-        indexes.any(|path| index_has(&path, &wanted.0).unwrap_or(false))
+        indexes.any(|path| PackIndex::open(&path).and_then(|index| index.has(&wanted)).unwrap_or(false))
     }
 
     /// What a ref leads to, told without running `git`.
@@ -321,35 +321,6 @@ fn with_options(configured: &str, patience: Patience) -> Option<String> {
     let seconds = patience.connect.as_secs().max(1);
     let is_known = program.rsplit('/').next() == Some("ssh");
     is_known.then(|| format!("{command} -o BatchMode=yes -o ConnectTimeout={seconds}"))
-}
-
-/// Looks an object up in the index of a pack.
-fn index_has(path: &Path, wanted: &[u8; 20]) -> io::Result<bool> {
-    let file = File::open(path)?;
-    let mut head = [0; 8];
-    file.read_exact_at(&mut head, 0)?;
-    // Version 1 has no head, and offsets before the names.
-    let (fanout, names, step) =
-        if head == *b"\xfftOc\0\0\0\x02" { (8, 8 + 1024, 20) } else { (0, 1024 + 4, 24) };
-    let number = |at: u64| -> io::Result<u64> {
-        let mut bytes = [0; 4];
-        file.read_exact_at(&mut bytes, at)?;
-        Ok(u64::from(u32::from_be_bytes(bytes)))
-    };
-    let first = u64::from(wanted[0]);
-    let mut low = if first == 0 { 0 } else { number(fanout + 4 * (first - 1))? };
-    let mut high = number(fanout + 4 * first)?;
-    while low < high {
-        let middle = (low + high) / 2;
-        let mut name = [0; 20];
-        file.read_exact_at(&mut name, names + middle * step)?;
-        match name.cmp(wanted) {
-            std::cmp::Ordering::Equal => return Ok(true),
-            std::cmp::Ordering::Less => low = middle + 1,
-            std::cmp::Ordering::Greater => high = middle,
-        }
-    }
-    Ok(false)
 }
 
 #[cfg(test)]

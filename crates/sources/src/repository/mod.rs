@@ -7,6 +7,7 @@
 mod described;
 mod directory;
 mod fetch;
+mod index;
 mod mirror;
 mod objects;
 mod pack;

@@ -3,6 +3,7 @@
 //! Formats are those of `gitformat-pack(5)` and `gitformat-loose`. Whatever is not understood, or is large, is left to
 //! `git cat-file`, which then says what is wrong with it.
 
+use super::index::PackIndex;
 use super::{Kind, Mirror, Oid, pack};
 use flate2::bufread::ZlibDecoder;
 use std::fs::File;
@@ -18,7 +19,7 @@ const DEEPEST: usize = 4096;
 /// The objects of a mirror.
 pub(super) struct Reader {
     objects: PathBuf,
-    packs: Vec<(File, File)>,
+    packs: Vec<(PackIndex, File)>,
 }
 
 /// An object in a pack: whole, or as a delta to another one.
@@ -39,7 +40,7 @@ impl Reader {
         for entry in objects.join("pack").read_dir().into_iter().flatten().flatten() {
             let path = entry.path();
             if path.extension().is_some_and(|extension| extension == "idx") {
-                packs.push((File::open(&path).ok()?, File::open(path.with_extension("pack")).ok()?));
+                packs.push((PackIndex::open(&path).ok()?, File::open(path.with_extension("pack")).ok()?));
             }
         }
         Some(Reader { objects, packs })
@@ -56,7 +57,7 @@ impl Reader {
             return Some(found);
         }
         let mut packs = self.packs.iter();
-        packs.find_map(|(index, pack)| self.packed(pack, offset(index, &oid).ok()??, depth))
+        packs.find_map(|(index, pack)| self.packed(pack, index.offset(&oid).ok()??, depth))
     }
 
     fn loose(&self, oid: Oid) -> Option<(Kind, Vec<u8>)> {
@@ -110,45 +111,6 @@ fn exactly(from: &mut impl Read, size: u64) -> Option<Vec<u8>> {
     let mut content = Vec::with_capacity(usize::try_from(size).ok()?);
     from.take(size + 1).read_to_end(&mut content).ok()?;
     (content.len() as u64 == size).then_some(content)
-}
-
-/// Where the index of a pack says that an object is. `None` when it is not in the pack.
-fn offset(index: &File, oid: &Oid) -> io::Result<Option<u64>> {
-    let word = |at: u64| -> io::Result<u32> {
-        let mut bytes = [0; 4];
-        index.read_exact_at(&mut bytes, at)?;
-        Ok(u32::from_be_bytes(bytes))
-    };
-    let mut head = [0; 8];
-    index.read_exact_at(&mut head, 0)?;
-    if head != *b"\xfftOc\0\0\0\x02" {
-        // An older version, which no `git` of today writes.
-        return Ok(None);
-    }
-    const NAMES: u64 = 8 + 1024;
-    let first = u64::from(oid.0[0]);
-    let mut low = if first == 0 { 0 } else { u64::from(word(8 + 4 * (first - 1))?) };
-    let mut high = u64::from(word(8 + 4 * first)?);
-    let count = u64::from(word(8 + 4 * 255)?);
-    while low < high {
-        let middle = (low + high) / 2;
-        let mut name = [0; 20];
-        index.read_exact_at(&mut name, NAMES + middle * 20)?;
-        match name.cmp(&oid.0) {
-            std::cmp::Ordering::Less => low = middle + 1,
-            std::cmp::Ordering::Greater => high = middle,
-            std::cmp::Ordering::Equal => {
-                // Names, sums, near offsets, far offsets.
-                let near = word(NAMES + count * 24 + middle * 4)?;
-                if near >> 31 == 0 {
-                    return Ok(Some(near.into()));
-                }
-                let far = NAMES + count * 28 + u64::from(near & 0x7fff_ffff) * 8;
-                return Ok(Some(u64::from(word(far)?) << 32 | u64::from(word(far + 4)?)));
-            }
-        }
-    }
-    Ok(None)
 }
 
 /// What stands in a pack at an offset.

@@ -204,6 +204,63 @@ fn redirections_are_followed() {
     Case::of(&server).check_refused("redirect");
 }
 
+/// A file of this machine is nothing that a server may name, nor is another protocol spoken because it says so.
+#[test]
+fn redirections_stay_with_the_web() {
+    let case = Case::new("http://127.0.0.1:1/");
+    let here = case.fixture.write("here", CONTENT);
+    for to in [format!("file://{}", here.display()), "ftp://127.0.0.1:1/file".into(), "gopher://h/".into()] {
+        let server = Server::start(move |_, _| Said::status(302).header("Location", to.clone()));
+        let error = Case::of(&server).fetch().expect_err("refused");
+        assert!(error.message.contains("Error mirroring"), "{error}");
+    }
+}
+
+/// What one host wants to see is not shown to another one that it leads to.
+#[test]
+fn credentials_are_not_carried_to_other_hosts() {
+    let other = Server::with_file(CONTENT);
+    let to = other.url("elsewhere").replace("127.0.0.1", "localhost");
+    let server = Server::start(move |_, asked| match asked.header("Authorization") {
+        // alice:secret
+        Some("Basic YWxpY2U6c2VjcmV0") => Said::status(302).header("Location", to.clone()),
+        _ => Said::status(401).header("WWW-Authenticate", "Basic realm=\"x\""),
+    });
+    let netrc = Netrc::parse("machine 127.0.0.1 login alice password secret").expect("a netrc");
+    let mut by_netrc = Case::of(&server);
+    by_netrc.fixture.settings.netrc = netrc;
+    let by_url = Case::new(&server.url("").replace("//", "//alice:secret@"));
+    for (case, count) in [(by_netrc, 2), (by_url, 3)] {
+        case.check_fetched();
+        assert!(server.asked().len() >= count);
+        let said = case.fixture.progress.said.lock().expect("no panic").join("\n");
+        assert!(!said.contains("secret"), "{said}");
+    }
+    assert_eq!(other.asked().len(), 2);
+    for asked in other.asked() {
+        assert_eq!(asked.header("Authorization"), None);
+    }
+}
+
+/// A connection serves one request after the other, those that were refused too.
+#[test]
+fn connections_are_used_again() {
+    let server = Server::patient(|_, asked| match asked.path.as_str() {
+        "/gone" => Said { body: b"not here".to_vec(), ..Said::status(404) },
+        _ => Said::range(asked, CONTENT),
+    });
+    let fixture = Fixture::new(&format!("aliases:\n  up: {}\n", server.url("")));
+    let store = MemoryStore::new();
+    for number in 0..20 {
+        let name = if number % 5 == 4 { "gone".to_owned() } else { format!("file-{number}") };
+        let text = format!("kind: remote\nurl: up:{name}\nref: {}\n", sha256());
+        let source = fixture.source(&text).expect("a source");
+        let fetched = fixture.with_context(&*store, None, |context| source.fetch(context));
+        assert_eq!(fetched.is_ok(), name != "gone", "{fetched:?}");
+    }
+    assert_eq!((server.asked().len(), server.connections()), (20, 1));
+}
+
 #[test]
 fn mirrors_are_tried_in_order() {
     let gone = Server::start(|_, _| Said::status(404));

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -83,6 +83,7 @@ impl Said {
 /// An HTTP server.
 pub(crate) struct Server {
     port: u16,
+    connections: Arc<AtomicUsize>,
     asked: Arc<Mutex<Vec<Asked>>>,
     stop: Arc<AtomicBool>,
     /// Connections that are kept open without a word.
@@ -93,6 +94,15 @@ pub(crate) struct Server {
 impl Server {
     /// A server that answers as `answer` says; the number counts requests from 0.
     pub(crate) fn start(answer: impl Fn(usize, &Asked) -> Said + Send + Sync + 'static) -> Server {
+        Server::listen(false, answer)
+    }
+
+    /// One that waits for further requests on the same connection.
+    pub(crate) fn patient(answer: impl Fn(usize, &Asked) -> Said + Send + Sync + 'static) -> Server {
+        Server::listen(true, answer)
+    }
+
+    fn listen(keeps: bool, answer: impl Fn(usize, &Asked) -> Said + Send + Sync + 'static) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (asked, stop) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::<AtomicBool>::default());
@@ -100,6 +110,8 @@ impl Server {
         let answer = Arc::new(answer);
         let stalled = Arc::<Mutex<Vec<TcpStream>>>::default();
         let keep = stalled.clone();
+        let connections = Arc::<AtomicUsize>::default();
+        let accepted = connections.clone();
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
@@ -107,15 +119,21 @@ impl Server {
                 }
                 let (seen, answer, keep) = (seen.clone(), answer.clone(), keep.clone());
                 if let Ok(stream) = stream {
+                    accepted.fetch_add(1, Ordering::SeqCst);
                     std::thread::spawn(move || {
-                        if let Ok(true) = serve(&stream, &seen, &*answer) {
+                        let mut reader = BufReader::new(stream.try_clone().expect("a connection"));
+                        let mut served = serve(&stream, &mut reader, keeps, &seen, &*answer);
+                        while keeps && matches!(served, Ok(false)) {
+                            served = serve(&stream, &mut reader, keeps, &seen, &*answer);
+                        }
+                        if let Ok(true) = served {
                             keep.lock().expect("no panic").push(stream);
                         }
                     });
                 }
             }
         });
-        Server { port, asked, stop, stalled, thread: Some(thread) }
+        Server { port, connections, asked, stop, stalled, thread: Some(thread) }
     }
 
     /// A server that has one file, ranges included.
@@ -147,6 +165,11 @@ impl Server {
         format!("http://127.0.0.1:{}/{path}", self.port)
     }
 
+    /// How many connections were made.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().expect("no panic").clone()
     }
@@ -163,12 +186,15 @@ impl Drop for Server {
 
 fn serve(
     stream: &TcpStream,
+    mut reader: &mut BufReader<TcpStream>,
+    keeps: bool,
     seen: &Mutex<Vec<Asked>>,
     answer: &(dyn Fn(usize, &Asked) -> Said + Send + Sync),
 ) -> std::io::Result<bool> {
-    let mut reader = BufReader::new(stream.try_clone()?);
     let mut line = String::new();
-    reader.read_line(&mut line)?;
+    if reader.read_line(&mut line)? == 0 {
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
     let mut words = line.split(' ').map(str::to_owned);
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let mut headers = Vec::new();
@@ -183,7 +209,7 @@ fn serve(
     }
     let asked = Asked { method, path, headers };
     let length = asked.header("Content-Length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    std::io::copy(&mut reader.take(length), &mut std::io::sink())?;
+    std::io::copy(&mut Read::by_ref(&mut reader).take(length), &mut std::io::sink())?;
     let number = {
         let mut seen = seen.lock().expect("no panic");
         seen.push(asked.clone());
@@ -192,7 +218,8 @@ fn serve(
     let said = answer(number, &asked);
     let is_head = asked.method == "HEAD";
     let mut writer = stream;
-    let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", said.status);
+    let connection = if keeps { "keep-alive" } else { "close" };
+    let mut head = format!("HTTP/1.1 {} X\r\nConnection: {connection}\r\n", said.status);
     let has_length = said.headers.iter().any(|(name, _)| name == "Content-Length");
     if said.chunked {
         head.push_str("Transfer-Encoding: chunked\r\n");
