@@ -193,6 +193,14 @@ mod tests {
     }
 
     #[test]
+    fn of_equal_keys_the_last_counts() {
+        for count in [2, 40] {
+            let object = KeyValue::object((0..count).map(|at| (format!("{}", at % 2), KeyValue::from(at))));
+            check(object, &format!(r#"{{"0":{},"1":{}}}"#, count - 2, count - 1));
+        }
+    }
+
+    #[test]
     fn nodes() {
         let inner = Node::sequence(vec![Node::scalar("x"), Node::null()]);
         let mapping = [("z", inner), ("a", Node::scalar("1"))].into_iter().collect();

@@ -43,6 +43,7 @@
 
 use crate::json;
 use bourn_yaml::{Node, Text};
+use indexmap::IndexMap;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
@@ -68,6 +69,9 @@ impl From<&StrictKey> for CacheKey {
     }
 }
 
+/// Up to so many keys are compared each with each, which needs no table.
+const FEW: usize = 12;
+
 /// A value that enters a key; serialized as bst's JSON writer does, object keys sorted.
 #[derive(Clone, PartialEq, Debug)]
 pub enum KeyValue {
@@ -88,9 +92,15 @@ pub enum KeyValue {
 }
 
 impl KeyValue {
-    /// An object of these entries, whose keys must be unique.
+    /// An object of these entries. Of those with the same key the last counts, in the place of the first.
     pub fn object<K: Into<Text>, V: Into<KeyValue>>(entries: impl IntoIterator<Item = (K, V)>) -> KeyValue {
-        KeyValue::Object(entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect())
+        let entries: Vec<(Text, KeyValue)> =
+            entries.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        let few = entries.len() <= FEW;
+        if few && (1..entries.len()).all(|at| entries[..at].iter().all(|(key, _)| *key != entries[at].0)) {
+            return KeyValue::Object(entries);
+        }
+        KeyValue::Object(entries.into_iter().collect::<IndexMap<_, _>>().into_iter().collect())
     }
 
     /// A list of these items.

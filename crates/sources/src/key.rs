@@ -20,5 +20,5 @@ pub(crate) fn texts<T: AsRef<str>>(items: &[T]) -> KeyValue {
 
 /// An object.
 pub(crate) fn object<K: Into<Text>>(entries: impl IntoIterator<Item = (K, KeyValue)>) -> KeyValue {
-    KeyValue::Object(entries.into_iter().map(|(name, value)| (name.into(), value)).collect())
+    KeyValue::object(entries)
 }
