@@ -350,11 +350,7 @@ impl Transfer {
 
     fn spawn_large(&self, sending: &mut JoinSet<Attempt<()>>, digest: Digest) {
         let own = self.clone();
-        sending.spawn(async move {
-            own.storage.upload_blob(&own.cas, &digest).await?;
-            own.meter.count(digest.size);
-            Ok(())
-        });
+        sending.spawn(async move { own.upload_alone(digest).await });
     }
 
     fn spawn_batches(&self, sending: &mut JoinSet<Attempt<()>>, batches: Vec<Vec<Digest>>) {
@@ -372,16 +368,25 @@ impl Transfer {
             result => return result,
         }
         if let [digest] = batch.as_slice() {
-            let (cas, digest) = (self.cas.clone(), *digest);
-            // If it is damaged here, this says so.
-            blocking(move || cas.read(&digest)).await?;
-            self.storage.upload_blob(&self.cas, &digest).await?;
-            self.meter.count(digest.size);
-            return Ok(());
+            return self.upload_alone(*digest).await;
         }
         let (half, other) = batch.split_at(batch.len() / 2);
         Box::pin(self.upload_batch(half.to_vec())).await?;
         Box::pin(self.upload_batch(other.to_vec())).await
+    }
+
+    async fn upload_alone(&self, digest: Digest) -> Attempt<()> {
+        let sent = self.storage.upload_blob(&self.cas, &digest).await;
+        if let Err(Fault::Remote(error)) = &sent
+            && matches!(error.kind, ErrorKind::Invalid | ErrorKind::Corrupt)
+        {
+            // If it was refused because it is damaged here, this says so.
+            let cas = self.cas.clone();
+            blocking(move || cas.read(&digest)).await?;
+        }
+        sent?;
+        self.meter.count(digest.size);
+        Ok(())
     }
 
     async fn try_upload(&self, batch: Vec<Digest>) -> Attempt<()> {

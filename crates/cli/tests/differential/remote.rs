@@ -357,6 +357,68 @@ fn several_processes_at_once() {
     assert_eq!(pulled.success().stderr.matches("INFO    Pulled artifact").count(), 3);
 }
 
+/// Small files travel with others and large ones alone; the server refuses both.
+#[test]
+fn what_is_damaged_here_is_not_published() {
+    let Some(both) = project() else { return };
+    both.bourn.files("=== files/base/marked\nmarked here\n");
+    let large = both.bourn.project().join("files/base/large");
+    std::fs::write(large, [b"marked large".as_slice(), &vec![7; 9 << 20]].concat()).expect("a file");
+    both.bourn(&["build", "base.bst"]).success();
+    for mark in [b"marked here\n".as_slice(), b"marked large"] {
+        let server = storage_daemon(&both);
+        let remote = ["--artifact-remote", &server.url, "base.bst"];
+        let push = || both.bourn(&[&["artifact", "push"], &remote[..]].concat());
+        let shown = || {
+            let show = [&["artifact", "show"], &remote[..]].concat();
+            elsewhere_with(&both).bourn(&show).success().stdout
+        };
+        let object = object_beginning_with(&both.bourn.cache(), mark);
+        let name = object.file_name().expect("a name").to_string_lossy().into_owned();
+        let whole = std::fs::read(&object).expect("an object");
+        damage(&object);
+        let failed = push().failure(255, "does not match its name");
+        assert_said(&failed, &[&name]);
+        assert!(!shown().contains("available"));
+        std::fs::write(&object, whole).expect("the object again");
+        assert_said(&push().success(), &["INFO    Pushed artifact"]);
+        assert!(shown().contains("available"));
+    }
+}
+
+/// The same files as elsewhere, and an empty cache.
+fn elsewhere_with(other: &Both) -> Both {
+    let place = elsewhere();
+    let copied = Command::new("cp")
+        .arg("-a")
+        .arg(other.bourn.project().join("files/base"))
+        .arg(place.bourn.project().join("files"))
+        .status();
+    assert!(copied.expect("cp").success());
+    place
+}
+
+/// An object of a cache.
+fn object_beginning_with(cache: &Path, content: &[u8]) -> PathBuf {
+    let prefixes = std::fs::read_dir(cache.join("cas/objects")).expect("objects").flatten();
+    let objects = prefixes.flat_map(|prefix| std::fs::read_dir(prefix.path()).expect("objects").flatten());
+    let mut objects = objects.map(|object| object.path());
+    let found = objects.find(|object| std::fs::read(object).expect("an object").starts_with(content));
+    found.expect("the object")
+}
+
+/// Changes the last byte of a file, and nothing that can be seen without reading it.
+fn damage(object: &Path) {
+    let times = std::fs::metadata(object).expect("an object");
+    let mut bytes = std::fs::read(object).expect("an object");
+    *bytes.last_mut().expect("not empty") ^= 1;
+    std::fs::set_permissions(object, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("a mode");
+    std::fs::write(object, bytes).expect("the object");
+    let file = std::fs::File::options().write(true).open(object).expect("the object");
+    file.set_modified(times.modified().expect("a time")).expect("a time");
+    std::fs::set_permissions(object, times.permissions()).expect("a mode");
+}
+
 /// A certificate for `localhost` that signs itself, and its key.
 fn certificate(directory: &Path, name: &str) -> Option<(PathBuf, PathBuf)> {
     let (certificate, key) = (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
