@@ -111,6 +111,10 @@ pub(crate) struct State {
     /// Uploads under way.
     partial: HashMap<String, Vec<u8>>,
     troubles: Vec<Trouble>,
+    /// Bytes of uploads that came one by one, however often.
+    pub(crate) written: u64,
+    /// Where downloads one by one began.
+    pub(crate) offsets: Vec<i64>,
     /// Calls that are held.
     held: usize,
     /// The methods that were called, in order.
@@ -609,7 +613,8 @@ impl State {
         Ok(pages)
     }
 
-    fn stream(&self, question: &ReadRequest, corrupt: bool) -> Answer {
+    fn stream(&mut self, question: &ReadRequest, corrupt: bool) -> Answer {
+        self.offsets.push(question.read_offset);
         let name = self.local(&question.resource_name)?;
         let (packed, name) = match name.strip_prefix("compressed-blobs/zstd/") {
             Some(name) if self.traits.zstd => (true, name),
@@ -658,6 +663,7 @@ impl State {
                 return Err(Code::InvalidArgument);
             }
             partial.extend_from_slice(&part.data);
+            self.written += part.data.len() as u64;
         }
         let committed_size = partial.len() as i64;
         if parts.last().is_some_and(|part| part.finish_write) {

@@ -405,3 +405,100 @@ fn connections_that_fall_silent() {
 fn bytes_that_come_one_by_one() {
     check_way(Direction::Down, Harm::Crumble, 1, Duration::from_secs(600));
 }
+
+/// An artifact with one file that takes a while.
+fn one_large_file(store: &MemoryStore, size: usize) -> Artifact {
+    let content: Vec<u8> = (0..size as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let file = bourn_reapi::FileNode {
+        name: "large".into(),
+        digest: Some(store.write(&content).unwrap().into()),
+        ..bourn_reapi::FileNode::default()
+    };
+    let directory = bourn_reapi::Directory { files: vec![file], ..bourn_reapi::Directory::default() };
+    let files = store.write_directory(&directory).unwrap();
+    Artifact { files: Some(files.into()), buildtree: None, ..artifact(store) }
+}
+
+/// What a server has taken is not sent again, and what has come is not sent for again.
+#[test]
+fn large_files_go_on_where_a_connection_broke() {
+    const SIZE: usize = 6 << 20;
+    let engine = Engine::start(SMALL);
+    let one = place(vec![engine.server(ServerKind::All)]);
+    let artifact = one_large_file(&one.store, SIZE);
+    engine.trouble("Write", Mishap::Cut, 3);
+    assert!(one.push(&artifact).unwrap());
+    assert_eq!(engine.state().written, SIZE as u64);
+    assert!(engine.calls("QueryWriteStatus") >= 3);
+
+    // One connection breaks in the middle of the file, the other two never get so far.
+    let way = Way::start(engine.address, Direction::Down, Harm::Cut(SIZE as u64 / 2), 3);
+    let server = Server { url: format!("http://{}", way.address), ..engine.server(ServerKind::All) };
+    let two = place(vec![server]);
+    assert_eq!(two.pull(false).unwrap().as_ref(), Some(&artifact), "{:?}", two.heard.0);
+    assert!(two.holds(&artifact));
+    let offsets = engine.state().offsets.clone();
+    let [0, further @ ..] = offsets.as_slice() else { panic!("{offsets:?}") };
+    assert!(!further.is_empty() && further.iter().all(|offset| *offset > SIZE as i64 / 4), "{offsets:?}");
+}
+
+#[test]
+fn requests_are_repeated_as_often_as_was_asked_for() {
+    for limit in [0, 1, 5] {
+        let engine = Engine::start(Traits::default());
+        let mut server = engine.server(ServerKind::All);
+        server.connection.retry_limit = Some(limit);
+        server.connection.retry_delay = Some(Duration::from_millis(1));
+        let one = place(vec![server]);
+        engine.trouble("FetchBlob", Mishap::Code(Code::Unavailable), u32::MAX);
+        let before = engine.calls("FetchBlob");
+        one.pull(false).unwrap_err();
+        assert_eq!(engine.calls("FetchBlob") - before, 1 + limit as usize, "{limit}");
+        // Nobody is asked again who cannot be reached.
+        one.pull(false).unwrap_err();
+        assert_eq!(engine.calls("FetchBlob") - before, 1 + limit as usize, "{limit}");
+    }
+}
+
+/// Reads what a client sends until it asks whether somebody is still there.
+fn await_ping(mut client: std::net::TcpStream) {
+    use std::io::{Read, Write};
+    /// An HTTP/2 frame has its length, its type, flags, and the number of a stream.
+    const HEAD: usize = 9;
+    const PING: u8 = 6;
+    client.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
+    // Empty settings, which is how servers begin.
+    client.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).unwrap();
+    client.read_exact(&mut [0; b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len()]).unwrap();
+    loop {
+        let mut head = [0; HEAD];
+        client.read_exact(&mut head).unwrap();
+        if head[3] == PING {
+            return;
+        }
+        let length = u64::from(u32::from_be_bytes([0, head[0], head[1], head[2]]));
+        std::io::copy(&mut (&client).take(length), &mut std::io::sink()).unwrap();
+    }
+}
+
+#[test]
+fn servers_that_say_nothing_are_asked_whether_they_are_there() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let engine = Engine::start(Traits::default());
+    let mut server = engine.server(ServerKind::Storage);
+    server.url = format!("http://{}", listener.local_addr().unwrap());
+    server.connection.keepalive = Some(Duration::from_secs(1));
+    server.connection.request_timeout = Some(Duration::from_secs(600));
+    let cancel = Cancel::default();
+    let group = crate::Group::from([(crate::ANY_PROJECT.to_owned(), vec![server])]);
+    std::thread::scope(|scope| {
+        let connect = || {
+            let none = crate::Group::default();
+            crate::Caches::connect(MemoryStore::new(), &group, &none, 8, &cancel).map(drop)
+        };
+        let connected = scope.spawn(connect);
+        await_ping(listener.accept().unwrap().0);
+        cancel.cancel();
+        assert_eq!(connected.join().unwrap().unwrap_err().kind, ErrorKind::Cancelled);
+    });
+}
