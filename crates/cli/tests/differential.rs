@@ -7,6 +7,8 @@
 
 #[path = "differential/api.rs"]
 mod api;
+#[path = "differential/archives.rs"]
+mod archives;
 #[path = "differential/cache.rs"]
 mod cache;
 #[path = "differential/container.rs"]

@@ -10,7 +10,7 @@ const HEADER: usize = 60;
 /// A table of long names, or one name, may not be larger than this.
 const LONGEST: u64 = 1 << 20;
 
-/// The content of the first member whose name fits; `None` when there is none.
+/// The content of the first member whose name fits; `None` when there is none. What follows has to be members, too.
 ///
 /// # Errors
 /// It is no archive, it is malformed or cut short, it cannot be read.
@@ -21,6 +21,7 @@ pub(crate) fn find(mut file: File, fits: impl Fn(&[u8]) -> bool) -> ArchiveResul
         return Err(ArchiveError::malformed("this is no package: it does not start as an `ar` archive does"));
     }
     let (mut at, mut names) = (MAGIC.len() as u64, Vec::new());
+    let mut found = None;
     while at < end {
         file.seek(SeekFrom::Start(at))?;
         let mut header = [0; HEADER];
@@ -29,7 +30,8 @@ pub(crate) fn find(mut file: File, fits: impl Fn(&[u8]) -> bool) -> ArchiveResul
         }
         let size = size(&header)?;
         let start = at + HEADER as u64;
-        if start + size > end {
+        // Of what nobody needs nothing has to be there.
+        if start + size > end && found.is_none() {
             let missing = start + size - end;
             return Err(ArchiveError::malformed(format!("the package is cut short: {missing} bytes lack")));
         }
@@ -41,11 +43,13 @@ pub(crate) fn find(mut file: File, fits: impl Fn(&[u8]) -> bool) -> ArchiveResul
             continue;
         }
         let (name, used) = name(field, &names, &mut file, size)?;
-        if fits(&name) {
-            return Ok(Some(file.take(size - used)));
+        if found.is_none() && fits(&name) {
+            found = Some((start + used, size - used));
         }
     }
-    Ok(None)
+    let Some((start, size)) = found else { return Ok(None) };
+    file.seek(SeekFrom::Start(start))?;
+    Ok(Some(file.take(size)))
 }
 
 /// Reads all of a buffer. Whether there was as much.
