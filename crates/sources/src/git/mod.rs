@@ -183,17 +183,25 @@ impl Module {
                 }
                 Ok(tips) => tips,
             };
-            let mut fetch = mirror.git(context).args(["fetch", "--quiet", "--no-write-fetch-head"]);
-            if tips.is_empty() {
-                let all = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
-                let unshallow = mirror.is_shallow().then_some("--unshallow");
-                fetch = fetch.args(unshallow).args(["--prune", "--", &candidate.url]).args(all);
-            } else {
-                let depth = (mirror.is_shallow() || mirror.is_empty()).then_some("--depth=1");
-                fetch = fetch.arg("--no-tags").args(depth).args(["--", &candidate.url]);
-                fetch = fetch.args(tips.iter().map(|name| format!("+{name}:{name}")));
-            }
-            match fetch.run(failed) {
+            let fetch = |depth: Option<&str>| {
+                let fetch = mirror.git(context).args(["fetch", "--quiet", "--no-write-fetch-head"]);
+                if tips.is_empty() {
+                    let all = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"];
+                    let unshallow = mirror.is_shallow().then_some("--unshallow");
+                    return fetch.args(unshallow).args(["--prune", "--", &candidate.url]).args(all);
+                }
+                let fetch = fetch.arg("--no-tags").args(depth).args(["--", &candidate.url]);
+                fetch.args(tips.iter().map(|name| format!("+{name}:{name}")))
+            };
+            let depth = (mirror.is_shallow() || mirror.is_empty()).then_some("--depth=1");
+            let fetched = match fetch(depth).run(failed) {
+                // Plain files on a server, and servers of old, have all of the history or none.
+                Err(error) if depth.is_some() && repository::is_about_depth(&error) => {
+                    fetch(None).run(failed)
+                }
+                fetched => fetched,
+            };
+            match fetched {
                 Ok(_) if mirror.contains(&self.commit) => return Ok(()),
                 Ok(_) => {
                     let url = shown(&candidate.url);

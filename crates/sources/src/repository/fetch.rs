@@ -157,7 +157,8 @@ impl Wanted<'_> {
     }
 }
 
-fn is_about_depth(error: &SourceError) -> bool {
+/// Whether a server refused to cut history off.
+pub(crate) fn is_about_depth(error: &SourceError) -> bool {
     error.detail.as_deref().is_some_and(|detail| detail.contains("shallow") || detail.contains("dumb http"))
 }
 

@@ -20,7 +20,7 @@ mod workspace;
 
 pub(crate) use described::Described;
 pub(crate) use directory::{GitDirectory, Head, tag_object};
-pub(crate) use fetch::{Depth, Wanted, complete, describe};
+pub(crate) use fetch::{Depth, Wanted, complete, describe, is_about_depth};
 pub(crate) use mirror::{Mirror, git};
 use objects::Objects;
 pub(crate) use objects::{Kind, Oid, has_no_submodules};
