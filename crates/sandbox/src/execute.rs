@@ -63,6 +63,8 @@ pub struct LocalExecutor {
     laid_out: u64,
     /// Lays the others out when commands take long.
     later: Later,
+    /// Whether to do without `mount_setattr`.
+    remounts: bool,
     /// Paths below `/proc` that sandboxes must not write to.
     guarded: Vec<CString>,
     spawner: Spawner,
@@ -150,6 +152,7 @@ impl LocalExecutor {
             served: AtomicBool::new(true),
             laid_out: LAID_OUT,
             later,
+            remounts: false,
             guarded,
             spawner,
             pool,
@@ -181,6 +184,12 @@ impl LocalExecutor {
     pub fn laying_out(mut self, entries: u64, after: Duration) -> LocalExecutor {
         self.laid_out = entries;
         self.later = Later::new(self.store.clone(), after);
+        self
+    }
+
+    /// Works as on a kernel before Linux 5.12, which changes the attributes of one mount at a time.
+    pub fn without_setattr(mut self) -> LocalExecutor {
+        self.remounts = true;
         self
     }
 
@@ -239,6 +248,7 @@ impl LocalExecutor {
         let null =
             std::fs::File::open(null).map_err(|error| ServiceError::io(&error, "cannot open", null))?;
         let orders = Orders {
+            remounts: self.remounts,
             uid_map: c_text(format!("0 {} 1", rustix::process::geteuid().as_raw()).as_bytes())?,
             gid_map: c_text(format!("0 {} 1", rustix::process::getegid().as_raw()).as_bytes())?,
             hostname: c"localhost".into(),
@@ -386,7 +396,7 @@ impl LocalExecutor {
     ) -> Result<i32, Trouble> {
         let Start { orders, turn, served } = start;
         let foreground = if execution.streams == Streams::Inherit { Foreground::ours() } else { None };
-        let orders = Orders { foreground: foreground.is_some(), ..orders }.encode();
+        let orders = Orders { foreground: foreground.is_some(), remounts: self.remounts, ..orders }.encode();
         let (sandbox, output) = match execution.streams {
             Streams::Inherit => {
                 let streams = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
@@ -534,6 +544,7 @@ fn orders(execution: &Execution, root: &Root, guarded: &[CString]) -> ServiceRes
     let group = rustix::process::getegid().as_raw();
     let inherit = execution.streams == Streams::Inherit;
     Ok(Orders {
+        remounts: false,
         uid_map: c_text(format!("{} {user} 1", execution.uid).as_bytes())?,
         gid_map: c_text(format!("{} {group} 1", execution.gid).as_bytes())?,
         hostname: c_text(execution.hostname.as_deref().unwrap_or(HOSTNAME).as_bytes())?,

@@ -9,6 +9,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Pid;
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The error that the last failed call of the C library left.
 fn last_error() -> Errno {
@@ -443,6 +444,11 @@ impl<T: Copy> List<T> {
         }
     }
 
+    /// Whether there is no room for another one.
+    pub(crate) fn is_full(&self) -> bool {
+        self.length == self.room
+    }
+
     /// The items.
     pub(crate) fn iter(&self) -> impl Iterator<Item = T> {
         // SAFETY: `length` items were written.
@@ -472,8 +478,19 @@ impl<'a> Pointers<'a> {
     }
 }
 
+/// Whether `mount_setattr` is to be done without.
+static WITHOUT_SETATTR: AtomicBool = AtomicBool::new(false);
+
+/// Lets this process do without `mount_setattr`, as kernels before Linux 5.12 do.
+pub(crate) fn do_without_setattr() {
+    WITHOUT_SETATTR.store(true, Ordering::Relaxed);
+}
+
 /// `mount_setattr` on the mount behind a descriptor, and on those below it if `recursive`.
 pub(crate) fn set_mount_attributes(mount: impl AsFd, attributes: u64, recursive: bool) -> Result<(), Errno> {
+    if WITHOUT_SETATTR.load(Ordering::Relaxed) {
+        return Err(Errno::NOSYS);
+    }
     #[repr(C)]
     struct MountAttributes {
         set: u64,

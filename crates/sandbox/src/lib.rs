@@ -24,6 +24,7 @@ mod mount;
 mod namespace;
 mod orders;
 mod probe;
+mod remount;
 mod root;
 mod scratch;
 mod server;

@@ -8,6 +8,7 @@
 use crate::child::{self, Failure, Step, at};
 use crate::kernel::{self, List};
 use crate::orders::{DIRECTORY, Holds, OVERLAY, PARTS, Reader};
+use crate::remount::{descriptor_path, set_attributes};
 use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, symlinkat};
 use rustix::io::Errno;
@@ -78,7 +79,8 @@ fn take(path: &CStr, recursive: bool) -> Result<OwnedFd, Errno> {
     open_tree(CWD, path, flags)
 }
 
-/// Mounts at `path`, which must exist.
+/// Mounts at `path`, which must exist. Attributes are set after that: older kernels can only change those of mounts that
+/// are somewhere, and nothing else runs in the sandbox yet.
 fn put(mount: &OwnedFd, path: &CStr) -> Result<(), Errno> {
     move_mount(mount, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
 }
@@ -86,8 +88,8 @@ fn put(mount: &OwnedFd, path: &CStr) -> Result<(), Errno> {
 /// Makes what stands at `path` read-only, by mounting it upon itself.
 fn make_read_only(path: &CStr) -> Result<(), Errno> {
     let mount = take(path, true)?;
-    kernel::set_mount_attributes(&mount, MountAttrFlags::MOUNT_ATTR_RDONLY.bits().into(), true)?;
-    put(&mount, path)
+    put(&mount, path)?;
+    set_attributes(&mount, MountAttrFlags::MOUNT_ATTR_RDONLY, true)
 }
 
 /// Flags of every root.
@@ -109,8 +111,8 @@ fn base<'a>(orders: &mut Reader<'a>, control: BorrowedFd<'a>) -> Result<OwnedFd,
 /// A directory, mounted on `attach` with these flags.
 fn plain(path: &CStr, attributes: MountAttrFlags, attach: &CStr) -> Result<OwnedFd, Errno> {
     let mount = take(path, true)?;
-    kernel::set_mount_attributes(&mount, attributes.bits().into(), true)?;
     put(&mount, attach)?;
+    set_attributes(&mount, attributes, true)?;
     Ok(mount)
 }
 
@@ -330,15 +332,6 @@ fn set_mount(context: &OwnedFd, key: &CStr, directory: &OwnedFd) -> Result<(), E
     fsconfig_set_string(context, key, descriptor_path(directory, &mut buffer))
 }
 
-/// `/proc/self/fd/N`, written without allocating.
-fn descriptor_path<'a>(descriptor: &OwnedFd, buffer: &'a mut [u8; 32]) -> &'a CStr {
-    use std::io::Write;
-    let mut rest = &mut buffer[..31];
-    let written = write!(rest, "/proc/self/fd/{}", descriptor.as_raw_fd());
-    debug_assert!(written.is_ok(), "24 bytes suffice for the largest number");
-    CStr::from_bytes_until_nul(buffer).unwrap_or(c"")
-}
-
 /// A number in digits, written without allocating.
 fn decimal(number: u32, buffer: &mut [u8; 32]) -> &CStr {
     use std::io::Write;
@@ -379,8 +372,7 @@ fn freeze(orders: &mut Reader<'_>, root: &OwnedFd) -> Result<(), Failure> {
         let path = orders.text().ok_or(Failure::MALFORMED)?;
         take(path, true).and_then(|mount| put(&mount, path)).map_err(at(Step::Freeze, path))?;
     }
-    let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY.bits().into();
-    kernel::set_mount_attributes(root, read_only, false).map_err(at(Step::Freeze, c"/"))
+    set_attributes(root, MountAttrFlags::MOUNT_ATTR_RDONLY, false).map_err(at(Step::Freeze, c"/"))
 }
 
 fn devices_directory(
@@ -416,8 +408,8 @@ fn devices_directory(
 fn put_upon_new_file(mount: &OwnedFd, directory: &OwnedFd, name: &CStr) -> Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     drop(openat(directory, name, flags, Mode::from_raw_mode(0o644))?);
-    kernel::set_mount_attributes(mount, MountAttrFlags::MOUNT_ATTR_NOSUID.bits().into(), false)?;
-    move_mount(mount, c"", directory, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+    move_mount(mount, c"", directory, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    set_attributes(mount, MountAttrFlags::MOUNT_ATTR_NOSUID, false)
 }
 
 /// Opens the host file that is next, if there is one.
@@ -439,11 +431,8 @@ fn take_binds(orders: &mut Reader<'_>) -> Result<List<RawFd>, Failure> {
     for _ in 0..count {
         let host = orders.text().ok_or(Failure::MALFORMED)?;
         let _path = orders.text().ok_or(Failure::MALFORMED)?;
-        let writable = orders.number().ok_or(Failure::MALFORMED)? != 0;
+        let _writable = orders.number().ok_or(Failure::MALFORMED)?;
         let mount = take(host, true).map_err(at(Step::Bind, host))?;
-        let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID;
-        attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, !writable);
-        kernel::set_mount_attributes(&mount, attributes.bits().into(), true).map_err(at(Step::Bind, host))?;
         taken.push(mount.into_raw_fd());
     }
     Ok(taken)
@@ -455,9 +444,14 @@ fn put_binds(taken: &List<RawFd>, mut orders: Reader<'_>) -> Result<(), Failure>
     for mount in taken.iter() {
         let _host = orders.text().ok_or(Failure::MALFORMED)?;
         let path = orders.text().ok_or(Failure::MALFORMED)?;
-        orders.number();
+        let writable = orders.number().ok_or(Failure::MALFORMED)? != 0;
         let mount = kernel::own(mount);
-        make_place(&mount, path).and_then(|()| put(&mount, path)).map_err(at(Step::Bind, path))?;
+        let mut attributes = MountAttrFlags::MOUNT_ATTR_NOSUID;
+        attributes.set(MountAttrFlags::MOUNT_ATTR_RDONLY, !writable);
+        make_place(&mount, path)
+            .and_then(|()| put(&mount, path))
+            .and_then(|()| set_attributes(&mount, attributes, true))
+            .map_err(at(Step::Bind, path))?;
     }
     Ok(())
 }

@@ -91,6 +91,8 @@ pub(crate) struct Orders {
     pub(crate) gid_map: CString,
     /// Name of the machine as seen inside.
     pub(crate) hostname: CString,
+    /// Whether to do without `mount_setattr`, as kernels before Linux 5.12 do.
+    pub(crate) remounts: bool,
     /// Whether the network namespace is new, so that its loopback device has to be switched on.
     pub(crate) loopback: bool,
     /// Whether the command leads a session of its own, without terminal.
@@ -125,6 +127,7 @@ impl Orders {
     /// The flat form; [`Reader`] gives the pieces back in the order in which they stand here.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(4096);
+        number(&mut out, u32::from(self.remounts));
         text(&mut out, &self.uid_map);
         text(&mut out, &self.gid_map);
         text(&mut out, &self.hostname);

@@ -100,9 +100,8 @@ fn as_json(checks: &[Check]) -> Result<String, Failure> {
     Ok(serde_json::to_string_pretty(&list).map_err(|error| Failure::app(error.to_string()))? + "\n")
 }
 
-/// The oldest kernel with everything that sandboxes use: overlays in user namespaces came with Linux 5.11, changing
-/// the attributes of mounts (`mount_setattr`) with 5.12.
-const KERNEL: (u32, u32) = (5, 12);
+/// The oldest kernel with everything that sandboxes use: overlays in user namespaces came with Linux 5.11.
+const KERNEL: (u32, u32) = (5, 11);
 
 fn kernel() -> Check {
     let name = rustix::system::uname();

@@ -85,7 +85,7 @@ impl Bench {
             None => executor,
             Some("served") => executor.laying_out(0, Duration::MAX),
             Some("copies") => executor.limited_to(Overlays::Appended, Some(LayerKind::Copy)),
-            Some("joined") => executor.limited_to(Overlays::Joined, None),
+            Some("old") => executor.limited_to(Overlays::Joined, None).without_setattr(),
             Some("none") => executor.limited_to(Overlays::Never, None),
             Some(other) => panic!("there is no machine `{other}`"),
         };

@@ -2,6 +2,7 @@
 
 use crate::bench::{Bench, DIRECTORY};
 use bourn_reapi::services::{ErrorKind, HostMount};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 fn mount(host: &Path, path: &str, writable: bool) -> HostMount {
@@ -89,4 +90,21 @@ fn inside_a_port_is_reached() {
     // Its own loopback works in any case.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port of its own");
     std::net::TcpStream::connect(listener.local_addr().expect("its address")).expect("reached");
+}
+
+#[test]
+fn what_is_mounted_within_a_directory_of_the_host_is_read_only_too() {
+    let bench = Bench::new();
+    let mut execution = bench.execution("grep ' /shown[/ ]' /proc/self/mountinfo");
+    // Has more mounted in it on most machines.
+    execution.mounts = vec![mount(Path::new("/dev"), "/shown", false)];
+    let (executed, log) = bench.execute(&execution).expect("the sandbox works");
+    assert_eq!(executed.exit_code, 0, "{log}");
+    // Of several at one place only the last is in reach.
+    let at = |line: &str| line.split(' ').nth(4).expect("a path").to_owned();
+    let reachable: BTreeMap<String, &str> = log.lines().map(|line| (at(line), line)).collect();
+    for line in reachable.values() {
+        let options: Vec<&str> = line.split(' ').nth(5).expect("options").split(',').collect();
+        assert!(options.contains(&"ro") && options.contains(&"nosuid"), "{line}");
+    }
 }
