@@ -284,7 +284,10 @@ impl Session<'_, '_> {
         })?;
         let Requirement { package, specifier, .. } = &requirement;
         let versions = self.options.kinds.package_versions(package);
-        let version = versions.iter().find(|version| requirement.admits(version));
+        // Bounds choose the version to act as, as a pin chooses what is installed. That one version is excluded makes no
+        // other one be installed.
+        let version = versions.iter().find(|version| requirement.bounds_admit(version));
+        let version = version.filter(|version| requirement.admits(version));
         if let Some(version) = version {
             let origin = KindOrigin::Pip {
                 package: package.clone(),
