@@ -1,5 +1,6 @@
 //! Downloads over HTTPS: certificates that are right, and all that are not.
 
+use crate::server::{Said, Server};
 use bourn_testkit::{Ran, TestEnv};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -76,6 +77,10 @@ fn serve(config: &Arc<ServerConfig>, stream: TcpStream) -> std::io::Result<()> {
 /// Tracks and fetches a file of a server that shows a certificate; how often the server could answer.
 fn fetch(certificate: &'static [u8], trusts: bool) -> (Ran, usize) {
     let server = TlsServer::start(certificate);
+    fetch_from(&server, &format!("https://127.0.0.1:{}/", server.port), trusts)
+}
+
+fn fetch_from(server: &TlsServer, url: &str, trusts: bool) -> (Ran, usize) {
     let mut env: TestEnv = crate::env();
     if trusts {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/certificates");
@@ -83,9 +88,8 @@ fn fetch(certificate: &'static [u8], trusts: bool) -> (Ran, usize) {
     }
     let sum = bourn_reapi::Digest::of(CONTENT).hex();
     env.files(&format!(
-        "=== project.conf\nname: locked\nmin-version: 2.0\naliases:\n  up: https://127.0.0.1:{}/\n\
-         === it.bst\nkind: import\nsources:\n- kind: remote\n  url: up:file\n  ref: {sum}\n",
-        server.port
+        "=== project.conf\nname: locked\nmin-version: 2.0\naliases:\n  up: {url}\n\
+         === it.bst\nkind: import\nsources:\n- kind: remote\n  url: up:file\n  ref: {sum}\n"
     ));
     let ran = env.run(&["source", "fetch", "it.bst"]);
     let served = server.served.load(Ordering::SeqCst);
@@ -121,4 +125,20 @@ fn certificates_that_nobody_signed() {
 #[test]
 fn certificates_of_others() {
     check_refused(include_bytes!("certificates/other.der"), true, "not valid for");
+}
+
+/// Who is led to an encrypted server looks at its certificate as any other.
+#[test]
+fn servers_that_others_lead_to() {
+    for trusts in [true, false] {
+        let server = TlsServer::start(include_bytes!("certificates/good.der"));
+        let to = format!("https://127.0.0.1:{}/file", server.port);
+        let plain = Server::start(move |_, _| Said::status(301).header("Location", to.clone()));
+        let (ran, served) = fetch_from(&server, &plain.url(""), trusts);
+        assert_eq!(served, usize::from(trusts));
+        match trusts {
+            true => drop(ran.success()),
+            false => drop(ran.failure(255, "UnknownIssuer")),
+        }
+    }
 }
