@@ -58,7 +58,10 @@ impl Export<'_> {
     fn directory(&self, digest: &Digest, path: &Path) -> ServiceResult<()> {
         let tree: &Directory = &*self.store.directory(digest)?;
         let place = Place { directory: self.open(path)?, path };
-        let large = !tree.directories.is_empty() && self.store.counts.count(self.store, digest)? > LARGE;
+        // Only for files that are new: finding the place takes longer than linking a dozen that are there.
+        let large = !tree.directories.is_empty()
+            && !self.options.hardlinks
+            && self.store.counts.count(self.store, digest)? > LARGE;
         let create = || tree.directories.iter().try_for_each(|child| self.create(&place, &child.name));
         if large { apart(&place.directory, create) } else { create() }?;
         let files = tree.files.par_chunks(self.at_once(&tree.files));
