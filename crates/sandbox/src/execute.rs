@@ -44,8 +44,9 @@ const HOSTNAME: &str = "buildbox";
 /// How often a waiting execution looks whether it was cancelled, in nanoseconds.
 const PATIENCE: i64 = 20_000_000;
 
-/// How long a tree is served before it is laid out: laying out takes seconds, which only long builds are worth.
-const PATIENCE_WITH_SERVING: Duration = Duration::from_secs(10);
+/// How long a tree is served before it is laid out. That takes seconds, and so does removing the half of it when a run
+/// ends before: only long runs are worth it.
+const PATIENCE_WITH_SERVING: Duration = Duration::from_secs(60);
 
 /// Runs commands on this machine, each in namespaces of its own.
 pub struct LocalExecutor {
@@ -642,9 +643,10 @@ fn attend(
                     continue;
                 }
                 Ok((Some(Report::Served), device)) => {
-                    if let Some((tree, device)) = served.take().zip(device) {
-                        sandbox.is_served_by(Server::start(tree, device)?);
-                    }
+                    let (tree, device) = served.take().zip(device).ok_or_else(|| {
+                        trouble(Errno::MFILE, "cannot take on", Path::new("the files of a sandbox"))
+                    })?;
+                    sandbox.is_served_by(Server::start(tree, device)?);
                     continue;
                 }
                 _ => {}

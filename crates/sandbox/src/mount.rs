@@ -288,6 +288,8 @@ impl<'a> Stack<'a> {
         let read_only = PLAIN | MountAttrFlags::MOUNT_ATTR_RDONLY;
         let tree = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, read_only)?;
         child::hand_over(&asked, self.control)?;
+        // With the last copy elsewhere, whoever waits for an answer is let go when nobody is left to give it.
+        drop((context, asked));
         // The overlay copies owner and permissions of the root as the kernel knows them, so it has to ask for them.
         fstat(&tree)?;
         put(&tree, self.attach).map(|()| tree)
