@@ -342,6 +342,34 @@ fn a_store_may_lose_what_is_in_the_storage_behind_it() {
     assert_eq!(theirs.read(&nobodys).unwrap_err().kind, ErrorKind::Missing);
 }
 
+/// What was lost here and is there hinders nobody from storing the rest there.
+#[test]
+fn what_is_new_is_stored_beside_what_only_the_storage_has() {
+    let engine = Engine::start(Traits::default());
+    let (store, ours) = backed(&engine.server(ServerKind::Storage));
+    let first = artifact(&store);
+    ours.publish_artifact(&[name("s")], &first).unwrap();
+    let old: Digest = first.files.as_ref().unwrap().try_into().unwrap();
+    let new = store.write(b"new").unwrap();
+    let file = FileNode { name: "new".into(), digest: Some(new.into()), ..FileNode::default() };
+    let below = DirectoryNode { name: "old".into(), digest: Some(old.into()) };
+    let directory = Directory { files: vec![file], directories: vec![below], ..Directory::default() };
+    let files = store.write_directory(&directory).unwrap();
+    store.lose(&old);
+    store.lose(&Digest::of(b"low: 1\n"));
+    let second = Artifact { files: Some(files.into()), buildtree: None, ..first };
+    ours.publish_artifact(&[name("t")], &second).unwrap();
+    assert_eq!(ours.troubles(), Vec::<String>::new());
+    assert!([files, new, old].iter().all(|digest| engine.state().blobs.contains_key(digest)));
+
+    // What neither has is told of.
+    let lost = Digest::of(b"lost");
+    let third = Artifact { low_diversity_meta: Some(lost.into()), ..second };
+    ours.publish_artifact(&[name("u")], &third).unwrap();
+    let troubles = ours.troubles();
+    assert!(troubles[0].contains(&format!("blob {lost} is not there")), "{troubles:?}");
+}
+
 #[test]
 fn a_storage_that_goes_away_is_done_without() {
     let engine = Engine::start(Traits::default());
