@@ -18,6 +18,8 @@ mod fuzz;
 mod git;
 #[path = "program/interactive.rs"]
 mod interactive;
+#[path = "program/kills.rs"]
+mod kills;
 #[path = "program/machine.rs"]
 mod machine;
 #[path = "program/picture.rs"]
@@ -26,6 +28,9 @@ mod picture;
 mod plugins;
 #[path = "program/projects.rs"]
 mod projects;
+#[expect(dead_code, reason = "shared with the tests of the sources, which use more of it")]
+#[path = "../../sources/tests/sources/registry.rs"]
+mod registry;
 #[path = "program/remotes.rs"]
 mod remotes;
 #[expect(dead_code, reason = "shared with the tests of the sources, which use more of it")]

@@ -31,14 +31,14 @@ fn project(env: &TestEnv, url: &str, reference: &str) {
     ));
 }
 
-fn start(env: &TestEnv, arguments: &[&str]) -> Child {
+pub(crate) fn start(env: &TestEnv, arguments: &[&str]) -> Child {
     let mut command = env.command(arguments);
     command.current_dir(env.project()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("the program started")
 }
 
 #[track_caller]
-fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = std::time::Instant::now();
     while !done() {
         assert!(start.elapsed() < PATIENCE, "{what} never happened");
@@ -130,7 +130,7 @@ fn other_git(env: &mut TestEnv, script: &str) -> PathBuf {
     directory
 }
 
-fn git(directory: &Path, arguments: &[&str]) {
+pub(crate) fn git(directory: &Path, arguments: &[&str]) {
     let mut git = std::process::Command::new("git");
     git.current_dir(directory).args(["-c", "user.name=a", "-c", "user.email=b"]).args(arguments);
     let output = git.env("GIT_CONFIG_GLOBAL", "/dev/null").output().expect("git");

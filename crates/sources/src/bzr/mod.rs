@@ -7,7 +7,7 @@ use crate::http::shown;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::repository::Mirror;
+use crate::repository::{Mirror, held};
 use crate::url;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -249,23 +249,49 @@ impl BzrSource {
     fn update(&self, context: &FetchContext<'_>, candidates: &[Candidate]) -> Result<(), SourceError> {
         let (mirror, branch) =
             (self.mirror(context.source_directory), self.branch(context.source_directory)?);
-        let _lock = mirror.lock(context)?;
+        let mut lock = mirror.lock(context)?;
         create(context, &mirror.path)?;
         let mut failure = SourceError::new("There is no URL to fetch from");
         for candidate in candidates {
             let url = format!("{}/{}", candidate.url, self.track);
-            let bzr = Tool::new(program(), context);
-            let bzr = if branch.exists() {
-                bzr.arg("pull").arg("--directory").arg(&branch).arg(&url)
+            // Whoever was killed while writing left a lock.
+            let bzr = held(Tool::new(program(), context), &mirror.path).arg("-Olocks.steal_dead=True");
+            let failed = || format!("Failed to bring the branch {}", shown(&url));
+            let brought = if branch.exists() {
+                bzr.arg("pull").arg("--directory").arg(&branch).arg(&url).run(failed).map(drop)
             } else {
-                bzr.arg("branch").arg(&url).arg(&branch)
+                // It gets its name when it is whole.
+                let part = mirror.path.join(".part");
+                let cleared = clear(&part);
+                let made = cleared.and_then(|()| bzr.arg("branch").arg(&url).arg(&part).run(failed));
+                made.and_then(|_| put(&part, &branch))
             };
-            match bzr.run(|| format!("Failed to bring the branch {}", shown(&url))) {
-                Ok(_) => return Ok(()),
+            match brought {
+                Ok(()) => {
+                    lock.settle();
+                    return Ok(());
+                }
                 Err(error) if context.cancel.is_cancelled() => return Err(error),
                 Err(error) => failure = error,
             }
         }
         Err(failure)
     }
+}
+
+/// Removes what a run that was interrupted left.
+fn clear(part: &Path) -> Result<(), SourceError> {
+    match std::fs::remove_dir_all(part) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(bourn_reapi::ServiceError::io(&error, "Removing", part).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Gives a branch its place.
+fn put(part: &Path, branch: &Path) -> Result<(), SourceError> {
+    let above = branch.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let put = above.and_then(|()| std::fs::rename(part, branch));
+    put.map_err(|error| bourn_reapi::ServiceError::io(&error, "Creating", branch).into())
 }

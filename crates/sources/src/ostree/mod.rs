@@ -6,7 +6,7 @@ use crate::host::{Tool, workspace};
 use crate::http::shown;
 use crate::key;
 use crate::reading::{PathKind, Reading};
-use crate::repository::Mirror;
+use crate::repository::{Mirror, held};
 use crate::url;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -136,7 +136,7 @@ impl Source for OstreeSource {
 
 /// `ostree` doing something with a repository.
 fn ostree<'a>(context: &'a FetchContext<'_>, verb: &str, repository: &Path) -> Tool<'a> {
-    Tool::new("ostree", context).arg(verb).arg(at(repository))
+    held(Tool::new("ostree", context).arg(verb).arg(at(repository)), repository)
 }
 
 fn at(repository: &Path) -> OsString {
@@ -219,8 +219,8 @@ impl OstreeSource {
         wanted: &str,
     ) -> Result<String, SourceError> {
         let mirror = self.mirror(context.source_directory);
-        let _lock = mirror.lock(context)?;
-        self.create(context, &mirror.path)?;
+        let mut lock = mirror.lock(context)?;
+        self.create(context, &mirror.path, lock.interrupted)?;
         let mut failure = SourceError::new("There is no URL to fetch from");
         for candidate in candidates {
             let url = &candidate.url;
@@ -229,7 +229,10 @@ impl OstreeSource {
             self.add_remote(context, &mirror.path, &remote, url)?;
             let pull = ostree(context, "pull", &mirror.path).arg("--").arg(&remote).arg(wanted);
             match pull.run(|| format!("Failed to fetch '{wanted}' from origin {}", shown(url))) {
-                Ok(_) => return Ok(remote),
+                Ok(_) => {
+                    lock.settle();
+                    return Ok(remote);
+                }
                 Err(error) if context.cancel.is_cancelled() => return Err(error),
                 Err(error) => failure = error,
             }
@@ -237,9 +240,15 @@ impl OstreeSource {
         Err(failure)
     }
 
-    /// Makes the mirror unless it is there.
-    fn create(&self, context: &FetchContext<'_>, repository: &Path) -> Result<(), SourceError> {
-        if repository.join("config").exists() {
+    /// Makes the mirror unless it is there. Whoever was interrupted may have made a part of it only; making it again
+    /// leaves what is there.
+    fn create(
+        &self,
+        context: &FetchContext<'_>,
+        repository: &Path,
+        interrupted: bool,
+    ) -> Result<(), SourceError> {
+        if !interrupted && repository.join("config").exists() {
             return Ok(());
         }
         let failed = |error: &std::io::Error| bourn_reapi::ServiceError::io(error, "Creating", repository);

@@ -26,7 +26,7 @@ pub(crate) struct Lock {
     path: PathBuf,
     note: PathBuf,
     /// Whether a run before was killed while it changed the mirror.
-    pub(super) interrupted: bool,
+    pub(crate) interrupted: bool,
     cancel: Cancel,
 }
 
@@ -38,9 +38,17 @@ fn locked() -> MutexGuard<'static, HashMap<PathBuf, File>> {
     LOCKED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Has a tool hold the lock of the mirror that it works on, if there is one.
+pub(crate) fn held<'a>(tool: Tool<'a>, mirror: &Path) -> Tool<'a> {
+    match locked().get(mirror).map(File::try_clone) {
+        Some(Ok(file)) => tool.input(file),
+        _ => tool,
+    }
+}
+
 impl Lock {
     /// Says that what another run left half done has been done.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.interrupted = false;
     }
 }
@@ -73,11 +81,7 @@ impl Mirror {
 
     /// `git` on this repository.
     pub(crate) fn git<'a>(&self, context: &'a FetchContext<'_>) -> Tool<'a> {
-        let git = git(context).arg("--git-dir").arg(&self.path);
-        match locked().get(&self.path).map(File::try_clone) {
-            Some(Ok(file)) => git.input(file),
-            _ => git,
-        }
+        held(git(context).arg("--git-dir").arg(&self.path), &self.path)
     }
 
     /// Where locks and notes of it are kept.

@@ -21,7 +21,7 @@ mod workspace;
 pub(crate) use described::Described;
 pub(crate) use directory::{GitDirectory, Head, tag_object};
 pub(crate) use fetch::{Depth, Wanted, complete, describe, is_about_depth};
-pub(crate) use mirror::{Mirror, git};
+pub(crate) use mirror::{Mirror, git, held};
 use objects::Objects;
 pub(crate) use objects::{Kind, Oid, has_no_submodules};
 pub(crate) use refusal::explained;

@@ -111,7 +111,8 @@ impl Registry {
         Server::start(move |_, asked| self.answer(asked))
     }
 
-    fn answer(&self, asked: &Asked) -> Said {
+    /// What it answers.
+    pub(crate) fn answer(&self, asked: &Asked) -> Said {
         let path = asked.path.replace("%3A", ":");
         if let Some(query) = path.strip_prefix("/token?") {
             assert!(query.contains("service=test") && query.contains("scope=repository"), "{query}");

@@ -170,6 +170,11 @@ impl Server {
         self.connections.load(Ordering::SeqCst)
     }
 
+    /// Ends the connections on which it has fallen silent.
+    pub(crate) fn hang_up(&self) {
+        self.stalled.lock().expect("no panic").clear();
+    }
+
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().expect("no panic").clone()
     }
