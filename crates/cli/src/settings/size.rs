@@ -17,7 +17,11 @@ pub(crate) fn parse_size(text: &str, volume: impl FnOnce() -> u64) -> Result<Opt
         return Ok(Some((volume() as f64 * share / 100.0) as u64));
     }
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..digits].parse().map_err(|_| bad())?;
+    if digits == 0 {
+        return Err(bad());
+    }
+    // More than any disk holds is as good as more than that.
+    let number: u64 = text[..digits].parse().unwrap_or(u64::MAX);
     let power = match &text[digits..] {
         "" => 0,
         "K" => 1,
@@ -26,7 +30,7 @@ pub(crate) fn parse_size(text: &str, volume: impl FnOnce() -> u64) -> Result<Opt
         "T" => 4,
         _ => return Err(bad()),
     };
-    number.checked_mul(1 << (10 * power)).map(Some).ok_or_else(bad)
+    Ok(Some(number.saturating_mul(1 << (10 * power))))
 }
 
 /// A number of digits and at most one point.
@@ -36,17 +40,31 @@ fn decimal(text: &str) -> Option<f64> {
     if plain { text.parse().ok() } else { None }
 }
 
-/// Reads `80%` as 0.8.
+/// Reads `80%` as 0.8. The number is one as Python writes it: with blanks around it, and underscores between digits.
 ///
 /// # Errors
 /// A sentence about what is wrong.
 pub(crate) fn parse_percentage(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').and_then(|digits| digits.parse::<f64>().ok());
+    let number = text.strip_suffix('%').and_then(number);
     match number {
         None => Err(format!("{text} is not a valid percentage.")),
         Some(share) if (0.0..=100.0).contains(&share) => Ok(share / 100.0),
         Some(_) => Err(format!("{text} is not between 0% and 100%.")),
     }
+}
+
+fn number(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+    let bytes = text.as_bytes();
+    let misplaced = |at: usize| {
+        bytes[at] == b'_'
+            && !(is_digit(at.checked_sub(1).map(|at| &bytes[at])) && is_digit(bytes.get(at + 1)))
+    };
+    if (0..bytes.len()).any(misplaced) {
+        return None;
+    }
+    text.replace('_', "").parse().ok()
 }
 
 /// Writes a size as people read it (`1.5G`).
@@ -85,13 +103,19 @@ mod tests {
         check("-1", Err(()));
         check("pony", Err(()));
         check("", Err(()));
-        check("99999999T", Err(()));
+        check("99999999T", Ok(Some(u64::MAX)));
+        check("99999999999999999999", Ok(Some(u64::MAX)));
+        check("K", Err(()));
     }
 
     #[test]
     fn percentages() {
         assert_eq!(parse_percentage("80%"), Ok(0.8));
-        assert!(parse_percentage("80").is_err());
+        assert_eq!(parse_percentage("80 %"), Ok(0.8));
+        assert_eq!(parse_percentage("8_0%"), Ok(0.8));
+        for bad in ["80", "%", "_8%", "8_%", "8__0%", "nan%", "-1%"] {
+            assert!(parse_percentage(bad).is_err(), "{bad}");
+        }
         assert!(parse_percentage("180%").is_err());
     }
 

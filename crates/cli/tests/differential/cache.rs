@@ -124,3 +124,57 @@ fn same_trees(both: &Both) {
     assert!(ours.contains("./integrated"), "{ours}");
     assert_eq!(ours, theirs);
 }
+
+#[test]
+fn both_read_the_limits_of_the_cache_alike() {
+    let Some(both) = Both::new("=== project.conf\nname: limits\nmin-version: 2.0\n=== a.bst\nkind: stack\n")
+    else {
+        return;
+    };
+    let sizes = ["0", "infinity", "99999999T", "5.%"];
+    let bad_sizes = ["101%", "1k", ".5%", ""];
+    let shares = ["80.5%", "80 %", "8_0%"];
+    let bad_shares = ["80", "100.1%", "8__0%"];
+    let keys = [
+        ("quota", &sizes[..], &bad_sizes[..]),
+        ("reserved-disk-space", &sizes[..1], &["infinity", "pony"]),
+        ("low-watermark", &shares[..], &bad_shares[..]),
+    ];
+    for (key, good, bad) in keys {
+        for (value, is_good) in good.iter().map(|v| (v, true)).chain(bad.iter().map(|v| (v, false))) {
+            both.bourn.configure(&format!("cache:\n  {key}: '{value}'\n"));
+            let arguments = ["show", "--format", "%{name}", "a.bst"];
+            let (ours, theirs) = (both.bourn(&arguments), both.bst(&arguments));
+            let expected = if is_good { 0 } else { 255 };
+            assert_eq!((ours.status, theirs.status), (expected, expected), "{key}: {value}: {}", ours.stderr);
+            assert!(is_good || ours.stderr.contains(key), "{key}: {value}: {}", ours.stderr);
+        }
+    }
+}
+
+/// What does not fit is refused by both, and what was used longest ago makes room for what is new.
+#[test]
+fn both_keep_within_their_quota() {
+    let Some(both) = Both::new("=== project.conf\nname: limits\nmin-version: 2.0\n") else { return };
+    let names = ["a", "b", "c"];
+    for name in names {
+        let sources = both.bourn.project().join(format!("files/{name}"));
+        std::fs::create_dir_all(&sources).expect("a directory");
+        std::fs::write(sources.join("large"), name.repeat(3 << 20)).expect("a file");
+        let element = format!("kind: import\nsources:\n- kind: local\n  path: files/{name}\n");
+        std::fs::write(both.bourn.project().join(format!("{name}.bst")), element).expect("an element");
+    }
+    both.bourn.configure("cache: {quota: 2M, reserved-disk-space: 0}\n");
+    both.bourn(&["build", "a.bst"]).failure(255, "quota");
+    both.bst(&["build", "a.bst"]).failure(255, "full");
+    both.bourn.configure("cache: {quota: 8M, reserved-disk-space: 0, low-watermark: '90%'}\n");
+    for name in names {
+        both.bourn(&["build", &format!("{name}.bst")]).success();
+        // The times of use are told apart by whole ticks of the clock of the file system.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let states = ["show", "--format", "%{name} %{state}", "a.bst", "b.bst", "c.bst"];
+    assert_eq!(both.bourn(&states).success().stdout, "a.bst buildable\nb.bst cached\nc.bst cached\n");
+    // To show more than one bst would have to make room itself: it stores local sources to find their keys.
+    both.same(&["show", "--format", "%{name} %{state}", "c.bst"]);
+}
