@@ -196,7 +196,7 @@ impl<'a> Stack<'a> {
         let context = self.new_overlay()?;
         let opened = match self.joined {
             true => Some(self.join(&context)?),
-            false => self.append(&context).map(|()| None)?,
+            false => self.append(&context, private.is_some()).map(|()| None)?,
         };
         if let Some(private) = private {
             for (key, path) in [c"upperdir", c"workdir"].into_iter().zip(private) {
@@ -210,8 +210,8 @@ impl<'a> Stack<'a> {
         mounted
     }
 
-    /// Names the layers one by one.
-    fn append(&self, context: &OwnedFd) -> Result<(), Failure> {
+    /// Names the layers one by one; `written` says whether there is a private one upon them.
+    fn append(&self, context: &OwnedFd, written: bool) -> Result<(), Failure> {
         let mut layers = self.layers;
         for number in 1..=self.count {
             let (holds, layer) = next_layer(&mut layers)?;
@@ -219,8 +219,10 @@ impl<'a> Stack<'a> {
             match self.content {
                 _ if holds == Holds::Answers => {
                     let tree = self.serve(layer).map_err(at(Step::Serve, layer))?;
-                    // What the kernel makes of a tree that is on another disk than its content: one all the same.
-                    fsconfig_set_string(context, c"xino", c"on").map_err(at(Step::Serve, layer))?;
+                    // Both trees as one disk, though they are not. The kernel complains where there is but one.
+                    if written {
+                        fsconfig_set_string(context, c"xino", c"on").map_err(at(Step::Serve, layer))?;
+                    }
                     set_mount(context, c"lowerdir+", &tree).map_err(at(Step::Serve, layer))?;
                 }
                 // Only the lowest layer of an overlay may have stubs, so this one becomes an overlay of its own.

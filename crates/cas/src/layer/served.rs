@@ -9,6 +9,7 @@ use crate::layer::ContentName;
 use crate::layer::wire::{Attributes, Listing, ROOT, Request, length, no_entry, operation, statistics};
 use crate::layer::write::{bits, time};
 use crate::store::Store;
+use bourn_reapi::services::ErrorKind;
 use bourn_reapi::{Cas, Digest, Directory, FileNode, NodeProperties, ServiceError};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{FileType, OFlags};
@@ -44,6 +45,25 @@ impl Faults {
     pub fn take(&self) -> Option<ServiceError> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
+
+    fn note(&self, error: ServiceError) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+}
+
+/// Notes when it goes that nobody answers any more, unless that was meant to be. Whoever asks from then on is told of a
+/// failed device, even where the thread that answered has panicked.
+struct Watch {
+    faults: Faults,
+    trouble: Option<ServiceError>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(trouble) = self.trouble.take() {
+            self.faults.note(trouble);
+        }
+    }
 }
 
 /// What a number stands for.
@@ -70,18 +90,29 @@ impl ServedTree {
     /// Answers what comes from `device`, an opened `/dev/fuse`, until the tree is no longer mounted or `end` is
     /// closed on its other side.
     ///
-    /// What cannot be answered is noted ([`ServedTree::faults`]).
+    /// What cannot be answered is noted ([`ServedTree::faults`]), and so is an end before that.
     pub fn serve(mut self, device: impl AsFd, end: impl AsFd) {
+        let trouble = ServiceError::new(ErrorKind::Sandbox, "the thread that shows a tree to a sandbox ended");
+        let mut watch = Watch { faults: self.faults(), trouble: Some(trouble) };
+        watch.trouble = self.answer_all(device.as_fd(), end.as_fd()).err().map(|error| {
+            let message = format!("cannot hear what a sandbox asks about its tree: {error}");
+            ServiceError::new(ErrorKind::Sandbox, message)
+        });
+    }
+
+    fn answer_all(&mut self, device: BorrowedFd<'_>, end: BorrowedFd<'_>) -> Result<(), Errno> {
         let mut buffer = vec![0; LARGEST];
-        let prepared = rustix::fs::fcntl_setfl(&device, OFlags::NONBLOCK);
-        while prepared.is_ok() {
-            match rustix::io::read(&device, &mut *buffer) {
-                Ok(0) => break,
-                Ok(length) => self.answer(device.as_fd(), buffer.get(..length).unwrap_or_default()),
-                Err(Errno::AGAIN) if is_asked(device.as_fd(), end.as_fd()) => {}
+        rustix::fs::fcntl_setfl(device, OFlags::NONBLOCK)?;
+        loop {
+            match rustix::io::read(device, &mut *buffer) {
+                // No longer mounted.
+                Ok(0) | Err(Errno::NODEV) => return Ok(()),
+                Ok(length) => self.answer(device, buffer.get(..length).unwrap_or_default()),
+                Err(Errno::AGAIN) if is_asked(device, end)? => {}
+                Err(Errno::AGAIN) => return Ok(()),
                 // Taken back before it was read.
                 Err(Errno::NOENT | Errno::INTR) => {}
-                Err(_) => break,
+                Err(error) => return Err(error),
             }
         }
     }
@@ -97,8 +128,15 @@ impl ServedTree {
             return;
         }
         let answer = self.consider(&request);
-        // Nobody waits any more if this fails.
-        let _ = rustix::io::write(device, &request.answer(answer));
+        match rustix::io::write(device, &request.answer(answer)) {
+            // Nobody waits any more.
+            Ok(_) | Err(Errno::NOENT | Errno::NODEV) => {}
+            // Whoever asked was told of a failed device.
+            Err(error) => {
+                let message = format!("the kernel does not take what it is told about a tree: {error}");
+                self.faults.note(ServiceError::new(ErrorKind::Sandbox, message));
+            }
+        }
     }
 
     fn consider(&mut self, request: &Request<'_>) -> Result<Vec<u8>, Errno> {
@@ -189,7 +227,7 @@ impl ServedTree {
     }
 
     fn give_up(&mut self, error: ServiceError) -> Errno {
-        self.faults.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.faults.note(error);
         Errno::IO
     }
 
@@ -280,14 +318,14 @@ fn entry(tree: &Directory, at: usize) -> Option<(&str, Node)> {
 }
 
 /// Waits for a question. `false` when the end has come first.
-fn is_asked(device: BorrowedFd<'_>, end: BorrowedFd<'_>) -> bool {
+fn is_asked(device: BorrowedFd<'_>, end: BorrowedFd<'_>) -> Result<bool, Errno> {
     let mut both =
         [PollFd::from_borrowed_fd(device, PollFlags::IN), PollFd::from_borrowed_fd(end, PollFlags::IN)];
     loop {
         match poll(&mut both, None) {
             Err(Errno::INTR) => {}
-            Err(_) => return false,
-            Ok(_) => return both[1].revents().is_empty(),
+            Err(error) => return Err(error),
+            Ok(_) => return Ok(both[1].revents().is_empty()),
         }
     }
 }

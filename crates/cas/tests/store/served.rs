@@ -243,3 +243,30 @@ fn content_of_a_served_tree_does_not_expire() {
     assert!(serving.contains_tree(&tree).expect("an answer"));
     drop((serving, place));
 }
+
+/// Whoever asks in vain is told of a failed device, and may make something wrong of that.
+#[test]
+fn an_end_that_was_not_meant_is_a_fault() {
+    let scene = Scene::new();
+    let tree = scene.tree("file x");
+    let Scene { store, place } = scene;
+    let (store, request) = (Arc::new(store), place.path().join("request"));
+    let serve = |device: std::fs::File| {
+        let tree = ServedTree::new(store.clone(), tree, (7, 8));
+        let faults = tree.faults();
+        let (end, _other) = rustix::pipe::pipe().expect("a pipe");
+        tree.serve(device, end);
+        faults.take()
+    };
+    // Questions can be read, answers cannot be written.
+    let question = [&[0; 4][..], &GETATTR.to_ne_bytes(), &[1; 8], &ROOT.to_ne_bytes(), &[0; 16]].concat();
+    std::fs::write(&request, question).expect("written");
+    let fault = serve(std::fs::File::open(&request).expect("there")).expect("a fault");
+    assert_eq!(fault.kind, ErrorKind::Sandbox, "{fault:?}");
+    // The other way round.
+    let fault = serve(std::fs::File::options().append(true).open(&request).expect("there"));
+    assert_eq!(fault.expect("a fault").kind, ErrorKind::Sandbox);
+    // What is no longer mounted.
+    std::fs::write(&request, "").expect("written");
+    assert!(serve(std::fs::File::open(&request).expect("there")).is_none());
+}
