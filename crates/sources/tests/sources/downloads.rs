@@ -258,7 +258,9 @@ fn connections_are_used_again() {
         let fetched = fixture.with_context(&*store, None, |context| source.fetch(context));
         assert_eq!(fetched.is_ok(), name != "gone", "{fetched:?}");
     }
-    assert_eq!((server.asked().len(), server.connections()), (20, 1));
+    assert_eq!(server.asked().len(), 20);
+    // One that was idle for long may have been closed.
+    assert!(server.connections() <= 2, "{}", server.connections());
 }
 
 #[test]
