@@ -240,6 +240,27 @@ fn bourn(both: &Both, case: &Case, at: &Path) -> (Answer, String) {
     (Answer::Refusal { domain: text("domain"), reason: text("reason"), places }, stderr)
 }
 
+/// Reasons that no command line leads to: nothing in the reference raises the first, and it answers the second itself.
+const UNSEEN: [&str; 2] = ["unsupported-plugin", "missing-project-conf"];
+
+/// The reference lists the reasons for which it refuses to load; each has a case on which both agree.
+#[test]
+fn every_reason_has_a_case() {
+    let Some(both) = Both::new(PROJECT) else { return };
+    let list = "from buildstream.exceptions import LoadErrorReason\n\
+                print(*[reason.name.lower().replace('_', '-') for reason in LoadErrorReason])";
+    let answer = Command::new(both.bst.with_file_name("python3")).args(["-c", list]).output();
+    let answer = String::from_utf8(answer.expect("the reference's Python").stdout).expect("text");
+    let reasons: Vec<&str> = answer.split_whitespace().collect();
+    assert!(reasons.len() >= 28, "{answer}");
+    let tables = ["elements.txt", "junctions.txt", "options.txt", "plugins.txt", "reasons.txt", "show.txt"];
+    let known: Vec<String> = tables.iter().flat_map(|table| cases(table)).map(|case| case.expected).collect();
+    for reason in reasons {
+        let has = known.iter().any(|expected| expected == reason);
+        assert_eq!(has, !UNSEEN.contains(&reason), "cases whose outcome is {reason}");
+    }
+}
+
 /// A test for each table.
 macro_rules! tables {
     ($($name:ident)*) => {
