@@ -348,3 +348,53 @@ fn a_tree_with_links_in_the_places_of_mounts_leads_nowhere() {
     assert_eq!(std::fs::read_dir(host.path()).expect("readable").count(), 0);
     assert!(!all.is_empty());
 }
+
+#[test]
+fn keys_of_the_host_are_out_of_reach() {
+    let Some(key) = add_key("bourn-sandbox-secret") else {
+        return println!("SKIPPED: no key can be made here");
+    };
+    assert!(is_found("bourn-sandbox-secret") && is_readable(key), "they are in reach from here");
+    Bench::new().inside("attack::inside_keys_are_out_of_reach", |execution| {
+        let variable = bourn_reapi::EnvironmentVariable { name: "KEY".into(), value: key.to_string() };
+        execution.command.environment_variables.push(variable);
+    });
+    assert!(is_readable(key));
+}
+
+#[test]
+#[ignore = "runs in a sandbox"]
+fn inside_keys_are_out_of_reach() {
+    let key = std::env::var("KEY").expect("given by the test").parse().expect("a number");
+    assert!(!is_found("bourn-sandbox-secret"), "it is found by name");
+    assert!(!is_readable(key), "it is read by number");
+}
+
+/// Puts a key into the session keyring of this thread, as `keyctl add user NAME` does.
+#[allow(unsafe_code)]
+fn add_key(name: &str) -> Option<libc::c_long> {
+    const SESSION: i32 = -3;
+    let name = std::ffi::CString::new(name).expect("no zero byte");
+    // SAFETY: both texts are terminated, the payload has the length that is told.
+    let key = unsafe {
+        libc::syscall(libc::SYS_add_key, c"user".as_ptr(), name.as_ptr(), c"x".as_ptr(), 1usize, SESSION)
+    };
+    (key > 0).then_some(key)
+}
+
+/// Whether a key of that name is found in the keyrings of this process.
+#[allow(unsafe_code)]
+fn is_found(name: &str) -> bool {
+    let name = std::ffi::CString::new(name).expect("no zero byte");
+    // SAFETY: the texts are terminated; nothing is called upon to make the key, and it is linked nowhere.
+    unsafe { libc::syscall(libc::SYS_request_key, c"user".as_ptr(), name.as_ptr(), 0usize, 0) > 0 }
+}
+
+/// Whether the content of a key can be read.
+#[allow(unsafe_code)]
+fn is_readable(key: libc::c_long) -> bool {
+    const READ: i32 = 11;
+    let mut content = [0_u8; 16];
+    // SAFETY: the buffer has the length that is told.
+    unsafe { libc::syscall(libc::SYS_keyctl, READ, key, content.as_mut_ptr(), content.len()) >= 0 }
+}
