@@ -147,6 +147,39 @@ fn submodules_of_submodules() {
     }
 }
 
+/// An element that imports a repository has the `.git` in its artifact where the kind stages one, with both: one cache
+/// serves both, and whoever builds on it may ask `git describe`.
+#[test]
+fn imported_repositories() {
+    let upstream = Upstream::new();
+    for (package, kind, has_git) in
+        [(COMMUNITY, "git_repo", true), (COMMUNITY, "git_tag", true), (PLUGINS, "git", false)]
+    {
+        let source = format!("- kind: {kind}\n  url: up:two\n  track: main\n");
+        let text = project(package, kind, &upstream.server.url(), &source);
+        let (Some(ours), Some(theirs)) = (Both::new(&text), Both::new(&text)) else { return };
+        let build = ["build", "--ignore-project-source-remotes", "it.bst"];
+        let list = ["artifact", "list-contents", "it.bst"];
+        let mut contents = Vec::new();
+        for (one, bst) in [(&ours, false), (&theirs, true)] {
+            let run = |words: &[&str]| if bst { one.bst(words) } else { one.bourn(words) }.success().stdout;
+            run(&["source", "track", "it.bst"]);
+            run(&build);
+            let listed = run(&list);
+            let (git, files): (Vec<&str>, Vec<&str>) = listed.lines().partition(|line| line.contains(".git"));
+            assert_eq!(!git.is_empty(), has_git, "{kind}: {listed}");
+            let has = |name: &str| git.iter().any(|line| line.trim() == name);
+            assert!(!has_git || has(".git/HEAD") && has(".git/shallow") | has(".git/objects"), "{listed}");
+            contents.push(files.join("\n"));
+        }
+        assert_eq!(contents[0], contents[1], "{kind}: bourn (left) and bst (right)");
+        // What either built the other takes: the key comes from the ref.
+        let shown = ["show", "--format", "%{full-key} %{state}", "it.bst"];
+        assert_eq!(ours.bourn(&shown).success().stdout, ours.bst(&shown).success().stdout);
+        assert_eq!(theirs.bourn(&shown).success().stdout, theirs.bst(&shown).success().stdout);
+    }
+}
+
 /// Over HTTP, from a server that wants to know who asks; the reference's `git_repo` says so over TLS only.
 #[test]
 fn over_http() {

@@ -12,7 +12,7 @@ plugins:
   sources: [bzr, git, patch, pip]
 - origin: pip
   package-name: buildstream-plugins-community
-  sources: [bazel_source, gen_cargo_lock, git_module, git_repo, git_tag, ostree, patch_queue, quilt]
+  sources: [bazel_source, cargo2, gen_cargo_lock, git_module, git_repo, git_tag, ostree, patch_queue, quilt]
 === files/patches/series
 p
 === files/patches/p
@@ -33,6 +33,8 @@ fn missing(tool: &str) -> String {
         tool => format!("Did not find '{tool}' in PATH"),
     }
 }
+
+const CARGO2: &str = "  url: up:x\n  ref:\n  - kind: git\n    commit: COMMIT\n    repo: up:y\n    name: a\n    version: 0.3.0\n    query: {branch: main}\n";
 
 const COMMIT: &str = "0123456789012345678901234567890123456789";
 
@@ -70,6 +72,7 @@ fn a_missing_tool_is_named_with_its_package() {
         ("fetch", "git_tag", "  url: up:x\n  ref: COMMIT\n", "git", "git"),
         ("track", "git_module", "  url: up:x\n  path: sub\n", "git", "git"),
         ("fetch", "git_module", "  url: up:x\n  path: sub\n  ref: COMMIT\n", "git", "git"),
+        ("fetch", "cargo2", CARGO2, "git", "git"),
         ("fetch", "patch_queue", "  path: files/patches\n", "git", "git"),
         ("track", "bzr", "  url: up:x\n  track: trunk\n", "bzr", "brz"),
         ("fetch", "bzr", "  url: up:x\n  track: trunk\n  ref: '1'\n", "bzr", "brz"),
@@ -83,5 +86,26 @@ fn a_missing_tool_is_named_with_its_package() {
         ("track", "bazel_source", "  allow-host-bazel: true\n", "bazel", "bazel"),
     ] {
         check(command, kind, options, tool, package);
+    }
+}
+
+/// Git is there, and what it reaches a server with is not.
+#[test]
+fn a_missing_ssh_is_named_with_its_package() {
+    let mut env = crate::env();
+    let bin = env.path().join("bin");
+    std::fs::create_dir(&bin).expect("a directory");
+    let path = std::env::var_os("PATH").expect("a PATH");
+    for name in ["git", "sh"] {
+        let found = std::env::split_paths(&path).map(|place| place.join(name)).find(|path| path.exists());
+        std::os::unix::fs::symlink(found.expect("a tool"), bin.join(name)).expect("a link");
+    }
+    env.set("PATH", &bin.display().to_string());
+    for kind in ["git", "git_repo", "git_tag"] {
+        let source = format!("- kind: {kind}\n  url: up:x\n  track: main\n");
+        let project = PROJECT.replace("- kind: KIND\n", &source);
+        env.files(&project.replace("up: file:///nowhere/", "up: ssh://127.0.0.1:1/"));
+        let ran = env.run(&["source", "track", "it.bst"]).failure(255, "ssh");
+        assert!(ran.stderr.contains("install the package `openssh-client`"), "{kind}: {}", ran.stderr);
     }
 }
