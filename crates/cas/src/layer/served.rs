@@ -92,7 +92,8 @@ impl ServedTree {
     ///
     /// What cannot be answered is noted ([`ServedTree::faults`]), and so is an end before that.
     pub fn serve(mut self, device: impl AsFd, end: impl AsFd) {
-        let trouble = ServiceError::new(ErrorKind::Sandbox, "the thread that shows a tree to a sandbox ended");
+        let trouble =
+            ServiceError::new(ErrorKind::Sandbox, "the thread that shows a tree to a sandbox ended");
         let mut watch = Watch { faults: self.faults(), trouble: Some(trouble) };
         watch.trouble = self.answer_all(device.as_fd(), end.as_fd()).err().map(|error| {
             let message = format!("cannot hear what a sandbox asks about its tree: {error}");
