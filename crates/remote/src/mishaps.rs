@@ -422,7 +422,7 @@ fn one_large_file(store: &MemoryStore, size: usize) -> Artifact {
 /// What a server has taken is not sent again, and what has come is not sent for again.
 #[test]
 fn large_files_go_on_where_a_connection_broke() {
-    const SIZE: usize = 6 << 20;
+    const SIZE: usize = 16 << 20;
     let engine = Engine::start(SMALL);
     let one = place(vec![engine.server(ServerKind::All)]);
     let artifact = one_large_file(&one.store, SIZE);
@@ -431,15 +431,16 @@ fn large_files_go_on_where_a_connection_broke() {
     assert_eq!(engine.state().written, SIZE as u64);
     assert!(engine.calls("QueryWriteStatus") >= 3);
 
-    // One connection breaks in the middle of the file, the other two never get so far.
-    let way = Way::start(engine.address, Direction::Down, Harm::Cut(SIZE as u64 / 2), 3);
+    // One connection breaks in the file, the other two never get so far. What was under way is lost with it, but that
+    // is never more than the 4 MB that a stream may be ahead of its reader.
+    let way = Way::start(engine.address, Direction::Down, Harm::Cut(12 << 20), 3);
     let server = Server { url: format!("http://{}", way.address), ..engine.server(ServerKind::All) };
     let two = place(vec![server]);
     assert_eq!(two.pull(false).unwrap().as_ref(), Some(&artifact), "{:?}", two.heard.0);
     assert!(two.holds(&artifact));
     let offsets = engine.state().offsets.clone();
     let [0, further @ ..] = offsets.as_slice() else { panic!("{offsets:?}") };
-    assert!(!further.is_empty() && further.iter().all(|offset| *offset > SIZE as i64 / 4), "{offsets:?}");
+    assert!(!further.is_empty() && further.iter().all(|offset| *offset > 7 << 20), "{offsets:?}");
 }
 
 #[test]
