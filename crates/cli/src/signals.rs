@@ -5,16 +5,21 @@ use crate::invocation::Invocation;
 use crate::report::reporter::write_stderr;
 use bourn_build::control::Control;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::{Handle, Signals};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Runs `work` while signals steer it: ^C asks what to do (or ends it where nobody can be asked), ^Z stops everything
 /// in the sandboxes with the program, a request to end ends it.
 pub(crate) fn steered<T>(invocation: &Invocation<'_>, control: &Control, work: impl FnOnce() -> T) -> T {
-    let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGTSTP]) else { return work() };
+    let Ok(mut signals) = Signals::new(HEARD) else { return work() };
     let handle = signals.handle();
     std::thread::scope(|scope| {
         // However the work ends, the thread that listens has to.
-        let _closed = Closed(handle);
+        let flag = unheard();
+        let before = flag.swap(false, Ordering::SeqCst);
+        let _closed = Closed { handle, flag, before };
         scope.spawn(move || {
             for signal in signals.forever() {
                 match signal {
@@ -32,12 +37,35 @@ pub(crate) fn steered<T>(invocation: &Invocation<'_>, control: &Control, work: i
     })
 }
 
-struct Closed(Handle);
+/// What is listened to.
+const HEARD: [i32; 3] = [SIGINT, SIGTERM, SIGTSTP];
+
+struct Closed {
+    handle: Handle,
+    flag: Arc<AtomicBool>,
+    before: bool,
+}
 
 impl Drop for Closed {
     fn drop(&mut self) {
-        self.0.close();
+        self.flag.store(self.before, Ordering::SeqCst);
+        self.handle.close();
     }
+}
+
+/// Whether nobody listens, and signals mean what they mean to any program. A handler that was installed once stays, and
+/// would lose them between one piece of work and the next.
+fn unheard() -> Arc<AtomicBool> {
+    static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+    let flag = FLAG.get_or_init(|| {
+        let flag = Arc::new(AtomicBool::new(true));
+        for signal in HEARD {
+            // Where this fails the signal is lost in between, no worse.
+            let _ = register_conditional_default(signal, flag.clone());
+        }
+        flag
+    });
+    flag.clone()
 }
 
 /// Stops with everything that runs, as the shell expects of ^Z, and goes on when told to.

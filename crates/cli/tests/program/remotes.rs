@@ -62,7 +62,8 @@ struct Silent {
 
 impl Silent {
     fn new() -> Silent {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        // Not the address of other tests: a program of theirs may still ask for a server that was at this port.
+        let listener = TcpListener::bind("127.0.0.2:0").expect("a port");
         listener.set_nonblocking(true).expect("a listener");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         Silent { listener, url }
