@@ -36,35 +36,37 @@ pub(crate) fn large_source(bench: &Bench) -> Measured {
         project.write(&format!("elements/{name}.bst"), &text)?;
     }
 
-    let out = project.directory.with_file_name("out");
-    let checkout = out.to_string_lossy().into_owned();
+    let check_out = ["artifact", "checkout", "--deps", "none", "large.bst", "--directory"];
+    let link = ["artifact", "checkout", "--deps", "none", "--hardlinks", "large.bst", "--directory"];
     let steps: [(&str, &[&str]); 6] = [
         ("fetch", &["source", "fetch", "large.bst"]),
         ("import", &["build", "large.bst", "sysroot.bst"]),
-        (
-            "check out as copies",
-            &["artifact", "checkout", "--deps", "none", "--directory", &checkout, "large.bst"],
-        ),
-        (
-            "check out as hardlinks",
-            &["artifact", "checkout", "--deps", "none", "--hardlinks", "--directory", &checkout, "large.bst"],
-        ),
+        ("check out as copies", &check_out),
+        ("check out as hardlinks", &link),
         ("a trivial element on it, the layer not known", &["build", "all.bst"]),
         ("a trivial element on it, the layer known", &["build", "all.bst"]),
     ];
     let mut rows = Vec::new();
     for (number, (what, arguments)) in steps.iter().enumerate() {
         write_trivial(&project, 1, number, "base.bst")?;
-        let (bourn, memory) = measured(&mut project.call(Side::Bourn, arguments))?;
-        remove(&out)?;
-        let peer = timed(&mut project.call(Side::Bst, arguments))?;
-        remove(&out)?;
+        // Each check-out stays until the end: where many files were just deleted, making new ones takes long.
+        let out = |side: &str| project.directory.with_file_name(format!("out-{number}-{side}"));
+        let call = |side, out: &Path| {
+            let mut call = project.call(side, arguments);
+            if arguments.ends_with(&["--directory"]) {
+                call.arg(out);
+            }
+            call
+        };
+        let (bourn, memory) = measured(&mut call(Side::Bourn, &out("bourn")))?;
+        let peer = timed(&mut call(Side::Bst, &out("bst")))?;
         let what = format!("2.3 GB: {what} (peak {} MB)", memory / 1_000_000);
         rows.push(Row { what, bourn: Timed(vec![bourn]), peer: Timed(vec![peer]), peer_name: "bst" });
     }
     for path in [tarball, sysroot] {
         fs::remove_file(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     }
+    remove(project.directory.parent().unwrap_or(&project.directory))?;
     Ok(rows)
 }
 
@@ -174,8 +176,7 @@ fn checksum(path: &Path) -> Result<String, String> {
 fn large_tarball(tree: &Path, tarball: &Path) -> Result<(), String> {
     large_tree(tree)?;
     let mut tar = Command::new("tar");
-    timed(tar.arg("-cf").arg(tarball).arg("-C").arg(tree).arg("large"))?;
-    fs::remove_dir_all(tree).map_err(|error| format!("{}: {error}", tree.display()))
+    timed(tar.arg("-cf").arg(tarball).arg("-C").arg(tree).arg("large")).map(drop)
 }
 
 /// A tree of files that no two are alike and that do not compress, most small and some large.

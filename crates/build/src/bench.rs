@@ -169,8 +169,8 @@ impl<'s> Bench<'s> {
 
     fn own_command(&self, command: &Command) -> ScriptCommand {
         ScriptCommand {
-            arguments: command.arguments.clone(),
-            label: command.label.clone(),
+            arguments: command.arguments(),
+            label: command.label().map(str::to_owned),
             environment: self.sandbox.environment.clone(),
             directory: self.sandbox.working_directory().to_owned(),
         }

@@ -139,7 +139,7 @@ impl Build {
     /// The commands as groups of a run.
     pub fn groups(&self) -> Vec<CommandGroup> {
         let group = |(at, commands): (usize, &Vec<Text>)| CommandGroup {
-            commands: commands.iter().map(|command| Command::shell(command)).collect(),
+            commands: commands.iter().cloned().map(Command::Shell).collect(),
             once_in_workspace: at == 0,
         };
         self.commands.iter().enumerate().map(group).collect()

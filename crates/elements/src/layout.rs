@@ -192,7 +192,7 @@ impl Script {
     /// All commands as one run.
     pub fn run(&self, element: ElementContext<'_>) -> Run {
         let shell = |(_, commands): &(String, Vec<Text>)| CommandGroup {
-            commands: commands.iter().map(|command| Command::shell(command)).collect(),
+            commands: commands.iter().cloned().map(Command::Shell).collect(),
             once_in_workspace: false,
         };
         let build_root = element.variable("build-root").unwrap_or_default();
@@ -296,7 +296,7 @@ pub fn normal_name(name: &str) -> String {
 /// Ends the `Debug` text of a computation that runs commands.
 pub(crate) fn debug_run(f: &mut fmt::Formatter<'_>, run: &Run) -> fmt::Result {
     let commands = run.groups.iter().flat_map(|group| &group.commands);
-    let texts: Vec<&str> = commands.filter_map(|command| command.label.as_deref()).collect();
+    let texts: Vec<&str> = commands.filter_map(Command::label).collect();
     write!(f, "commands: {texts:?} }}")
 }
 

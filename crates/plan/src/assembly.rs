@@ -24,7 +24,7 @@
 use crate::foreign::Foreign;
 use crate::workbench::Compute;
 use bourn_project::ElementId;
-use bourn_yaml::Provenance;
+use bourn_yaml::{Provenance, Text};
 use std::fmt;
 use std::sync::Arc;
 
@@ -143,25 +143,33 @@ pub struct Integrate {
 
 /// One command in the sandbox.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Command {
-    /// Program and arguments.
-    pub arguments: Vec<String>,
-    /// What messages call it; its command line, quoted for a shell, when there is none.
-    pub label: Option<String>,
+pub enum Command {
+    /// `sh -c -e TEXT`, with a line end after the text, labelled with the text: what build and script elements do.
+    Shell(Text),
+    /// A program with arguments, without a label.
+    Program(Vec<String>),
 }
 
 impl Command {
-    /// `sh -c -e TEXT`, with a line end after the text, labelled with the text: what build and script elements do.
-    pub fn shell(text: &str) -> Command {
-        Command {
-            arguments: vec!["sh".into(), "-c".into(), "-e".into(), format!("{text}\n")],
-            label: Some(text.to_owned()),
+    /// A program with arguments.
+    pub fn program(arguments: &[&str]) -> Command {
+        Command::Program(arguments.iter().map(|&argument| argument.to_owned()).collect())
+    }
+
+    /// Program and arguments.
+    pub fn arguments(&self) -> Vec<String> {
+        match self {
+            Command::Shell(text) => vec!["sh".into(), "-c".into(), "-e".into(), format!("{text}\n")],
+            Command::Program(arguments) => arguments.clone(),
         }
     }
 
-    /// A program with arguments, without a label.
-    pub fn program(arguments: &[&str]) -> Command {
-        Command { arguments: arguments.iter().map(|&argument| argument.to_owned()).collect(), label: None }
+    /// What messages call it; its command line, quoted for a shell, when there is none.
+    pub fn label(&self) -> Option<&str> {
+        match self {
+            Command::Shell(text) => Some(text),
+            Command::Program(_) => None,
+        }
     }
 }
 
@@ -357,7 +365,7 @@ fn show_run(f: &mut fmt::Formatter<'_>, run: &Run, depth: usize) -> fmt::Result 
     for group in &run.groups {
         for command in &group.commands {
             let once = if group.once_in_workspace { "once: " } else { "" };
-            let text = command.label.clone().unwrap_or_else(|| command.arguments.join(" "));
+            let text = command.label().map_or_else(|| command.arguments().join(" "), str::to_owned);
             writeln!(f, "{:1$}{once}{2}", "", depth * 2 + 2, text.replace('\n', "\\n"))?;
         }
     }

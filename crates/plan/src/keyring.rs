@@ -99,7 +99,7 @@ thread_local! {
 const ROOM: usize = 8 << 20;
 
 /// How many bytes of what elements say themselves may be written before they are needed.
-const AHEAD: usize = 4 << 20;
+const AHEAD: usize = 1 << 20;
 
 /// How many elements are written ahead at once.
 const BATCH: usize = 16;

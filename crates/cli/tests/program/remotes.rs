@@ -118,7 +118,11 @@ fn whoever_waits_for_a_server_can_be_interrupted() {
     for (configuration, words) in cases {
         let silent = Silent::new();
         env.configure(&configuration(&silent.url));
-        let mut command = env.command(words);
+        let bourn = env.command(words);
+        // Whoever starts the tests in the background of a script has the interruption ignored by all that they start.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT").arg(bourn.get_program()).args(bourn.get_args());
+        command.env_clear().envs(bourn.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.current_dir(env.project());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("bourn");

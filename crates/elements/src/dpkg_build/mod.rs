@@ -96,8 +96,8 @@ fn packages(control: &str) -> Result<Vec<String>, AssemblyError> {
 fn for_packages(run: &Run, packages: &str) -> Run {
     let mut run = run.clone();
     for command in run.groups.iter_mut().flat_map(|group| &mut group.commands) {
-        if let Some(text) = &command.label {
-            *command = Command::shell(&text.replace(PACKAGES, packages));
+        if let Command::Shell(text) = command {
+            *text = text.replace(PACKAGES, packages).into();
         }
     }
     run

@@ -190,8 +190,8 @@ impl Compute for Deploy {
         let names = names.join(" ");
         let mut run = self.run.clone();
         for command in run.groups.iter_mut().flat_map(|group| &mut group.commands) {
-            if let Some(text) = &command.label {
-                *command = Command::shell(&text.replace(PACKAGES, &names));
+            if let Command::Shell(text) = command {
+                *text = text.replace(PACKAGES, &names).into();
             }
         }
         bench.run(&run)

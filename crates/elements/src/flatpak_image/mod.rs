@@ -94,7 +94,7 @@ fn compose_components(component: &str, directory: &str) -> Step {
         "appstreamcli compose --components {component} --result-root {OUTPUT} --prefix {directory} --data-dir {share} \
          --origin {component} {INPUT}"
     );
-    let group = CommandGroup { commands: vec![Command::shell(&command)], once_in_workspace: false };
+    let group = CommandGroup { commands: vec![Command::Shell(command.into())], once_in_workspace: false };
     Step::Run(Run {
         groups: vec![group],
         root_read_only: true,

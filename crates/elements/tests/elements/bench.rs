@@ -275,7 +275,7 @@ impl Workbench for Bench<'_> {
 
     fn run(&mut self, run: &Run) -> Done<()> {
         let commands = run.groups.iter().flat_map(|group| &group.commands);
-        let texts = commands.filter_map(|command| command.label.clone()).map(|text| format!("run {text}"));
+        let texts = commands.filter_map(|command| command.label()).map(|text| format!("run {text}"));
         self.log.borrow_mut().extend(texts);
         if let Some(runs) = self.runs {
             runs(&mut self.root);

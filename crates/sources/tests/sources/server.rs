@@ -171,6 +171,7 @@ impl Server {
     }
 
     /// Ends the connections on which it has fallen silent.
+    #[allow(dead_code, reason = "the tests of the program use it, too")]
     pub(crate) fn hang_up(&self) {
         self.stalled.lock().expect("no panic").clear();
     }
