@@ -1,7 +1,7 @@
 //! Which implementation stands behind every trait: decided here and nowhere else, from top to bottom.
 
 use crate::exit::Failure;
-use crate::settings::python::{Interpreter, interpreter};
+use crate::settings::python::interpreter;
 use crate::settings::remote::{RemoteKind, RemoteSpec};
 use crate::settings::resolve::Settings;
 use crate::settings::servers::Servers;
@@ -147,10 +147,10 @@ impl KindTable for AllKinds {
 
 /// The user's Python, with the user's environment: plugins run tools and read variables of their own.
 fn python(settings: &Settings) -> Python {
-    let Interpreter { program, environment } = interpreter(&settings.environment);
+    let environment = &settings.environment;
     Python {
-        program,
-        environment: environment.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        program: interpreter(environment),
+        environment: environment.all().map(|(name, value)| (name.into(), value.into())).collect(),
         directory: settings.own_directory().join("pyhost"),
         source_directory: settings.user.sourcedir.clone(),
         temporary_directory: settings.tmp_directory(),

@@ -1,24 +1,17 @@
 //! Which Python runs plugins: what `python3` in `PATH` is.
 //!
 //! With pyenv that is a *shim*, a shell script that takes longer to find the Python that it stands for than bourn takes to
-//! load a project. Where it plainly stands for one installed version, that one is taken at once, in the environment that
-//! the shim would give it; everything else is left to the shim.
+//! load a project. Where it plainly stands for one installed version, that one is taken at once; everything else is left
+//! to the shim. The environment stays the user's, as it does for plugins of the reference: a shim would put the directory
+//! of its version first in `PATH`, where programs that have a Python inside look for its modules.
 
 use crate::settings::environment::Environment;
-use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// A Python, and the whole environment that it gets.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Interpreter {
-    pub(crate) program: PathBuf,
-    pub(crate) environment: Vec<(String, String)>,
-}
-
 /// The Python of the user of this process.
-pub(crate) fn interpreter(environment: &Environment) -> Interpreter {
+pub(crate) fn interpreter(environment: &Environment) -> PathBuf {
     // As shells do: the name that the user has for the directory, if it is one of it.
     let directory =
         std::env::current_dir().ok().map(|directory| match environment.get("PWD").map(Path::new) {
@@ -29,36 +22,16 @@ pub(crate) fn interpreter(environment: &Environment) -> Interpreter {
 }
 
 /// The Python of a user who is in `directory`.
-fn interpreter_in(environment: &Environment, directory: Option<&Path>) -> Interpreter {
+fn interpreter_in(environment: &Environment, directory: Option<&Path>) -> PathBuf {
     let program = environment.find_program("python3").unwrap_or_else(|| PathBuf::from("python3"));
-    let mut variables: HashMap<&str, String> =
-        environment.all().map(|(name, value)| (name, value.to_owned())).collect();
     let chosen = directory.and_then(|directory| Shim::read(&program)?.choice(environment, directory));
-    let program = match chosen {
-        Some(choice) => {
-            let path = environment.get("PATH").unwrap_or_default();
-            variables.insert("PATH", format!("{}:{path}", choice.bin.display()));
-            variables.insert("PYENV_VERSION", choice.version);
-            variables.insert("PYENV_ROOT", choice.root);
-            choice.bin.join("python3")
-        }
-        None => program,
-    };
-    let environment = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Interpreter { program, environment }
+    chosen.unwrap_or(program)
 }
 
 /// A script of pyenv's in place of a program.
 struct Shim {
     /// Where pyenv has its versions.
     root: PathBuf,
-}
-
-/// What a shim stands for.
-struct Choice {
-    root: String,
-    version: String,
-    bin: PathBuf,
 }
 
 impl Shim {
@@ -76,7 +49,7 @@ impl Shim {
 
     /// The version that is chosen by `PYENV_VERSION`, a file `.python-version` in `directory` or above it, or for the
     /// user. `None` where that is not one version that is installed, or anything else may have its say.
-    fn choice(self, environment: &Environment, directory: &Path) -> Option<Choice> {
+    fn choice(self, environment: &Environment, directory: &Path) -> Option<PathBuf> {
         if ["PYENV_DIR", "PYENV_DEBUG", "PYENV_HOOK_PATH"].iter().any(|name| environment.has(name)) {
             return None;
         }
@@ -92,10 +65,9 @@ impl Shim {
         if version == "system" || version.starts_with('.') || !version.chars().all(is_name) {
             return None;
         }
-        let bin = self.root.join("versions").join(&version).join("bin");
-        let found = fs::metadata(bin.join("python3")).ok()?;
-        let runs = found.is_file() && found.permissions().mode() & 0o111 != 0;
-        runs.then(|| Choice { root: self.root.to_string_lossy().into_owned(), version, bin })
+        let program = self.root.join("versions").join(&version).join("bin/python3");
+        let found = fs::metadata(&program).ok()?;
+        (found.is_file() && found.permissions().mode() & 0o111 != 0).then_some(program)
     }
 }
 
@@ -112,7 +84,7 @@ mod tests {
     use super::{Environment, interpreter_in, only_word};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
     fn script(path: &Path, text: &str) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -142,7 +114,7 @@ mod tests {
             script(&root.join(format!("versions/{version}/bin/python3")), "#!/bin/sh\n");
         }
         let of = |version: &str| root.join(format!("versions/{version}/bin/python3"));
-        let program = |more: &[(&str, &str)]| interpreter_in(&environment(&root, more), Some(&below)).program;
+        let program = |more: &[(&str, &str)]| interpreter_in(&environment(&root, more), Some(&below));
         // Nothing is chosen: the system's, which is for the shim to find.
         assert_eq!(program(&[]), shim);
         fs::write(root.join("version"), "# of mine\n3.11.7\n").unwrap();
@@ -161,26 +133,7 @@ mod tests {
         fs::write(home.path().join("project/.python-version"), "3.12.1\n3.11.7\n").unwrap();
         assert_eq!(program(&[]), shim);
         // Where it is unknown in which directory the user is, it is unknown which files hold.
-        assert_eq!(interpreter_in(&environment(&root, &[]), None).program, shim);
-    }
-
-    #[test]
-    fn the_environment_is_that_of_the_shim() {
-        let home = tempfile::tempdir().unwrap();
-        let root = home.path();
-        script(&root.join("shims/python3"), &format!("#!/bin/sh\nPYENV_ROOT=\"{}\"\n", root.display()));
-        script(&root.join("versions/3.11.7/bin/python3"), "#!/bin/sh\n");
-        fs::write(root.join("version"), "3.11.7\n").unwrap();
-        let found = interpreter_in(&environment(root, &[("A", "b")]), Some(Path::new("/")));
-        let value = |name: &str| {
-            found.environment.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-        };
-        let bin = root.join("versions/3.11.7/bin");
-        let path = format!("{}:{}:/usr/bin:/bin", bin.display(), root.join("shims").display());
-        assert_eq!(value("PATH"), Some(path.as_str()));
-        assert_eq!(value("PYENV_VERSION"), Some("3.11.7"));
-        assert_eq!(value("PYENV_ROOT").map(PathBuf::from).as_deref(), Some(root));
-        assert_eq!(value("A"), Some("b"));
+        assert_eq!(interpreter_in(&environment(&root, &[]), None), shim);
     }
 
     #[test]
@@ -191,8 +144,7 @@ mod tests {
         fs::write(home.path().join("version"), "3.11.7\n").unwrap();
         script(&home.path().join("versions/3.11.7/bin/python3"), "#!/bin/sh\n");
         let found = interpreter_in(&environment(home.path(), &[]), Some(home.path()));
-        assert_eq!(found.program, program);
-        assert!(found.environment.iter().all(|(name, _)| name != "PYENV_VERSION"));
+        assert_eq!(found, program);
     }
 
     #[test]
