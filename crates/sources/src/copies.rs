@@ -248,7 +248,7 @@ fn copy(kept: &Path, path: &Path, sha256: &str, context: &FetchContext<'_>) -> R
 }
 
 /// Reads a file to its end; its SHA-256.
-fn read_through(
+pub(crate) fn read_through(
     file: &mut File,
     path: &Path,
     context: &FetchContext<'_>,

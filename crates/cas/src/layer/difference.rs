@@ -50,9 +50,7 @@ impl Counts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(*tree, count);
         Ok(count)
     }
-}
 
-impl Counts {
     /// Whether a tree has at most so many entries; looks at no more of it than needed.
     pub(crate) fn is_within(&self, store: &Store, tree: &Digest, entries: u64) -> ServiceResult<bool> {
         let mut budget = entries;

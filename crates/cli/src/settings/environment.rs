@@ -61,11 +61,8 @@ impl Environment {
 
     /// Finds a program in `PATH`.
     pub(crate) fn find_program(&self, name: &str) -> Option<PathBuf> {
-        use std::os::unix::fs::PermissionsExt;
-        let is_program = |path: &PathBuf| {
-            path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-        };
-        std::env::split_paths(self.get("PATH")?).map(|directory| directory.join(name)).find(is_program)
+        let mut paths = std::env::split_paths(self.get("PATH")?).map(|directory| directory.join(name));
+        paths.find(|path| is_program(path))
     }
 
     /// Replaces a leading `~` and every `$NAME` and `${NAME}` that is set, as Python's `expanduser` and
@@ -131,6 +128,12 @@ pub(crate) fn normalize(path: &Path) -> PathBuf {
         }
     }
     if out.as_os_str().is_empty() { PathBuf::from(".") } else { out }
+}
+
+/// Whether there is a file that somebody may run.
+pub(crate) fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 #[cfg(test)]

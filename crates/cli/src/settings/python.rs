@@ -5,9 +5,8 @@
 //! to the shim. The environment stays the user's, as it does for plugins of the reference: a shim would put the directory
 //! of its version first in `PATH`, where programs that have a Python inside look for its modules.
 
-use crate::settings::environment::Environment;
+use crate::settings::environment::{Environment, is_program};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The Python of the user of this process.
@@ -66,8 +65,7 @@ impl Shim {
             return None;
         }
         let program = self.root.join("versions").join(&version).join("bin/python3");
-        let found = fs::metadata(&program).ok()?;
-        (found.is_file() && found.permissions().mode() & 0o111 != 0).then_some(program)
+        is_program(&program).then_some(program)
     }
 }
 

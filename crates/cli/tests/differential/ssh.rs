@@ -163,15 +163,31 @@ const KINDS: [(&str, &str, &str); 3] = [
     ("buildstream-plugins-community", "git_tag", "track: main\n  submodules: {sub: {url: 'up:two'}}"),
 ];
 
+/// What both tests work with: the repositories, their server, and a project for each kind.
+struct Scene {
+    _upstream: tempfile::TempDir,
+    server: SshServer,
+    projects: Vec<(&'static str, String)>,
+}
+
+impl Scene {
+    fn new() -> Option<Scene> {
+        let upstream = tempfile::tempdir().expect("a temporary directory");
+        let server = SshServer::start()?;
+        let url = server.url(upstream.path());
+        repositories(upstream.path(), &url);
+        let text = |(package, kind, options): (&str, &'static str, &str)| {
+            let source = format!("- kind: {kind}\n  url: up:one\n  {options}\n");
+            (kind, project(package, kind, &url, &source))
+        };
+        Some(Scene { _upstream: upstream, server, projects: KINDS.map(text).into() })
+    }
+}
+
 #[test]
 fn repositories_over_ssh() {
-    let upstream = tempfile::tempdir().expect("a temporary directory");
-    let Some(server) = SshServer::start() else { return };
-    let url = server.url(upstream.path());
-    repositories(upstream.path(), &url);
-    for (package, kind, options) in KINDS {
-        let source = format!("- kind: {kind}\n  url: up:one\n  {options}\n");
-        let text = project(package, kind, &url, &source);
+    let Some(Scene { server, projects, _upstream }) = Scene::new() else { return };
+    for (kind, text) in projects {
         let (Some(mut ours), Some(mut theirs)) = (Both::new(&text), Both::new(&text)) else { return };
         server.introduce(&mut ours, "host", "key");
         server.introduce(&mut theirs, "host", "key");
@@ -184,13 +200,8 @@ fn repositories_over_ssh() {
 /// Nobody is asked anything; what is wrong is said, with what helps.
 #[test]
 fn strangers_over_ssh() {
-    let upstream = tempfile::tempdir().expect("a temporary directory");
-    let Some(server) = SshServer::start() else { return };
-    let url = server.url(upstream.path());
-    repositories(upstream.path(), &url);
-    for (package, kind, options) in KINDS {
-        let source = format!("- kind: {kind}\n  url: up:one\n  {options}\n");
-        let text = project(package, kind, &url, &source);
+    let Some(Scene { server, projects, _upstream }) = Scene::new() else { return };
+    for (kind, text) in projects {
         for (host, key, words) in [
             ("other-host", "key", ["Host key verification failed", "known_hosts"]),
             ("host", "other-key", ["Permission denied (publickey)", "ssh-add"]),

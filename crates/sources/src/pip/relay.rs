@@ -4,7 +4,7 @@
 //! index on this machine that passes on what another one has, and whatever it takes is put into the mirror.
 
 use super::{pip, python};
-use crate::copies::write_public;
+use crate::copies::{read_through, write_public};
 use crate::host::{Tool, workspace};
 use crate::http::{self, Fetched, Request, Transfer, shown};
 use crate::url;
@@ -249,7 +249,7 @@ impl<'a> Relay<'a> {
         let Some(link) = known else { return Ok(None) };
         let below = Path::new(project).join(name);
         let path = self.directory.join(&below);
-        let sum = match (sum_of(&path)?, link.sha256()) {
+        let sum = match (sum_of(self.context, &path)?, link.sha256()) {
             (Some(sum), Some(wanted)) if sum.eq_ignore_ascii_case(wanted) => sum,
             _ => self.download(&link, &path)?,
         };
@@ -319,9 +319,9 @@ fn publish(directory: &Path, found: &Found) -> Result<(), SourceError> {
 }
 
 /// The SHA-256 of a file, if it is there.
-fn sum_of(path: &Path) -> Result<Option<String>, SourceError> {
-    match std::fs::read(path) {
-        Ok(content) => Ok(Some(Digest::of(&content).hex())),
+fn sum_of(context: &FetchContext<'_>, path: &Path) -> Result<Option<String>, SourceError> {
+    match File::open(path) {
+        Ok(mut file) => read_through(&mut file, path, context, |_| Ok(())).map(Some),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(crate::tree::unreadable(path, &error)),
     }
