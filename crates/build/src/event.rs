@@ -275,3 +275,8 @@ pub trait Sink: Send + Sync {
     /// jobs wait for the answer. May take as long as a person does.
     fn failed(&self, job: JobId, subject: &Subject, failure: &Failure) -> Decision;
 }
+
+/// What is said when a job is tried again.
+pub fn retried(attempt: u32) -> String {
+    format!("Try #{attempt} failed, retrying")
+}

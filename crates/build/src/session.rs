@@ -18,6 +18,7 @@ use bourn_reapi::{ArtifactName, Assets, Cas, Digest, Remotes, Services};
 use bourn_yaml::{Files, Mapping, Node, Provenance};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 /// A plan with the services to carry it out. Shared by all threads of a run; kept from one step of a command to the
 /// next, so that nothing is asked twice.
@@ -96,6 +97,16 @@ impl<'a> Session<'a> {
     /// The project of an element.
     pub fn project(&self, id: ElementId) -> &'a Project {
         self.plan.graph.project(self.element(id).project)
+    }
+
+    /// The name under which it is remembered how long an element took.
+    pub(crate) fn duration_name(&self, id: ElementId) -> String {
+        format!("{}/{}", self.project(id).name, self.element(id).name)
+    }
+
+    /// How long an element took when it was built last, if that is remembered.
+    pub(crate) fn took(&self, id: ElementId) -> Option<Duration> {
+        self.options.durations.get(&self.duration_name(id))
     }
 
     /// The workspace of an element, if one is open.

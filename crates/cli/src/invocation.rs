@@ -8,7 +8,7 @@ use crate::settings::resolve::Settings;
 use crate::targets::{self, Known, Targets};
 use crate::workspaces::Workspaces;
 use bourn_build::event::{Event, Message, MessageKind};
-use bourn_build::run::Outcome as Ran;
+use bourn_build::outcome::Outcome as Ran;
 use bourn_build::session::{Query, Session};
 use bourn_project::ElementId;
 use bourn_reapi::ArtifactName;

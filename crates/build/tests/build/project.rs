@@ -4,7 +4,8 @@ use bourn_build::control::Control;
 use bourn_build::event::{Action, Decision, Event, Failure, JobId, JobResult, MessageKind, Sink, Subject};
 use bourn_build::log::LogOptions;
 use bourn_build::options::{CacheBuildTrees, Machine, Options};
-use bourn_build::run::{BuildScope, Outcome, build};
+use bourn_build::outcome::Outcome;
+use bourn_build::run::{BuildScope, build};
 use bourn_build::session::Session;
 use bourn_plan::source::{
     Auth, Candidate, Credentials, FetchContext, FileTimes, LocalDigests, ProvenanceContext, Source,

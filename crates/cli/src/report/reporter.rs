@@ -331,7 +331,7 @@ impl Shared {
                 job_log: log.as_deref(),
                 elapsed: Some(*elapsed),
                 detail: Some(failure.message.as_str().into()),
-                ..line_of(subject, MessageKind::Failure, bourn_build::run::retried(*attempt))
+                ..line_of(subject, MessageKind::Failure, bourn_build::event::retried(*attempt))
             }),
             Event::JobFinished { subject, result, elapsed, log, .. } => {
                 let (kind, text, detail) = match result {
