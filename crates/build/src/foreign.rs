@@ -1,6 +1,6 @@
 //! The workbench as plugins outside of this program use it.
 
-use crate::bench::{Bench, Done, assembly_error};
+use crate::bench::Bench;
 use crate::error::{BuildError, BuildResult, domain};
 use crate::event::MessageKind;
 use crate::integrate::{commands, integrate};
@@ -9,6 +9,7 @@ use crate::sandbox::{Sandbox, Writable};
 use crate::script::{Item, ScriptCommand};
 use crate::session::Session;
 use crate::stage::{Piece, Root};
+use crate::workbench::{Done, assembly_error};
 use bourn_plan::foreign::{Foreign, ForeignBench, ForeignBuild, ForeignCommand, ForeignItem, ImportFrom};
 use bourn_plan::workbench::AssemblyError;
 use bourn_project::ElementId;

@@ -31,4 +31,5 @@ pub mod split;
 pub mod stage;
 pub mod state;
 mod task;
+mod workbench;
 pub mod workspace;
