@@ -1,48 +1,35 @@
 //! Executing one command over one tree, from the laid-out root to the collected outputs.
 
+use crate::attend::{Foreground, attend, killed, say};
 use crate::capture::{Capture, Moment};
 use crate::child::{self, Failure, Report, Step};
+use crate::dictate::{environment, orders};
 use crate::guard;
 use crate::jobserver::{self, Jobserver, Style, Turn};
 use crate::kept::Keep;
-use crate::kernel::{self, SignalsBlocked};
 use crate::later::{Later, Served};
-use crate::layers::{DEVICE, LAID_OUT, Layers, Overlays, Source};
+use crate::layers::{LAID_OUT, Layers, Overlays, Source};
 use crate::namespace::{self, Sandboxed};
-use crate::orders::{Base, Bind, Freeze, Holds, Orders, Stack};
+use crate::orders::Orders;
 use crate::probe;
-use crate::root::{
-    self, Layout, MOUNT_POINTS, Place, Places, Root, c_path, c_text, components, is_incremental,
-};
-use crate::scratch::{self, Scratch, trouble};
-use crate::server::Server;
+use crate::root::{Layout, Place, Places, Root, c_path, components, is_incremental};
+use crate::scratch::{self, trouble};
 use crate::spawner::Spawner;
-use crate::sweeper::{Litter, Pool, Sweeper};
+use crate::sweeper::{Pool, Sweeper};
 use bourn_cas::{LayerKind, ServedTree, Store};
-use bourn_reapi::command::EnvironmentVariable;
-use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ServiceResult, Streams};
-use bourn_reapi::{Cas, Digest, Directory, Executor, ServiceError};
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{OFlags, Timespec};
+use bourn_reapi::services::{Cancel, Executed, Execution, ServiceResult, Streams};
+use bourn_reapi::{Digest, Executor, ServiceError};
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::Pid;
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsStr};
+use std::ffi::CString;
 use std::io::Write;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-/// The name of the machine inside a sandbox, the one that `bst` builds see too.
-const HOSTNAME: &str = "buildbox";
-
-/// How often a waiting execution looks whether it was cancelled, in nanoseconds.
-const PATIENCE: i64 = 20_000_000;
 
 /// How long a tree is served before it is laid out. That takes seconds, and so does removing the half of it when a run
 /// ends before: only long runs are worth it.
@@ -50,10 +37,10 @@ const PATIENCE_WITH_SERVING: Duration = Duration::from_secs(60);
 
 /// Runs commands on this machine, each in namespaces of its own.
 pub struct LocalExecutor {
-    store: Arc<Store>,
-    directory: PathBuf,
+    pub(crate) store: Arc<Store>,
+    pub(crate) directory: PathBuf,
     /// How overlays are mounted.
-    overlays: Overlays,
+    pub(crate) overlays: Overlays,
     /// Whether overlays can be mounted, as far as is known.
     overlaid: AtomicBool,
     /// Which kind of layers, when it is not to be the best that works.
@@ -65,12 +52,12 @@ pub struct LocalExecutor {
     /// Lays the others out when commands take long.
     later: Later,
     /// Whether to do without `mount_setattr`.
-    remounts: bool,
+    pub(crate) remounts: bool,
     /// Paths below `/proc` that sandboxes must not write to.
-    guarded: Vec<CString>,
-    spawner: Spawner,
+    pub(crate) guarded: Vec<CString>,
+    pub(crate) spawner: Spawner,
     pool: Pool,
-    sweeper: Sweeper,
+    pub(crate) sweeper: Sweeper,
     jobserver: Option<Jobserver>,
     running: Mutex<Running>,
 }
@@ -96,21 +83,6 @@ impl From<Trouble> for ServiceError {
         let (Trouble::NoOverlay(error) | Trouble::NotServed(error) | Trouble::Other(error)) = trouble;
         error
     }
-}
-
-/// What a machine offers to sandboxes.
-#[derive(Debug)]
-pub struct Facts {
-    /// Release of the kernel.
-    pub kernel: String,
-    /// Whether there can be sandboxes at all; if not, why, and the cure.
-    pub sandboxes: ServiceResult<()>,
-    /// Whether there are overlays for them; if not, trees are laid out as real files, which takes longer.
-    pub overlays: ServiceResult<()>,
-    /// Whether large trees are shown without being laid out; if not, why.
-    pub served: ServiceResult<()>,
-    /// Whether overlays are mounted as kernels before Linux 6.7 want it, which know no stubs.
-    pub joined: bool,
 }
 
 /// What a command is started with.
@@ -192,91 +164,6 @@ impl LocalExecutor {
     pub fn without_setattr(mut self) -> LocalExecutor {
         self.remounts = true;
         self
-    }
-
-    /// What this machine offers to sandboxes, tried out.
-    pub fn facts(&self) -> Facts {
-        let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
-        let plain = |scratch: &Scratch| Ok(Base::Directory(c_path(&scratch.make("plain", 0o755)?)?));
-        let overlay = |scratch: &Scratch| {
-            let make = |name: &str| c_path(&scratch.make(name, 0o755)?);
-            let layers = vec![(make("lower")?, Holds::Files)];
-            let joined = self.overlays == Overlays::Joined;
-            let stack = Stack { layers, content: None, attach: make("root")?, joined };
-            Ok(Base::Overlay { stack, upper: make("upper")?, work: make("work")? })
-        };
-        let overlays = match self.overlays {
-            Overlays::Never => Err(ServiceError::new(ErrorKind::Sandbox, "overlays are not to be used")),
-            _ => self.try_base(overlay, None),
-        };
-        let joined = self.overlays == Overlays::Joined;
-        Facts { kernel, sandboxes: self.try_base(plain, None), overlays, joined, served: self.try_serving() }
-    }
-
-    /// Mounts an empty tree that is not laid out.
-    fn try_serving(&self) -> ServiceResult<()> {
-        let tree = self.store.write_directory(&Directory::default())?;
-        let content = c_path(self.store.serve(&tree)?)?;
-        let served = |scratch: &Scratch| {
-            let make = |name: &str| c_path(&scratch.make(name, 0o755)?);
-            let layers = vec![(DEVICE.into(), Holds::Answers)];
-            let stack =
-                Stack { layers, content: Some(content.clone()), attach: make("root")?, joined: false };
-            Ok(Base::Overlay { stack, upper: make("upper")?, work: make("work")? })
-        };
-        self.try_base(served, Some(tree))
-    }
-
-    /// Makes a sandbox that has nothing to execute.
-    fn try_base(
-        &self,
-        base: impl Fn(&Scratch) -> ServiceResult<Base>,
-        served: Option<Digest>,
-    ) -> ServiceResult<()> {
-        let scratch = Scratch::new(&self.directory)?;
-        let served = served.map(|tree| ServedTree::new(self.store.clone(), tree, (0, 0)));
-        let tried = base(&scratch).and_then(|base| self.try_root(base, served));
-        self.sweeper.sweep(None, Litter::Scratch(scratch));
-        tried
-    }
-
-    fn try_root(&self, base: Base, served: Option<ServedTree>) -> ServiceResult<()> {
-        let (Base::Directory(top) | Base::Overlay { upper: top, .. }) = &base else { return Ok(()) };
-        for name in MOUNT_POINTS {
-            root::make_point(&Path::new(OsStr::from_bytes(top.to_bytes())).join(name), true)?;
-        }
-        let null = Path::new("/dev/null");
-        let null =
-            std::fs::File::open(null).map_err(|error| ServiceError::io(&error, "cannot open", null))?;
-        let orders = Orders {
-            remounts: self.remounts,
-            uid_map: c_text(format!("0 {} 1", rustix::process::geteuid().as_raw()).as_bytes())?,
-            gid_map: c_text(format!("0 {} 1", rustix::process::getegid().as_raw()).as_bytes())?,
-            hostname: c"localhost".into(),
-            loopback: true,
-            session: true,
-            foreground: false,
-            base,
-            terminal: None,
-            jobserver: None,
-            descriptors: false,
-            binds: Vec::new(),
-            guarded: self.guarded.clone(),
-            freeze: Freeze::Nothing,
-            programs: Vec::new(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            directory: c"/".into(),
-        };
-        let sandbox =
-            self.spawner.spawn(&orders.encode(), [null.as_fd(); 3], false).map_err(probe::not_split)?;
-        match attend(&sandbox, None, None, (None, served), &mut std::io::sink(), &Cancel::default())? {
-            Some(Report::Failed(failure)) if failure.step != Step::Program => {
-                Err(probe::not_prepared(&failure))
-            }
-            Some(_) => Ok(()),
-            None => Err(killed()),
-        }
     }
 
     fn running(&self) -> MutexGuard<'_, Running> {
@@ -468,38 +355,6 @@ impl Executor for LocalExecutor {
     }
 }
 
-/// The foreground of the terminal that is our input, if it is ours to pass on; it is taken back in the end.
-struct Foreground(Pid);
-
-impl Foreground {
-    fn ours() -> Option<Foreground> {
-        let own = rustix::process::getpgrp();
-        let foreground = rustix::termios::tcgetpgrp(rustix::stdio::stdin()).ok()?;
-        (foreground == own).then_some(Foreground(own))
-    }
-
-    fn take_back(&self) {
-        // Who is in the background would be stopped by the signal for this change.
-        let _blocked = SignalsBlocked::new();
-        let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), self.0);
-    }
-
-    /// Stops this process because the command was stopped from the terminal, as a job of the user's shell. What is to
-    /// be done when that shell lets it continue.
-    fn stop(&self) -> u8 {
-        self.take_back();
-        kernel::stop_this_process();
-        let again = rustix::termios::tcgetpgrp(rustix::stdio::stdin()).is_ok_and(|group| group == self.0);
-        if again { child::FOREGROUND } else { child::CONTINUE }
-    }
-}
-
-impl Drop for Foreground {
-    fn drop(&mut self) {
-        self.take_back();
-    }
-}
-
 /// A sandbox that is known to its executor.
 struct Registered<'a> {
     executor: &'a LocalExecutor,
@@ -538,147 +393,6 @@ fn output_paths(execution: &Execution) -> ServiceResult<Vec<Vec<String>>> {
     command.output_paths.iter().map(absolute).collect()
 }
 
-/// Writes down what the first process has to do.
-fn orders(execution: &Execution, root: &Root, guarded: &[CString]) -> ServiceResult<Orders> {
-    let command = &execution.command;
-    let user = rustix::process::geteuid().as_raw();
-    let group = rustix::process::getegid().as_raw();
-    let inherit = execution.streams == Streams::Inherit;
-    Ok(Orders {
-        remounts: false,
-        uid_map: c_text(format!("{} {user} 1", execution.uid).as_bytes())?,
-        gid_map: c_text(format!("{} {group} 1", execution.gid).as_bytes())?,
-        hostname: c_text(execution.hostname.as_deref().unwrap_or(HOSTNAME).as_bytes())?,
-        loopback: !execution.network,
-        session: !inherit,
-        foreground: false,
-        base: root.base.clone(),
-        terminal: if inherit { terminal() } else { None },
-        jobserver: None,
-        descriptors: false,
-        binds: binds(execution)?,
-        guarded: guarded.to_vec(),
-        freeze: root.freeze.clone(),
-        programs: programs(execution)?,
-        arguments: command
-            .arguments
-            .iter()
-            .map(|argument| c_text(argument.as_bytes()))
-            .collect::<Result<_, _>>()?,
-        environment: environment(&command.environment_variables)?,
-        directory: c_text(format!("/{}", components(&command.working_directory)?.join("/")).as_bytes())?,
-    })
-}
-
-fn environment(variables: &[EnvironmentVariable]) -> ServiceResult<Vec<CString>> {
-    let text =
-        |variable: &EnvironmentVariable| c_text(format!("{}={}", variable.name, variable.value).as_bytes());
-    variables.iter().map(text).collect()
-}
-
-fn binds(execution: &Execution) -> ServiceResult<Vec<Bind>> {
-    let bind = |mount: &bourn_reapi::services::HostMount| {
-        let path = format!("/{}", components(&mount.path)?.join("/"));
-        Ok(Bind { host: c_path(&mount.host)?, path: c_text(path.as_bytes())?, writable: mount.writable })
-    };
-    execution.mounts.iter().map(bind).collect()
-}
-
-/// The terminal of this process, if it has one.
-fn terminal() -> Option<CString> {
-    rustix::termios::ttyname(rustix::stdio::stdin(), Vec::new()).ok()
-}
-
-/// The files that may be the program, in the order in which a shell would try them.
-fn programs(execution: &Execution) -> ServiceResult<Vec<CString>> {
-    let command = &execution.command;
-    let Some(name) = command.arguments.first() else {
-        return Err(ServiceError::new(
-            ErrorKind::Invalid,
-            "a command without a single argument cannot be executed",
-        ));
-    };
-    if name.contains('/') {
-        return Ok(vec![c_text(name.as_bytes())?]);
-    }
-    let path = command.environment_variables.iter().find(|variable| variable.name == "PATH");
-    let path = path.map_or("/bin:/usr/bin", |variable| variable.value.as_str());
-    let file = |directory: &str| match directory {
-        "" => c_text(name.as_bytes()),
-        directory => c_text(format!("{directory}/{name}").as_bytes()),
-    };
-    path.split(':').map(file).collect()
-}
-
-/// Passes on the output of a sandbox until it reports.
-fn attend(
-    sandbox: &Sandboxed,
-    mut output: Option<OwnedFd>,
-    foreground: Option<&Foreground>,
-    (mut turn, mut served): (Option<Turn<'_>>, Option<ServedTree>),
-    log: &mut dyn Write,
-    cancel: &Cancel,
-) -> ServiceResult<Option<Report>> {
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        if cancel.is_cancelled() {
-            sandbox.kill();
-            return Err(ServiceError::new(ErrorKind::Cancelled, "the command was cancelled"));
-        }
-        if let Some(turn) = &mut turn {
-            turn.pay();
-        }
-        let (written, reported) = listen(sandbox.control(), output.as_ref().map(AsFd::as_fd))?;
-        if written
-            && let Some(pipe) = &output
-            && !pass_on(pipe, log, &mut buffer)?
-        {
-            output = None;
-        }
-        if reported {
-            let report = sandbox.report();
-            match report {
-                Ok((Some(Report::Stopped), _)) => {
-                    sandbox.request(foreground.map_or(child::CONTINUE, Foreground::stop));
-                    continue;
-                }
-                Ok((Some(Report::Served), device)) => {
-                    let (tree, device) = served.take().zip(device).ok_or_else(|| {
-                        trouble(Errno::MFILE, "cannot take on", Path::new("the files of a sandbox"))
-                    })?;
-                    sandbox.is_served_by(Server::start(tree, device)?);
-                    continue;
-                }
-                _ => {}
-            }
-            if let Some(pipe) = &output {
-                drain(pipe, log, &mut buffer)?;
-            }
-            return report
-                .map(|(report, _)| report)
-                .map_err(|error| trouble(error, "cannot hear from", Path::new("the sandbox")));
-        }
-    }
-}
-
-/// Copies what there is of the output to the log. Whether more may come.
-fn pass_on(output: &OwnedFd, log: &mut dyn Write, buffer: &mut [u8]) -> ServiceResult<bool> {
-    match rustix::io::read(output, &mut *buffer) {
-        Ok(0) | Err(Errno::AGAIN) => Ok(false),
-        Ok(length) => write_log(log, &buffer[..length]).map(|()| true),
-        Err(Errno::INTR) => Ok(true),
-        Err(error) => Err(trouble(error, "cannot read", Path::new("the output of the command"))),
-    }
-}
-
-/// Copies the rest of the output. Everything that could write has ended, but for what a host file was passed to.
-fn drain(output: &OwnedFd, log: &mut dyn Write, buffer: &mut [u8]) -> ServiceResult<()> {
-    rustix::fs::fcntl_setfl(output, OFlags::NONBLOCK)
-        .map_err(|error| trouble(error, "cannot read", Path::new("the output of the command")))?;
-    while pass_on(output, log, buffer)? {}
-    Ok(())
-}
-
 /// Whether next to nothing can be written to the disk of a directory.
 fn is_full(directory: &Path) -> bool {
     const LITTLE: u64 = 1 << 20;
@@ -686,21 +400,6 @@ fn is_full(directory: &Path) -> bool {
         disk.f_bavail.saturating_mul(disk.f_frsize) < LITTLE || (disk.f_files > 0 && disk.f_favail == 0)
     };
     rustix::fs::statvfs(directory).is_ok_and(full)
-}
-
-/// Writes a line of our own to the log.
-fn say(log: &mut dyn Write, line: &str) -> ServiceResult<()> {
-    write_log(log, format!("bourn: {line}\n").as_bytes())
-}
-
-fn write_log(log: &mut dyn Write, bytes: &[u8]) -> ServiceResult<()> {
-    log.write_all(bytes)
-        .map_err(|error| ServiceError::io(&error, "cannot write", Path::new("the log of the command")))
-}
-
-fn killed() -> ServiceError {
-    ServiceError::new(ErrorKind::Sandbox, "the first process of a sandbox was killed")
-        .hint("the machine may have run out of memory; the kernel's log says so")
 }
 
 /// The status as a shell would give it.
@@ -720,18 +419,4 @@ fn not_started(failure: &Failure, log: &mut dyn Write) -> Result<i32, Trouble> {
     let reason = std::io::Error::from(failure.error);
     say(log, &format!("cannot execute `{}`: {reason}", failure.subject().to_string_lossy()))?;
     Ok(if matches!(failure.error, Errno::NOENT | Errno::NOTDIR) { 127 } else { 126 })
-}
-
-/// Waits for output, for a report, or for a while.
-fn listen(control: BorrowedFd<'_>, output: Option<BorrowedFd<'_>>) -> ServiceResult<(bool, bool)> {
-    let timeout = Timespec { tv_sec: 0, tv_nsec: PATIENCE };
-    let control_entry = PollFd::from_borrowed_fd(control, PollFlags::IN);
-    let output_entry = PollFd::from_borrowed_fd(output.unwrap_or(control), PollFlags::IN);
-    let mut entries = [control_entry, output_entry];
-    match poll(&mut entries, Some(&timeout)) {
-        Ok(_) | Err(Errno::INTR) => {}
-        Err(error) => return Err(trouble(error, "cannot wait for", Path::new("the sandbox"))),
-    }
-    let [reported, written] = entries.map(|entry| !entry.revents().is_empty());
-    Ok((written && output.is_some(), reported))
 }

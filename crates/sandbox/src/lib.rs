@@ -3,17 +3,20 @@
 //! The way of an execution:
 //!
 //! ```text
-//! Execution ──lay out──▶ Root ──write down──▶ Orders ──split off──▶ Sandboxed ──▶ Report ──capture──▶ Executed
-//!             root.rs           orders.rs            namespace.rs   child.rs              capture.rs
+//! Execution ──lay out──▶ Root ──dictate──▶ Orders ──split off──▶ Sandboxed ──attend──▶ Report ──capture──▶ Executed
+//!             root.rs         dictate.rs          namespace.rs          attend.rs          capture.rs
 //! ```
 //!
 //! Nothing of the host can be reached from a sandbox but what an execution names: users, mounts, processes, network,
 //! message queues, host name and control groups are its own, no capability is left in it, no new privilege can be
 //! gained, and everything in it ends with its first process. All `unsafe` stands in `kernel.rs`.
 
+mod attend;
 mod capture;
 mod child;
+mod dictate;
 mod execute;
+mod facts;
 mod guard;
 mod jobserver;
 mod kept;
@@ -32,5 +35,6 @@ mod slot;
 mod spawner;
 mod sweeper;
 
-pub use execute::{Facts, LocalExecutor};
+pub use execute::LocalExecutor;
+pub use facts::Facts;
 pub use layers::Overlays;
