@@ -5,7 +5,8 @@ use crate::args::value::Order;
 use crate::commands::print;
 use crate::exit::{Failure, Outcome};
 use crate::invocation::Invocation;
-use crate::picture::{self, Request};
+use crate::picture::request::Request;
+use crate::picture::{answer, keep};
 use crate::report::element::{ElementFormat, SYMBOLS, Symbol};
 use crate::report::pipeline::Printer;
 use crate::watch::Watch;
@@ -39,7 +40,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Show) -> Outcome {
     let scope = Scope::from(options.deps);
     let sorted = options.order == Order::Alpha;
     let request = Request { targets: &targets, except: &options.except, scope, sorted, format: &format };
-    if !json && let Some(out) = picture::show(invocation, &request)? {
+    if !json && let Some(out) = answer::show(invocation, &request)? {
         return invocation.reporter.aside(|| print::result(&out));
     }
     let began = SystemTime::now();
@@ -49,7 +50,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Show) -> Outcome {
         elements.sort_by(|a, b| world.graph().element(*a).name.cmp(&world.graph().element(*b).name));
     }
     let printed = print_elements(invocation, &world, &elements, Some(&format).filter(|_| !json), scope);
-    picture::keep(invocation, &request, &world, &elements, began)?;
+    keep::keep(invocation, &request, &world, &elements, began)?;
     // The process is about to end and gives all memory back at once; doing so element by element takes much longer.
     std::mem::forget((world.plan, invocation.files.clone()));
     printed
