@@ -65,6 +65,45 @@ mod urls;
 use bourn_testkit::{Ran, TestEnv};
 use std::path::PathBuf;
 
+/// A project that does a little of everything: files that are imported, a build with commands to integrate it, a build
+/// that fails.
+const SHARED: &str = "
+=== project.conf
+name: shared
+min-version: 2.0
+=== base.bst
+kind: import
+sources:
+- kind: local
+  path: files/base
+=== hello.bst
+kind: manual
+depends: [base.bst]
+sources:
+- kind: local
+  path: files/src
+config:
+  build-commands:
+  - cat greeting
+  install-commands:
+  - mkdir -p %{install-root}/usr/share/doc
+  - echo hello > %{install-root}/usr/share/greeting
+  - echo manual > %{install-root}/usr/share/doc/hello
+public:
+  bst:
+    integration-commands:
+    - echo integrated > /integrated
+=== files/src/greeting
+Good morning
+=== broken.bst
+kind: manual
+build-depends: [base.bst]
+config:
+  build-commands:
+  - echo about to fail
+  - 'false'
+";
+
 /// Both programs in one place: the same home, cache and project.
 struct Both {
     bourn: TestEnv,
@@ -81,6 +120,20 @@ impl Both {
         let bourn = TestEnv::new(env!("CARGO_BIN_EXE_bourn"));
         bourn.files(fixture);
         Some(Both { bourn, bst })
+    }
+
+    /// [`SHARED`] and more, with a shell. `None` where the reference is not installed.
+    fn shared(more: &str) -> Option<Both> {
+        Both::new(&format!("{SHARED}{more}")).map(Both::with_shell)
+    }
+
+    /// A place with the same project and an empty cache.
+    fn elsewhere(&self) -> Both {
+        let other = Both::new("").expect("the reference, as before");
+        let (from, to) = (self.bourn.project(), other.bourn.project());
+        let copied = std::process::Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();
+        assert!(copied.expect("cp").success());
+        other
     }
 
     /// Puts a static shell into the project, for elements that run commands.

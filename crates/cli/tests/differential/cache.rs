@@ -2,41 +2,8 @@
 
 use crate::Both;
 
-const PROJECT: &str = "
-=== project.conf
-name: shared
-min-version: 2.0
-=== base.bst
-kind: import
-sources:
-- kind: local
-  path: files/base
-=== hello.bst
-kind: manual
-build-depends: [base.bst]
-sources:
-- kind: local
-  path: files/src
-config:
-  build-commands:
-  - cat greeting
-  install-commands:
-  - mkdir -p %{install-root}/usr/share/doc
-  - echo hello > %{install-root}/usr/share/greeting
-  - echo manual > %{install-root}/usr/share/doc/hello
-public:
-  bst:
-    integration-commands:
-    - echo integrated > /integrated
-=== files/src/greeting
-Good morning
-=== broken.bst
-kind: manual
-build-depends: [base.bst]
-config:
-  build-commands:
-  - echo about to fail
-  - 'false'
+/// More of what is shared: a part of it, and all.
+const MORE: &str = "
 === slim.bst
 kind: compose
 build-depends: [base.bst, hello.bst]
@@ -51,7 +18,7 @@ const STATES: &[&str] =
     &["show", "--deps", "all", "--format", "%{name} %{full-key} %{state} %{artifact-cas-digest}", "all.bst"];
 
 fn project() -> Option<Both> {
-    Both::new(PROJECT).map(Both::with_shell)
+    Both::shared(MORE)
 }
 
 #[test]

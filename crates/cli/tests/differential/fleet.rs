@@ -4,7 +4,6 @@ use crate::Both;
 use crate::remote::{assert_said, storage_daemon};
 use bourn_testkit::Ran;
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::Command;
 
 const PROJECT: &str = "
@@ -39,18 +38,6 @@ fn nested(conf: &str, sub_conf: &str) -> Option<Both> {
     both.bourn.files(&format!("=== sub.bst\nkind: junction\nsources:\n- kind: tar\n  url: {url}\n"));
     both.bourn(&["source", "track", "sub.bst"]).success();
     Some(both)
-}
-
-/// A place with the same project and an empty cache.
-fn elsewhere(both: &Both) -> Both {
-    let other = Both::new("").expect("the reference, as before");
-    copy(&both.bourn.project(), &other.bourn.project());
-    other
-}
-
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();
-    assert!(copied.expect("cp").success());
 }
 
 /// What was said of moving artifacts or sources: which element's, and which server has it now or had it before.
@@ -132,29 +119,29 @@ fn junctions_come_from_source_caches() {
     let remote = ["--source-remote", server.url.as_str()];
     let push = [&["source", "push"], &remote[..], &["sub.bst"]].concat();
     assert_said(&both.bst(&push).success(), &["Pushed source"]);
-    let ours = elsewhere(&both);
+    let ours = both.elsewhere();
     assert_said(&ours.bourn(&push).success(), &["already has source"]);
     std::fs::remove_file(both.bourn.path().join("upstream/sub.tar")).expect("the tarball");
 
-    let named = elsewhere(&both);
+    let named = both.elsewhere();
     named.bourn(&["show", "all.bst"]).failure(255, "sub.tar");
     let built = named.bourn(&[&["build"], &remote[..], &["all.bst"]].concat()).success();
     assert_said(&built, &["Pulled source"]);
     // It is laid out now.
     named.bourn(&["show", "all.bst"]).success();
 
-    let configured = elsewhere(&both);
+    let configured = both.elsewhere();
     let text = format!("source-caches:\n  servers:\n  - url: {}\n", server.url);
     configured.bourn.configure(&text);
     assert_said(&configured.bourn(&["show", "all.bst"]).success(), &["Pulled source"]);
 
-    let recommended = elsewhere(&both);
+    let recommended = both.elsewhere();
     let conf = format!("name: upper\nmin-version: 2.0\nsource-caches: [{{url: '{}'}}]\n", server.url);
     recommended.bourn.files(&format!("=== project.conf\n{conf}"));
     recommended.bourn(&["show", "all.bst"]).success();
 
     // A server that is gone does not keep anybody from fetching.
-    let gone = elsewhere(&both);
+    let gone = both.elsewhere();
     gone.bourn.configure("source-caches: {servers: [{url: 'http://127.0.0.1:1'}]}\n");
     gone.bourn(&["show", "all.bst"]).failure(255, "sub.tar");
 }
@@ -208,7 +195,7 @@ fn servers_for_names_and_for_blobs() {
         let pull = [&["artifact", "pull", "--deps", "all"], &options[..], &["three.bst"]].concat();
         let (ours, theirs) = (both.bourn(&push), both.bst(&push));
         assert_eq!((ours.status, moved(&ours)), (theirs.status, moved(&theirs)), "{push:?}");
-        let (ours, theirs) = (elsewhere(&both).bourn(&pull), elsewhere(&both).bst(&pull));
+        let (ours, theirs) = (both.elsewhere().bourn(&pull), both.elsewhere().bst(&pull));
         assert_eq!((ours.status, moved(&ours)), (theirs.status, moved(&theirs)), "{pull:?}");
     }
 }
@@ -241,7 +228,7 @@ fn patterns_and_scopes() {
     for words in [&["**.bst"][..], &["t*.bst"], &["other.bst"], &["nothing-*.bst"], &["chain/**"]] {
         for scope in scopes {
             let pull = [&["artifact", "pull", "--deps", scope], &remote[..], words].concat();
-            let (ours, theirs) = (elsewhere(&both).bourn(&pull), elsewhere(&both).bst(&pull));
+            let (ours, theirs) = (both.elsewhere().bourn(&pull), both.elsewhere().bst(&pull));
             let seen = (ours.status, elements(&ours));
             assert_eq!(
                 seen,

@@ -8,35 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-const PROJECT: &str = "
-=== project.conf
-name: shared
-min-version: 2.0
-=== base.bst
-kind: import
-sources:
-- kind: local
-  path: files/base
-=== hello.bst
-kind: manual
-build-depends: [base.bst]
-sources:
-- kind: local
-  path: files/src
-config:
-  install-commands:
-  - mkdir -p %{install-root}/usr/share/doc
-  - echo hello > %{install-root}/usr/share/greeting
-=== broken.bst
-kind: manual
-build-depends: [base.bst]
-config:
-  build-commands: ['false']
+/// All of what is shared, for whoever asks for it at once.
+const ALL: &str = "
 === all.bst
 kind: stack
 depends: [hello.bst]
-=== files/src/greeting
-Good morning
 ";
 
 /// A server that ends with this value.
@@ -147,12 +123,7 @@ fn artifact_server(both: &Both, options: &[&str]) -> Server {
 }
 
 fn project() -> Option<Both> {
-    Both::new(PROJECT).map(Both::with_shell)
-}
-
-/// A place with the same project and an empty cache.
-fn elsewhere() -> Both {
-    project().expect("the reference, as before")
+    Both::shared(ALL)
 }
 
 pub(crate) fn assert_said(ran: &Ran, parts: &[&str]) {
@@ -165,7 +136,7 @@ pub(crate) fn assert_said(ran: &Ran, parts: &[&str]) {
 fn check_exchange(both: &Both, server: &Server) {
     let (artifacts, sources) = (["--artifact-remote", &server.url], ["--source-remote", &server.url]);
     both.bst(&[&["build"], &artifacts[..], &sources, &["all.bst"]].concat()).success();
-    let here = elsewhere();
+    let here = both.elsewhere();
     let pulled = here.bourn(&[&["artifact", "pull", "--deps", "all"], &artifacts[..], &["all.bst"]].concat());
     assert_said(&pulled.success(), &["pull:hello.bst", "INFO    Pulled artifact"]);
     let fetched = here.bourn(&[&["source", "fetch"], &sources[..], &["hello.bst"]].concat());
@@ -176,11 +147,11 @@ fn check_exchange(both: &Both, server: &Server) {
     assert_eq!(greeting.expect("the greeting"), "hello\n");
 
     // And back: something new, by bourn.
-    let ours = elsewhere();
+    let ours = both.elsewhere();
     ours.bourn.files("=== files/src/greeting\nGood evening\n");
     let built = ours.bourn(&[&["build"], &artifacts[..], &sources, &["all.bst"]].concat()).success();
     assert_said(&built, &["INFO    Pushed artifact", "INFO    Pushed source"]);
-    let theirs = elsewhere();
+    let theirs = both.elsewhere();
     theirs.bourn.files("=== files/src/greeting\nGood evening\n");
     let built = theirs.bst(&[&["build"], &artifacts[..], &sources, &["all.bst"]].concat()).success();
     assert_said(&built, &["INFO    Pulled artifact"]);
@@ -232,15 +203,15 @@ fn blobs_and_names_on_servers_of_two_makers() {
         if bourn { place.bourn(&words).success() } else { place.bst(&words).success() }
     };
     for bourn_pushes in [true, false] {
-        let one = elsewhere();
+        let one = both.elsewhere();
         one.bourn.files(&format!("=== files/src/greeting\nBy bourn: {bourn_pushes}\n"));
         large(&one);
-        let both = ["--artifact-remote", "--source-remote"];
-        let build = with(&["--cache-buildtrees", "always", "build"], &both);
+        let kinds = ["--artifact-remote", "--source-remote"];
+        let build = with(&["--cache-buildtrees", "always", "build"], &kinds);
         let built = run(&one, bourn_pushes, &build, "all.bst");
         assert_said(&built, &["Pushed artifact", "Pushed source", "Pushed data from artifact"]);
         for bourn_pulls in [true, false] {
-            let two = elsewhere();
+            let two = both.elsewhere();
             two.bourn.files(&format!("=== files/src/greeting\nBy bourn: {bourn_pushes}\n"));
             large(&two);
             let pull =
@@ -271,7 +242,7 @@ fn a_foreign_storage_behind_the_local_cache() {
     configure(&both);
     let built = both.bourn(&["build", "all.bst"]).success();
     assert!(!built.stderr.contains("WARNING"), "{}", built.stderr);
-    let here = elsewhere();
+    let here = both.elsewhere();
     configure(&here);
     let out = ["artifact", "checkout", "--directory", "out", "hello.bst"];
     let checked_out = here.bourn(&out).success();
@@ -285,9 +256,9 @@ fn failures_are_shared() {
     let server = storage_daemon(&both);
     let build = ["build", "--artifact-remote", &server.url, "broken.bst"];
     both.bourn(&build).failure(255, "Pushed artifact");
-    let theirs = elsewhere();
+    let theirs = both.elsewhere();
     theirs.bst(&build).failure(255, "Pulled artifact");
-    let ours = elsewhere();
+    let ours = both.elsewhere();
     ours.bourn(&build).failure(255, "Pulled artifact");
 }
 
@@ -296,7 +267,7 @@ fn states_and_names() {
     let Some(both) = project() else { return };
     let server = storage_daemon(&both);
     both.bst(&["build", "--artifact-remote", &server.url, "all.bst"]).success();
-    let here = elsewhere();
+    let here = both.elsewhere();
     let show = ["artifact", "show", "--deps", "all", "--artifact-remote", &server.url, "all.bst"];
     let shown = here.same(&show);
     assert_eq!(shown.matches("available").count(), 3, "{shown}");
@@ -321,7 +292,7 @@ fn build_trees_come_when_asked_for() {
     let server = storage_daemon(&both);
     let remote = ["--artifact-remote", server.url.as_str()];
     both.bourn(&[&["--cache-buildtrees", "always", "build"], &remote[..], &["hello.bst"]].concat()).success();
-    let here = elsewhere();
+    let here = both.elsewhere();
     let shell = |more: &[&str]| {
         let words = [
             more,
@@ -342,7 +313,7 @@ fn several_processes_at_once() {
     let Some(both) = project() else { return };
     let server = storage_daemon(&both);
     let build = ["build", "--artifact-remote", &server.url, "--source-remote", &server.url, "all.bst"];
-    let places: Vec<Both> = (0..4).map(|_| elsewhere()).collect();
+    let places: Vec<Both> = (0..4).map(|_| both.elsewhere()).collect();
     std::thread::scope(|scope| {
         for (at, place) in places.iter().enumerate() {
             scope.spawn(move || match at % 2 {
@@ -351,7 +322,7 @@ fn several_processes_at_once() {
             });
         }
     });
-    let after = elsewhere();
+    let after = both.elsewhere();
     let pulled =
         after.bourn(&["artifact", "pull", "--deps", "all", "--artifact-remote", &server.url, "all.bst"]);
     assert_eq!(pulled.success().stderr.matches("INFO    Pulled artifact").count(), 3);
@@ -371,7 +342,7 @@ fn what_is_damaged_here_is_not_published() {
         let push = || both.bourn(&[&["artifact", "push"], &remote[..]].concat());
         let shown = || {
             let show = [&["artifact", "show"], &remote[..]].concat();
-            elsewhere_with(&both).bourn(&show).success().stdout
+            both.elsewhere().bourn(&show).success().stdout
         };
         let object = object_beginning_with(&both.bourn.cache(), mark);
         let name = object.file_name().expect("a name").to_string_lossy().into_owned();
@@ -384,18 +355,6 @@ fn what_is_damaged_here_is_not_published() {
         assert_said(&push().success(), &["INFO    Pushed artifact"]);
         assert!(shown().contains("available"));
     }
-}
-
-/// The same files as elsewhere, and an empty cache.
-fn elsewhere_with(other: &Both) -> Both {
-    let place = elsewhere();
-    let copied = Command::new("cp")
-        .arg("-a")
-        .arg(other.bourn.project().join("files/base"))
-        .arg(place.bourn.project().join("files"))
-        .status();
-    assert!(copied.expect("cp").success());
-    place
 }
 
 /// An object of a cache.
@@ -473,10 +432,10 @@ fn encrypted_and_with_proof_of_who_is_who() {
         assert_said(&build(remote).success(), &["Failed to initialize remote", why]);
     }
     both.bourn(&["artifact", "push", "--artifact-remote", &whole, "base.bst"]).success();
-    let theirs = elsewhere();
+    let theirs = both.elsewhere();
     let pulled = theirs.bst(&["artifact", "pull", "--artifact-remote", &whole, "base.bst"]).success();
     assert_said(&pulled, &["INFO    Pulled artifact"]);
-    let ours = elsewhere();
+    let ours = both.elsewhere();
     let pulled = ours.bourn(&["artifact", "pull", "--artifact-remote", &whole, "base.bst"]).success();
     assert_said(&pulled, &["INFO    Pulled artifact"]);
 }
