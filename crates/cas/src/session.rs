@@ -160,7 +160,7 @@ impl Reliance {
 }
 
 /// When the oldest `buildbox-casd` began that serves this cache to a running `bst`: each has a socket in it.
-fn other_engines(cachedir: &Path) -> ServiceResult<Option<Timestamp>> {
+pub(crate) fn other_engines(cachedir: &Path) -> ServiceResult<Option<Timestamp>> {
     let mut oldest = None;
     for entry in std::fs::read_dir(cachedir).doing("cannot list", cachedir)? {
         let path = entry.doing("cannot list", cachedir)?.path();

@@ -3,7 +3,7 @@
 use crate::layer::{Content, Counts, Described, Descriptions, LayerSupport, boot_id};
 use crate::object::{Objects, read_only};
 use crate::recent::Recent;
-use crate::session::{Session, open_directory};
+use crate::session::{Session, open_directory, other_engines};
 use crate::spread::place_apart;
 use crate::trouble::Doing;
 use crate::{export, import};
@@ -16,6 +16,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// So many blobs are written on the thread that has them …
@@ -107,6 +108,39 @@ impl Store {
     pub fn serve(&self, tree: &Digest) -> ServiceResult<&Path> {
         self.session()?.pin(tree)?;
         self.content().map(Content::path)
+    }
+
+    /// Whether a `buildbox-casd` serves this cache to a running `bst`. It expires objects by their age alone, whatever
+    /// this process relies on.
+    ///
+    /// # Errors
+    /// The cache cannot be listed.
+    pub fn has_other_engine(&self) -> ServiceResult<bool> {
+        other_engines(&self.cachedir).map(|began| began.is_some())
+    }
+
+    /// Holds a tree that is served, so that no other engine can take it away: each of its files gets the second name
+    /// under which its stub will look for it, and its directories the time of now. Ends early when `stop` becomes true.
+    ///
+    /// # Errors
+    /// Something of the tree is missing, or the cache cannot be written to.
+    pub fn hold(&self, tree: &Digest, stop: &AtomicBool) -> ServiceResult<()> {
+        let content = self.content()?;
+        for digest in self.tree_directories(tree)? {
+            if !self.objects.exists(&digest)? {
+                return Err(self.objects.missing(&digest));
+            }
+            for file in &self.directory(&digest)?.files {
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                let digest = file.content()?;
+                if digest.size > 0 {
+                    content.provide(&self.objects, &digest)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Where stubs find the content of files.

@@ -1,5 +1,6 @@
 //! Where the read-only parts of a root come from.
 
+use crate::loader;
 use crate::orders::{Holds, Stack};
 use crate::root::c_path;
 use bourn_cas::{LayerKind, LayerStack, Store};
@@ -69,9 +70,18 @@ impl Source {
     }
 }
 
+/// What a tree is needed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    /// It is seen as it is.
+    Seen,
+    /// It is below a private layer that receives what is written.
+    Below,
+}
+
 impl Layers<'_> {
     /// What shows `tree`; some of `prefixes` may already be laid out.
-    pub(crate) fn source(&self, tree: &Digest, prefixes: &[Digest]) -> ServiceResult<Source> {
+    pub(crate) fn source(&self, tree: &Digest, prefixes: &[Digest], need: Use) -> ServiceResult<Source> {
         let stacked = self.overlays != Overlays::Never;
         let support = self.store.layer_support()?;
         let kind = match self.kind.unwrap_or(support.kind) {
@@ -83,6 +93,8 @@ impl Layers<'_> {
         };
         if let Some(most) = self.served.filter(|_| kind == LayerKind::Stub)
             && !self.store.is_laid_out_soon(tree, prefixes, most)?
+            // With a disk above it, the overlay makes the numbers of its files larger than 32 bits.
+            && !(need == Use::Below && loader::has_small_programs(self.store, tree)?)
         {
             return Ok(Source::Served(*tree, self.store.serve(tree)?.to_owned()));
         }

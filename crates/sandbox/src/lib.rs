@@ -23,6 +23,7 @@ mod kept;
 mod kernel;
 mod later;
 mod layers;
+mod loader;
 mod mount;
 mod namespace;
 mod orders;

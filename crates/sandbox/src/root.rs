@@ -8,7 +8,7 @@
 //! A command that may write everywhere gets an overlay with a private upper layer.
 
 use crate::kept;
-use crate::layers::{Layers, Overlays, Source, told};
+use crate::layers::{Layers, Overlays, Source, Use, told};
 use crate::orders::{Base, Freeze};
 use crate::scratch::{Scratch, trouble};
 use crate::slot::{Entry, Skeleton, Slot};
@@ -318,7 +318,7 @@ impl Layout<'_> {
     }
 
     fn lay_out_parts(&self, cuts: Cuts, plan: Plan, base: &Digest) -> ServiceResult<Root> {
-        let source = self.places.layers.source(base, &self.execution.prefixes)?;
+        let source = self.places.layers.source(base, &self.execution.prefixes, Use::Seen)?;
         let taken = self.places.pool.take(|slot| slot.likeness(&plan.skeleton));
         let mut slot = taken.map_or_else(|| Slot::take(self.places.directory), Ok)?;
         if let Err(error) = self.fill(&mut slot, &cuts, &plan) {
@@ -388,7 +388,7 @@ impl Layout<'_> {
         let (source, base) = if overlays != Overlays::Never {
             let work = scratch.make("work", 0o755)?;
             let attach = scratch.make("root", 0o755)?;
-            let source = self.places.layers.source(&base, &execution.prefixes)?;
+            let source = self.places.layers.source(&base, &execution.prefixes, Use::Below)?;
             let base = Base::Overlay {
                 stack: told(&source, &attach, overlays)?,
                 upper: c_path(&upper)?,

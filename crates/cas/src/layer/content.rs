@@ -6,7 +6,7 @@ use crate::object::{ObjectName, Objects, is_whole};
 use crate::trouble::{Doing, io_error};
 use bourn_reapi::Digest;
 use bourn_reapi::services::ServiceResult;
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatVfs};
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::os::fd::OwnedFd;
@@ -70,6 +70,11 @@ impl Content {
     /// The directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file system that it is on.
+    pub(crate) fn disk(&self) -> ServiceResult<StatVfs> {
+        rustix::fs::fstatvfs(&self.root).doing("cannot look at", &self.path)
     }
 
     /// Makes sure that the content of a blob has its second name.

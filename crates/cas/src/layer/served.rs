@@ -154,7 +154,7 @@ impl ServedTree {
             },
             operation::GETXATTR => self.attribute(request),
             operation::READDIR | operation::READDIRPLUS => self.list(request),
-            operation::STATFS => Ok(statistics()),
+            operation::STATFS => self.disk(),
             operation::LISTXATTR => match request.room() {
                 Some(0) => Ok(length(0)),
                 _ => Ok(Vec::new()),
@@ -220,6 +220,13 @@ impl ServedTree {
             room if room < value.len() => Err(Errno::RANGE),
             _ => Ok(value.to_vec()),
         }
+    }
+
+    /// What is said of the disk that the content of all files is on: programs look for free space before they write,
+    /// and a layer that is laid out is on that disk too.
+    fn disk(&mut self) -> Result<Vec<u8>, Errno> {
+        let asked = self.store.content().and_then(|content| content.disk());
+        asked.map(|disk| statistics(&disk)).map_err(|error| self.give_up(error))
     }
 
     fn provide(&mut self, digest: &Digest) -> Result<ContentName, Errno> {

@@ -1,5 +1,6 @@
 //! Requests and answers of FUSE, as `linux/fuse.h` lays them out: numbers as the machine has them, fields in order.
 
+use rustix::fs::StatVfs;
 use rustix::io::Errno;
 
 /// Bytes of the head of a request.
@@ -151,10 +152,12 @@ pub(crate) fn no_entry() -> Vec<u8> {
     out
 }
 
-/// What is said of a file system: names may have 255 bytes, and there is no room.
-pub(crate) fn statistics() -> Vec<u8> {
-    let mut out = vec![0; 40];
-    put(&mut out, [4096, 255, 4096]);
+/// What is said of a file system: how large it is and how much of it is free, as of the `disk` behind it.
+pub(crate) fn statistics(disk: &StatVfs) -> Vec<u8> {
+    let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let mut out = Vec::with_capacity(80);
+    put_large(&mut out, [disk.f_blocks, disk.f_bfree, disk.f_bavail, disk.f_files, disk.f_ffree]);
+    put(&mut out, [small(disk.f_bsize), small(disk.f_namemax), small(disk.f_frsize)]);
     out.resize(80, 0);
     out
 }

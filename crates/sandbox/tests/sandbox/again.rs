@@ -9,7 +9,7 @@ use std::path::Path;
 const NOBODY: u32 = 65534;
 
 /// The tests that depend on how a root comes to be.
-const ROOTS: [&str; 6] = ["attack::", "capture::", "environment::", "host::", "kept::", "pool::"];
+const ROOTS: [&str; 7] = ["attack::", "capture::", "environment::", "escape::", "host::", "kept::", "pool::"];
 
 #[test]
 fn as_an_unprivileged_user() {

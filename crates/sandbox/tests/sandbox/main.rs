@@ -16,6 +16,8 @@ mod bench;
 mod capture;
 mod end;
 mod environment;
+mod escape;
+mod files;
 mod host;
 mod interactive;
 mod jobs;
