@@ -100,7 +100,7 @@ impl Cas for MemoryStore {
         Ok(digest)
     }
 
-    fn write_many(&self, blobs: &[Vec<u8>]) -> ServiceResult<Vec<Digest>> {
+    fn write_many(&self, blobs: &[&[u8]]) -> ServiceResult<Vec<Digest>> {
         blobs.iter().map(|blob| self.write(blob)).collect()
     }
 

@@ -167,7 +167,7 @@ impl Keeping<'_, '_> {
             metadata::low_diversity(element, &self.bench.sandbox.environment).into_bytes(),
             metadata::high_diversity(element).into_bytes(),
         ];
-        let digests = session.cas().write_many(&blobs)?;
+        let digests = session.cas().write_many(&blobs.each_ref().map(Vec::as_slice))?;
         let mut digests = digests.into_iter().map(Into::into);
         message.public_data = digests.next();
         message.low_diversity_meta = digests.next();

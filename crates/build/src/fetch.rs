@@ -174,14 +174,17 @@ impl<'a> Sources<'a> {
         {
             return Ok(digest);
         }
+        let is_fetched = self.at(at).is_fetched(&self.session.options.source_directory)?;
         if let Some(name) = &name
-            && !self.at(at).is_fetched(&self.session.options.source_directory)?
+            && !is_fetched
             && let Some(digest) = self.pull(name)?
         {
             return Ok(digest);
         }
-        self.fetch_original(at)?;
-        let digest = self.stage(at, None)?;
+        let digest = match is_fetched {
+            true => self.stage(at, None)?,
+            false => self.sealed(self.at(at).fetch_and_stage(&self.context(None))?)?,
+        };
         if let Some(name) = &name {
             self.publish(name, digest)?;
         }
@@ -191,8 +194,12 @@ impl<'a> Sources<'a> {
     fn stage(&self, at: usize, previous: Option<Digest>) -> BuildResult<Digest> {
         let context = self.context(previous);
         self.at(at).validate(&context)?;
-        let staged = Tree::open(self.session.cas(), self.at(at).stage(&context)?);
-        Ok(staged.without_properties()?.digest()?)
+        self.sealed(self.at(at).stage(&context)?)
+    }
+
+    /// What of a staged tree is kept.
+    fn sealed(&self, staged: Digest) -> BuildResult<Digest> {
+        Ok(Tree::open(self.session.cas(), staged).without_properties()?.digest()?)
     }
 
     /// What the sources before position `end` stage where the source at `end` is staged.

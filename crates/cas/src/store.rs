@@ -264,8 +264,8 @@ impl Cas for Store {
         Ok(digest)
     }
 
-    fn write_many(&self, blobs: &[Vec<u8>]) -> ServiceResult<Vec<Digest>> {
-        let small = blobs.iter().map(Vec::len).sum::<usize>() <= FEW_BYTES;
+    fn write_many(&self, blobs: &[&[u8]]) -> ServiceResult<Vec<Digest>> {
+        let small = blobs.iter().map(|blob| blob.len()).sum::<usize>() <= FEW_BYTES;
         spread(blobs, if small { FEW_BLOBS } else { 1 }, |blob| self.write(blob))
     }
 

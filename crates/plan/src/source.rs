@@ -520,6 +520,17 @@ pub trait Source: Send + Sync {
     /// Something was not fetched, an archive is malformed, a patch does not apply.
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError>;
 
+    /// Fetches, validates and stages it: for whoever needs what is staged. Kinds that can do so stage what they are
+    /// fetching while it comes; nothing is staged of what was not verified in the end.
+    ///
+    /// # Errors
+    /// Those of fetching, validating and staging.
+    fn fetch_and_stage(&self, context: &FetchContext<'_>) -> Result<Digest, SourceError> {
+        self.fetch(context)?;
+        self.validate(context)?;
+        self.stage(context)
+    }
+
     /// What it is fetched from, told after it was fetched: what a mirror has to have. `None`: this kind does not say. What
     /// earlier sources staged is there if fetching needs it.
     ///

@@ -148,7 +148,7 @@ pub trait Cas: Send + Sync {
     fn write(&self, content: &[u8]) -> ServiceResult<Digest>;
 
     /// Stores many blobs, hashing and writing on all cores; digests in the order given.
-    fn write_many(&self, blobs: &[Vec<u8>]) -> ServiceResult<Vec<Digest>>;
+    fn write_many(&self, blobs: &[&[u8]]) -> ServiceResult<Vec<Digest>>;
 
     /// Stores a blob of unknown length from a stream, hashing while it is written.
     fn write_from(&self, content: &mut dyn Read) -> ServiceResult<Digest>;

@@ -162,7 +162,7 @@ impl Cas for Backed {
         self.local.write(content)
     }
 
-    fn write_many(&self, blobs: &[Vec<u8>]) -> ServiceResult<Vec<Digest>> {
+    fn write_many(&self, blobs: &[&[u8]]) -> ServiceResult<Vec<Digest>> {
         self.local.write_many(blobs)
     }
 

@@ -249,6 +249,7 @@ impl Transfer {
             async move {
                 blocking(move || {
                     let blobs: Vec<Vec<u8>> = directories.iter().map(Directory::encode_to_vec).collect();
+                    let blobs: Vec<&[u8]> = blobs.iter().map(Vec::as_slice).collect();
                     let digests = cas.write_many(&blobs)?;
                     meter.expect(&digests);
                     meter.count(bytes(&digests));
@@ -602,7 +603,7 @@ fn keep(cas: &dyn Cas, blobs: Vec<(Digest, ReadBlob)>) -> ServiceResult<(Vec<Dig
         }
     }
     // It is hashed there. What is not what it should be becomes another blob, that nobody asks for.
-    let found = cas.write_many(&contents)?;
+    let found = cas.write_many(&contents.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
     wrong =
         wrong.or_else(|| said.iter().zip(&found).find(|(said, found)| said != found).map(|(said, _)| *said));
     Ok((found, wrong))

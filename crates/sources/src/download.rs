@@ -5,7 +5,7 @@ use crate::archive::extract::{Rules, Strip};
 use crate::archive::zipfile::{self, ZipStrip};
 use crate::declared::{Declared, Origin, reference};
 use crate::glob::Glob;
-use crate::http::{Fetched, Transfer, shown};
+use crate::http::{Beside, Fetched, Transfer, shown};
 use crate::key;
 use crate::reading::Reading;
 use crate::url;
@@ -47,14 +47,32 @@ impl RemoteFile {
     /// # Errors
     /// The network, the disk, another sum than expected.
     pub(crate) fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
+        self.transfer(context, None).map(drop)
+    }
+
+    /// The same, and hands a large file to `beside` while it comes. Whether the last that was begun so was handed
+    /// the whole file, which is kept now; else it has to be read from where it is kept.
+    ///
+    /// # Errors
+    /// As of [`RemoteFile::fetch`].
+    pub(crate) fn fetch_beside(
+        &self,
+        context: &FetchContext<'_>,
+        beside: &Beside<'_>,
+    ) -> Result<bool, SourceError> {
+        self.transfer(context, Some(beside))
+    }
+
+    fn transfer(&self, context: &FetchContext<'_>, beside: Option<&Beside<'_>>) -> Result<bool, SourceError> {
         if self.is_kept(context.source_directory) {
-            return Ok(());
+            return Ok(false);
         }
         let directory = context.source_directory.join(&self.directory);
         let candidates = context.urls.fetch(&self.url);
         let sha256 = self.sha256.as_deref();
         activity(context.progress, &format!("Fetching {}", first(&candidates)), || {
-            Transfer { context, directory: &directory, sha256, etag: None }.run(&candidates).map(drop)
+            let transfer = Transfer { context, directory: &directory, sha256, etag: None, beside };
+            Ok(matches!(transfer.run(&candidates)?, Fetched::Seen(_)))
         })
     }
 
@@ -70,9 +88,9 @@ impl RemoteFile {
         let etag =
             known.and_then(|sha256| std::fs::read_to_string(directory.join(format!("{sha256}.etag"))).ok());
         activity(context.progress, &format!("Tracking {}", first(&candidates)), || {
-            let transfer = Transfer { context, directory: &directory, sha256: None, etag };
+            let transfer = Transfer { context, directory: &directory, sha256: None, etag, beside: None };
             match transfer.run(&candidates)? {
-                Fetched::File(sha256) => Ok(sha256),
+                Fetched::File(sha256) | Fetched::Seen(sha256) => Ok(sha256),
                 Fetched::Unchanged => Ok(known.unwrap_or_default().to_owned()),
             }
         })
@@ -179,6 +197,18 @@ impl Download {
     /// As of [`RemoteFile::fetch`].
     pub(crate) fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
         self.file().fetch(context)
+    }
+
+    /// Fetches the file, and hands it to `beside` while it comes if it is large.
+    ///
+    /// # Errors
+    /// As of [`RemoteFile::fetch_beside`].
+    pub(crate) fn fetch_beside(
+        &self,
+        context: &FetchContext<'_>,
+        beside: &Beside<'_>,
+    ) -> Result<bool, SourceError> {
+        self.file().fetch_beside(context, beside)
     }
 
     /// Finds out what the file is now.

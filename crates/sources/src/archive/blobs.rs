@@ -19,18 +19,56 @@ const BATCH_FILES: usize = 2048;
 pub(crate) struct Blobs<'scope, 'cas> {
     cas: &'cas dyn Cas,
     batch: Batch,
-    bytes: usize,
     count: usize,
     batches: Option<SyncSender<Batch>>,
-    stored: Receiver<ServiceResult<Vec<(usize, Digest)>>>,
+    stored: Receiver<ServiceResult<Batch>>,
+    /// What the thread met with; nothing is stored any more then.
+    failed: Option<bourn_reapi::ServiceError>,
     known: Vec<(usize, Digest)>,
     thread: Option<ScopedJoinHandle<'scope, ()>>,
 }
 
+/// Content of several files, one behind the other. Batches are used again: memory that is given back and asked for
+/// anew costs a fault for each page, more than hashing what comes into it.
 #[derive(Default)]
 struct Batch {
     numbers: Vec<usize>,
-    contents: Vec<Vec<u8>>,
+    /// Where each content ends.
+    ends: Vec<usize>,
+    /// Longer than what is in it, so that it is not cleared for every file.
+    bytes: Vec<u8>,
+    digests: Vec<Digest>,
+}
+
+impl Batch {
+    /// Bytes that are in it.
+    fn filled(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// Takes `size` bytes from a stream.
+    fn take(&mut self, number: usize, from: &mut dyn Read, size: usize) -> io::Result<()> {
+        let start = self.filled();
+        if self.bytes.len() < start + size {
+            self.bytes.resize(start + size, 0);
+        }
+        from.read_exact(&mut self.bytes[start..start + size])?;
+        self.numbers.push(number);
+        self.ends.push(start + size);
+        Ok(())
+    }
+
+    fn contents(&self) -> Vec<&[u8]> {
+        let mut start = 0;
+        let content = |end: &usize| &self.bytes[std::mem::replace(&mut start, *end)..*end];
+        self.ends.iter().map(content).collect()
+    }
+
+    fn clear(&mut self) {
+        self.numbers.clear();
+        self.ends.clear();
+        self.digests.clear();
+    }
 }
 
 impl<'scope, 'cas> Blobs<'scope, 'cas> {
@@ -45,10 +83,10 @@ impl<'scope, 'cas> Blobs<'scope, 'cas> {
         Blobs {
             cas,
             batch: Batch::default(),
-            bytes: 0,
             count: 0,
             batches: Some(batches),
             stored,
+            failed: None,
             known: Vec::new(),
             thread: Some(thread),
         }
@@ -70,15 +108,12 @@ impl<'scope, 'cas> Blobs<'scope, 'cas> {
             self.known.push((number, stored?));
             return Ok(number);
         }
-        let mut content = vec![0; usize::try_from(size).unwrap_or(0)];
-        from.read_exact(&mut content).map_err(|error| match error.kind() {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        self.batch.take(number, from, size).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => cut_short(),
             _ => ArchiveError::Read(error),
         })?;
-        self.bytes += content.len();
-        self.batch.numbers.push(number);
-        self.batch.contents.push(content);
-        if self.bytes >= BATCH_BYTES || self.batch.contents.len() >= BATCH_FILES {
+        if self.batch.filled() >= BATCH_BYTES || self.batch.numbers.len() >= BATCH_FILES {
             self.hand_over();
         }
         Ok(number)
@@ -86,10 +121,27 @@ impl<'scope, 'cas> Blobs<'scope, 'cas> {
 
     fn hand_over(&mut self) {
         let batch = std::mem::take(&mut self.batch);
-        self.bytes = 0;
         if let Some(batches) = &self.batches {
             // The thread only goes away after a failure, which `finish` reports.
             let _ = batches.send(batch);
+        }
+        if let Ok(stored) = self.stored.try_recv() {
+            self.batch = self.note(stored);
+        }
+    }
+
+    /// Notes what became of a batch; it is empty then.
+    fn note(&mut self, stored: ServiceResult<Batch>) -> Batch {
+        match stored {
+            Ok(mut batch) => {
+                self.known.extend(batch.numbers.iter().copied().zip(batch.digests.iter().copied()));
+                batch.clear();
+                batch
+            }
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                Batch::default()
+            }
         }
     }
 
@@ -100,8 +152,11 @@ impl<'scope, 'cas> Blobs<'scope, 'cas> {
     pub(crate) fn finish(mut self) -> ArchiveResult<Vec<Digest>> {
         self.hand_over();
         self.batches = None;
-        for stored in &self.stored {
-            self.known.extend(stored?);
+        while let Ok(stored) = self.stored.recv() {
+            self.note(stored);
+        }
+        if let Some(error) = self.failed {
+            return Err(error.into());
         }
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             return Err(ArchiveError::malformed("storing the content failed"));
@@ -114,10 +169,14 @@ impl<'scope, 'cas> Blobs<'scope, 'cas> {
     }
 }
 
-fn store(cas: &dyn Cas, incoming: &Receiver<Batch>, outgoing: &Sender<ServiceResult<Vec<(usize, Digest)>>>) {
-    for Batch { numbers, contents } in incoming {
-        let stored = cas.write_many(&contents).map(|digests| numbers.into_iter().zip(digests).collect());
+fn store(cas: &dyn Cas, incoming: &Receiver<Batch>, outgoing: &Sender<ServiceResult<Batch>>) {
+    for mut batch in incoming {
+        let stored = cas.write_many(&batch.contents());
         let failed = stored.is_err();
+        let stored = stored.map(|digests| {
+            batch.digests = digests;
+            batch
+        });
         if outgoing.send(stored).is_err() || failed {
             return;
         }

@@ -33,8 +33,7 @@ use bourn_plan::SourceError;
 use bourn_reapi::{Cas, Digest, ServiceError};
 use compression::Unpacked;
 use members::Member;
-use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 
 pub(crate) use extract::{Rules, Strip};
 pub(crate) use scene::Scene;
@@ -78,7 +77,7 @@ impl ArchiveError {
 /// # Errors
 /// See [`ArchiveError`].
 pub(crate) fn unpack<'a>(
-    file: File,
+    file: impl Read + Send + 'static,
     cas: &dyn Cas,
     rules: impl FnOnce(&[Member]) -> ArchiveResult<Rules<'a>>,
 ) -> ArchiveResult<Scene> {

@@ -336,7 +336,7 @@ impl Scene {
             known.insert(id, digest);
             root = digest;
         }
-        cas.write_many(&encoded)?;
+        cas.write_many(&encoded.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
         Ok(root)
     }
 

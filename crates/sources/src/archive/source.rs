@@ -8,10 +8,18 @@ use bourn_project::SourceDeclaration;
 use bourn_reapi::{Cas, Digest};
 use bourn_yaml::Diagnostics;
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 /// How a kind takes its archive apart; the text is the `base-dir`, empty for all of the archive.
-pub(crate) type Unpack = fn(File, &str, &dyn Cas) -> ArchiveResult<Scene>;
+#[derive(Clone, Copy)]
+pub(crate) enum Unpack {
+    /// From its start to its end, so also while it is downloaded.
+    Stream(fn(Box<dyn Read + Send>, &str, &dyn Cas) -> ArchiveResult<Scene>),
+    /// With a look at its end first.
+    File(fn(File, &str, &dyn Cas) -> ArchiveResult<Scene>),
+}
 
 /// A downloaded archive.
 #[derive(Clone)]
@@ -75,9 +83,31 @@ impl Source for ArchiveSource {
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
         let file = self.download.file().open(context)?;
-        let scene = (self.unpack)(file, &self.base_dir, context.cas);
+        let scene = match self.unpack {
+            Unpack::Stream(unpack) => unpack(Box::new(file), &self.base_dir, context.cas),
+            Unpack::File(unpack) => unpack(file, &self.base_dir, context.cas),
+        };
         let tree = scene.and_then(|scene| scene.store(context.cas));
         tree.map_err(|error| error.staging(&self.download.url))
+    }
+
+    /// The content of files comes into the store while the archive is downloaded, where nothing refers to it; the
+    /// tree follows when the archive has turned out to be the right one.
+    fn fetch_and_stage(&self, context: &FetchContext<'_>) -> Result<Digest, SourceError> {
+        let scene = Mutex::new(None);
+        let keep = |made| *scene.lock().unwrap_or_else(PoisonError::into_inner) = made;
+        let whole = match self.unpack {
+            Unpack::Stream(unpack) => self.download.fetch_beside(context, &|pieces| {
+                keep(unpack(Box::new(pieces), &self.base_dir, context.cas).ok());
+            })?,
+            Unpack::File(_) => self.download.fetch(context).map(|()| false)?,
+        };
+        self.validate(context)?;
+        match scene.into_inner().unwrap_or_else(PoisonError::into_inner).filter(|_| whole) {
+            Some(scene) => scene.store(context.cas).map_err(|error| error.staging(&self.download.url)),
+            // Also to say what is wrong with it.
+            None => self.stage(context),
+        }
     }
 
     fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {

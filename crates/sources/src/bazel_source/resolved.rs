@@ -124,9 +124,9 @@ impl Wanted {
                     SourceError::new(format!("The URL {} does not end with the name of a file", shown(url)));
                 continue;
             }
-            let transfer = Transfer { context, directory: scratch.path(), sha256, etag: None };
+            let transfer = Transfer { context, directory: scratch.path(), sha256, etag: None, beside: None };
             match transfer.run(&context.urls.fetch(url)) {
-                Ok(Fetched::File(sum)) => {
+                Ok(Fetched::File(sum) | Fetched::Seen(sum)) => {
                     let place = directory.join(name);
                     return std::fs::rename(scratch.path().join(sum), &place)
                         .map_err(|error| bourn_reapi::ServiceError::io(&error, "Writing", &place).into());

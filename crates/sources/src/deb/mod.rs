@@ -1,6 +1,6 @@
 //! `deb`: the files of a Debian package.
 
-use crate::archive::source::ArchiveSource;
+use crate::archive::source::{ArchiveSource, Unpack};
 use crate::archive::{self, ArchiveError, Rules, ar, compression};
 use bourn_plan::{Source, SourceContext, SourceKind};
 use bourn_project::SourceDeclaration;
@@ -15,7 +15,7 @@ impl SourceKind for Deb {
         declaration: &SourceDeclaration,
         context: &SourceContext<'_>,
     ) -> Result<Box<dyn Source>, Diagnostics> {
-        ArchiveSource::configure(declaration, context, |file, base_dir, cas| {
+        let unpack = Unpack::File(|file, base_dir, cas| {
             let member = ar::find(file, |name| name.windows(8).any(|part| part == b"data.tar"))?;
             let data = member.ok_or_else(|| {
                 ArchiveError::malformed("the package has no member `data.tar`, which would hold its files")
@@ -23,6 +23,7 @@ impl SourceKind for Deb {
             archive::unpack_stream(compression::open(data)?, cas, |members| {
                 Ok(Rules::trusting(archive::base(members, base_dir)?))
             })
-        })
+        });
+        ArchiveSource::configure(declaration, context, unpack)
     }
 }

@@ -153,8 +153,8 @@ impl Registry {
         let context = FetchContext { urls: &urls, ..*context };
         // Beside the layers, until it has the name that they have.
         let landing = directory.join(".layers");
-        let transfer =
-            Transfer { context: &context, directory: &landing, sha256: Some(layer.sha256()), etag: None };
+        let sha256 = Some(layer.sha256());
+        let transfer = Transfer { context: &context, directory: &landing, sha256, etag: None, beside: None };
         transfer.run(&[Candidate { url, auth }])?;
         std::fs::rename(landing.join(layer.sha256()), &path)
             .map_err(|error| bourn_reapi::ServiceError::io(&error, "Writing", &path).into())

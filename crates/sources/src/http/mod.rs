@@ -4,6 +4,7 @@
 //! interrupted, by the network or by the end of the program, the next attempt asks for the rest. Only a whole file
 //! with the right sum is renamed into place. Another process that wants the same file waits for the first.
 
+mod aside;
 mod ftp;
 mod gate;
 mod transfer;
@@ -16,6 +17,7 @@ use ureq::http::{Response, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, ResponseExt};
 
+pub(crate) use aside::Beside;
 pub(crate) use transfer::{Fetched, Transfer, write_whole};
 
 /// One agent for all: it keeps connections open per host.

@@ -1,5 +1,6 @@
 //! Bringing one file, whatever comes between.
 
+use super::aside::{Beside, Buffer, Flow};
 use super::{Answer, Failure, RETRIES, Request, pause, send, shown};
 use bourn_plan::{Candidate, FetchContext, SourceError};
 use bourn_reapi::services::Cancel;
@@ -21,12 +22,20 @@ pub(crate) struct Transfer<'a> {
     pub(crate) sha256: Option<&'a str>,
     /// The server's name for what is here already: if it has nothing newer, nothing is transferred.
     pub(crate) etag: Option<String>,
+    /// What uses a large file while it comes. It may be begun several times; [`Fetched::Seen`] says
+    /// that the last time it was the whole file.
+    pub(crate) beside: Option<&'a Beside<'a>>,
 }
+
+/// Files of fewer bytes are not used while they come: what was just written is read again soon enough.
+const LARGE: u64 = 32 << 20;
 
 /// What came of a [`Transfer`].
 pub(crate) enum Fetched {
     /// It is kept under this sum.
     File(String),
+    /// The same, and what was to be used while it came was the whole file.
+    Seen(String),
     /// What is here already is what the server has.
     Unchanged,
 }
@@ -41,6 +50,8 @@ struct Partial {
     validator: Option<String>,
     /// Whether it was pieced together from several answers.
     resumed: bool,
+    /// Whether all of it was used while it came.
+    seen: bool,
 }
 
 impl Transfer<'_> {
@@ -79,7 +90,7 @@ impl Transfer<'_> {
         loop {
             let failure = match self.attempt(candidate, &mut partial) {
                 Ok(Some(etag)) => match self.publish(candidate, partial, etag)? {
-                    Verdict::Good(sha256) => return Ok(Fetched::File(sha256)),
+                    Verdict::Good(fetched) => return Ok(fetched),
                     // What was left from an earlier run was of another file.
                     Verdict::Stale(fresh) => {
                         partial = fresh;
@@ -187,8 +198,12 @@ impl Transfer<'_> {
 
     fn receive(&self, mut answer: Answer, partial: &mut Partial) -> Result<(), Trouble> {
         partial.continue_at(answer.from)?;
+        partial.seen = false;
         if answer.from == 0 {
             partial.remember(&answer)?;
+            if let Some(beside) = self.beside.filter(|_| answer.total.is_some_and(|total| total >= LARGE)) {
+                return self.receive_beside(answer, partial, beside);
+            }
         }
         let mut buffer = vec![0; 1 << 17];
         let mut reported = Instant::now();
@@ -209,12 +224,73 @@ impl Transfer<'_> {
             }
         }
         self.context.progress.bytes(partial.length, answer.total);
-        match answer.total {
-            Some(total) if partial.length < total => {
-                let message = format!("Partial file {}/{total}", partial.length);
-                Err(Trouble::Network(Failure::passing(message)))
+        all_came(partial.length, answer.total)
+    }
+
+    /// The same for a large file that is used while it comes.
+    fn receive_beside(
+        &self,
+        mut answer: Answer,
+        partial: &mut Partial,
+        beside: &Beside<'_>,
+    ) -> Result<(), Trouble> {
+        let Partial { file, hasher, length, .. } = partial;
+        let file: &File = file;
+        let received = std::thread::scope(|scope| {
+            let flow = Flow::start(scope, file, beside);
+            let received = self.hand_on(&mut answer, &flow, |bytes| {
+                hasher.update(bytes);
+                *length += bytes.len() as u64;
+                *length
+            });
+            let received = received.and_then(|()| all_came(*length, answer.total));
+            // What the disk did not take was received in vain.
+            flow.finish(received.is_ok()).map_err(Trouble::Disk).and(received)
+        });
+        partial.seen = received.is_ok();
+        received
+    }
+
+    /// Hands everything on that comes; `count` is shown it, and answers how much there is.
+    fn hand_on(
+        &self,
+        answer: &mut Answer,
+        flow: &Flow<'_>,
+        mut count: impl FnMut(&[u8]) -> u64,
+    ) -> Result<(), Trouble> {
+        let mut reported = Instant::now();
+        loop {
+            let mut buffer = self.buffer(flow)?;
+            let filled = fill(&mut answer.body, &mut buffer);
+            let length = count(buffer.content());
+            // What came before an error is kept, too: the next attempt goes on behind it.
+            if !flow.send(buffer) {
+                return Ok(());
             }
-            _ => Ok(()),
+            if reported.elapsed() >= REPORT {
+                reported = Instant::now();
+                self.context.progress.bytes(length, answer.total);
+            }
+            match filled {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.context.progress.bytes(length, answer.total);
+                    return Ok(());
+                }
+                Err(error) => return Err(Trouble::Network(Failure::passing(body_error(&error)))),
+            }
+        }
+    }
+
+    /// Waits until whoever uses the file is done with some of it.
+    fn buffer(&self, flow: &Flow<'_>) -> Result<Buffer, Trouble> {
+        loop {
+            if self.context.cancel.is_cancelled() {
+                return Err(Trouble::Cancelled);
+            }
+            if let Some(buffer) = flow.buffer(Duration::from_millis(50)) {
+                return Ok(buffer);
+            }
         }
     }
 
@@ -247,7 +323,10 @@ impl Transfer<'_> {
         if let Some(etag) = etag {
             write_whole(&self.directory.join(format!("{name}.etag")), etag.as_bytes()).map_err(failed)?;
         }
-        Ok(Verdict::Good(name.to_owned()))
+        Ok(Verdict::Good(match partial.seen {
+            true => Fetched::Seen(name.to_owned()),
+            false => Fetched::File(name.to_owned()),
+        }))
     }
 
     fn write_error(&self, error: &io::Error) -> SourceError {
@@ -258,7 +337,7 @@ impl Transfer<'_> {
 
 /// What a received file turned out to be.
 enum Verdict {
-    Good(String),
+    Good(Fetched),
     Stale(Partial),
     Wrong(SourceError),
 }
@@ -298,6 +377,29 @@ fn body_error(error: &io::Error) -> String {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "the server fell silent".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// Whether so many bytes are all that the server has.
+fn all_came(length: u64, total: Option<u64>) -> Result<(), Trouble> {
+    match total {
+        Some(total) if length < total => {
+            Err(Trouble::Network(Failure::passing(format!("Partial file {length}/{total}"))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads until a buffer is full. Whether there may be more.
+fn fill(body: &mut dyn Read, buffer: &mut Buffer) -> io::Result<bool> {
+    while !buffer.free().is_empty() {
+        match body.read(buffer.free()) {
+            Ok(0) => return Ok(false),
+            Ok(count) => buffer.fill(count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 /// Waits, unless asked to stop.
@@ -341,7 +443,7 @@ impl Partial {
             length += read as u64;
         }
         let validator = std::fs::read_to_string(validator_path(&path)).ok().filter(|_| length > 0);
-        Ok(Partial { path, file, hasher, length, validator, resumed: false })
+        Ok(Partial { path, file, hasher, length, validator, resumed: false, seen: false })
     }
 
     fn restart(&mut self) -> io::Result<()> {
@@ -351,6 +453,7 @@ impl Partial {
         self.length = 0;
         self.validator = None;
         self.resumed = false;
+        self.seen = false;
         match std::fs::remove_file(validator_path(&self.path)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),

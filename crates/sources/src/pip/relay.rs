@@ -263,8 +263,13 @@ impl<'a> Relay<'a> {
 
     fn download(&self, link: &Link, path: &Path) -> Result<String, SourceError> {
         let landing = self.directory.join(LANDING);
-        let transfer =
-            Transfer { context: self.context, directory: &landing, sha256: link.sha256(), etag: None };
+        let transfer = Transfer {
+            context: self.context,
+            directory: &landing,
+            sha256: link.sha256(),
+            etag: None,
+            beside: None,
+        };
         let from = Candidate { url: link.url.clone(), auth: self.index.auth };
         let Fetched::File(sum) = transfer.run(&[from])? else {
             return Err(refused(&link.url, "there is no file"));

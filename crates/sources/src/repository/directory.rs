@@ -310,7 +310,7 @@ impl Files {
     /// The store.
     pub(crate) fn store(self, cas: &dyn Cas) -> Result<Digest, SourceError> {
         let (paths, contents): (Vec<String>, Vec<Vec<u8>>) = self.files.into_iter().unzip();
-        let digests = cas.write_many(&contents)?;
+        let digests = cas.write_many(&contents.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
         let mut top = Making::default();
         for (path, digest) in paths.iter().zip(digests) {
             let (directory, name) = path.rsplit_once('/').unwrap_or(("", path));

@@ -54,7 +54,8 @@ pub(crate) fn stage(
     let mut composed =
         Composed { trees: &trees, contents, links, known: HashMap::new(), encoded: Vec::new() };
     let digest = composed.directory(trees.root, 0)?;
-    context.cas.write_many(&composed.encoded)?;
+    let encoded: Vec<&[u8]> = composed.encoded.iter().map(Vec::as_slice).collect();
+    context.cas.write_many(&encoded)?;
     Ok(digest)
 }
 
@@ -177,7 +178,7 @@ fn store_share(
     oids: &[Oid],
 ) -> Result<Vec<Digest>, SourceError> {
     if let Some(contents) = Objects::few(mirror, oids) {
-        let contents: Vec<Vec<u8>> = contents.into_iter().map(|(_, content)| content).collect();
+        let contents: Vec<&[u8]> = contents.iter().map(|(_, content)| content.as_slice()).collect();
         return Ok(context.cas.write_many(&contents)?);
     }
     let stored = std::thread::scope(|scope| {

@@ -1,6 +1,6 @@
 //! `tar`: an archive in tar format, compressed or not.
 
-use crate::archive::source::ArchiveSource;
+use crate::archive::source::{ArchiveSource, Unpack};
 use crate::archive::{self, Rules};
 use bourn_plan::{Source, SourceContext, SourceKind};
 use bourn_project::SourceDeclaration;
@@ -15,8 +15,9 @@ impl SourceKind for Tar {
         declaration: &SourceDeclaration,
         context: &SourceContext<'_>,
     ) -> Result<Box<dyn Source>, Diagnostics> {
-        ArchiveSource::configure(declaration, context, |file, base_dir, cas| {
-            archive::unpack(file, cas, |members| Ok(Rules::data(archive::base(members, base_dir)?)))
-        })
+        let unpack = Unpack::Stream(|archive, base_dir, cas| {
+            archive::unpack(archive, cas, |members| Ok(Rules::data(archive::base(members, base_dir)?)))
+        });
+        ArchiveSource::configure(declaration, context, unpack)
     }
 }

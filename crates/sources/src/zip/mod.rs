@@ -1,6 +1,6 @@
 //! `zip`: an archive in zip format.
 
-use crate::archive::source::ArchiveSource;
+use crate::archive::source::{ArchiveSource, Unpack};
 use crate::archive::zipfile::{self, ZipStrip};
 use bourn_plan::{Source, SourceContext, SourceKind};
 use bourn_project::SourceDeclaration;
@@ -15,12 +15,13 @@ impl SourceKind for Zip {
         declaration: &SourceDeclaration,
         context: &SourceContext<'_>,
     ) -> Result<Box<dyn Source>, Diagnostics> {
-        ArchiveSource::configure(declaration, context, |file, base_dir, cas| {
+        let unpack = Unpack::File(|file, base_dir, cas| {
             let strip = match base_dir {
                 "" => ZipStrip::Nothing,
                 pattern => ZipStrip::Base(pattern.to_owned()),
             };
             zipfile::extract(file, &strip, cas)
-        })
+        });
+        ArchiveSource::configure(declaration, context, unpack)
     }
 }

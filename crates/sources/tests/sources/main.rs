@@ -2,6 +2,7 @@
 
 mod archives;
 mod attacks;
+mod beside;
 mod docker;
 mod downloads;
 mod fixture;
