@@ -77,14 +77,17 @@ impl Jobserver {
         &self.path
     }
 
-    /// Lets a command take part; it owes a byte until the result is dropped.
+    /// Lets a command take part; it owes a byte until the result is dropped. If there is one it is taken now, before
+    /// the command can: else that would take all there are and owe one for ever.
     pub(crate) fn begin(&self) -> Turn<'_> {
         let mut running = locked(&self.running);
         if *running == 0 {
             self.refill();
         }
         *running += 1;
-        Turn { jobserver: self, paid: false }
+        let mut turn = Turn { jobserver: self, paid: false };
+        turn.pay();
+        turn
     }
 
     /// Puts as many bytes into the pipe as there are jobs.
@@ -268,10 +271,12 @@ mod tests {
         let place = tempfile::tempdir().expect("a directory");
         let jobserver = Jobserver::new(place.path(), 2).expect("a jobserver");
         let left = || rustix::io::ioctl_fionread(&jobserver.pipe).expect("a count");
-        let mut turns = [jobserver.begin(), jobserver.begin(), jobserver.begin()];
-        turns.iter_mut().for_each(Turn::pay);
-        assert_eq!((left(), turns[2].paid), (0, false));
-        let [first, second, mut third] = turns;
+        // Whoever begins first pays first, whenever its command gets to run.
+        let first = jobserver.begin();
+        assert_eq!((left(), first.paid), (1, true));
+        let [second, mut third] = [jobserver.begin(), jobserver.begin()];
+        third.pay();
+        assert_eq!((left(), second.paid, third.paid), (0, true, false));
         drop(first);
         third.pay();
         assert_eq!((left(), third.paid), (0, true));
