@@ -226,6 +226,8 @@ pub(crate) fn hand_over(device: &OwnedFd, control: BorrowedFd<'_>) -> Result<(),
 fn prepare<'a>(orders: &mut Reader<'a>, wires: &Wires<'a>) -> Result<Supervised, Failure> {
     close_all_but(wires);
     kernel::reset_signals();
+    // Directories that are made here have their modes whatever the mask of whoever asked for the sandbox is.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     let _ = rustix::thread::set_name(c"init");
     identify(orders)?;
     mount::mount_all(orders, wires.control)?;

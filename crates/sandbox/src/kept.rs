@@ -10,7 +10,9 @@
 //! machine was started again nothing is used: files may not have reached the disk.
 
 use crate::capture::Moment;
-use crate::scratch::{names, open_directory, open_whatever_mode, remove, remove_any, trouble};
+use crate::scratch::{
+    make_directory, names, open_directory, open_whatever_mode, remove, remove_any, trouble,
+};
 use crate::slot::is_plain;
 use bourn_cas::Store;
 use bourn_reapi::directory::{NodeProperties, Timestamp};
@@ -64,7 +66,7 @@ impl Keep {
         let parent = self.path.rsplit_once('/').map_or(".", |(parent, _)| parent);
         chmodat(root, parent, Mode::from_raw_mode(0o755), AtFlags::empty())?;
         rustix::fs::renameat(root, self.path.as_str(), CWD, beside.join("tree"))?;
-        rustix::fs::mkdirat(root, self.path.as_str(), Mode::from_raw_mode(0o755))?;
+        make_directory(root, self.path.as_str(), 0o755)?;
         std::fs::write(beside.join("record"), record.encode())
             .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
         let name = format!("{}.{}", name_of(&self.path), self.bytes);

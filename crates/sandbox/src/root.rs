@@ -10,13 +10,13 @@
 use crate::kept;
 use crate::layers::{Layers, Overlays, Source, Use, told};
 use crate::orders::{Base, Freeze};
-use crate::scratch::{Scratch, trouble};
+use crate::scratch::{Scratch, make_directory, trouble};
 use crate::slot::{Entry, Skeleton, Slot};
 use crate::sweeper::{Litter, Pool};
 use bourn_cas::Store;
 use bourn_reapi::services::{ErrorKind, Execution, ExportOptions, STAGED_TIME, ServiceResult};
 use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, ServiceError};
-use rustix::fs::{AtFlags, CWD, Mode, Timespec, Timestamps, mkdirat, utimensat};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -520,8 +520,7 @@ fn make_point_below(top: &Path, components: &[String], directory: bool) -> Servi
 /// Makes an empty directory or file to mount upon.
 pub(crate) fn make_point(path: &Path, directory: bool) -> ServiceResult<()> {
     if directory {
-        let made = mkdirat(CWD, path, Mode::from_raw_mode(0o755));
-        made.map_err(|error| trouble(error, "cannot create", path))?;
+        make_directory(CWD, path, 0o755).map_err(|error| trouble(error, "cannot create", path))?;
     } else {
         std::fs::write(path, []).map_err(|error| ServiceError::io(&error, "cannot create", path))?;
     }

@@ -8,9 +8,10 @@ use bourn_reapi::ServiceError;
 use bourn_reapi::services::ServiceResult;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, flock, mkdirat, openat, unlinkat,
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, chmodat, flock, mkdirat, openat, unlinkat,
 };
 use rustix::io::Errno;
+use rustix::path::Arg;
 use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ pub(crate) fn shown(path: Vec<u8>) -> PathBuf {
 }
 
 /// Opens a directory, never through a symbolic link.
-pub(crate) fn open_directory(parent: impl AsFd, name: impl rustix::path::Arg) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_directory(parent: impl AsFd, name: impl Arg) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(parent, name, flags, Mode::empty())
 }
@@ -68,10 +69,17 @@ impl Scratch {
     /// Makes a directory in it and gives its path.
     pub(crate) fn make(&self, name: &str, mode: u32) -> ServiceResult<PathBuf> {
         let path = self.path.join(name);
-        mkdirat(&self.lock, name, Mode::from_raw_mode(mode))
-            .map_err(|error| trouble(error, "cannot create", &path))?;
+        make_directory(&self.lock, name, mode).map_err(|error| trouble(error, "cannot create", &path))?;
         Ok(path)
     }
+}
+
+/// Makes a directory that has this mode whatever the mask of this process takes away: what a command sees must not
+/// depend on it.
+pub(crate) fn make_directory(at: impl AsFd, path: impl Arg + Copy, mode: u32) -> Result<(), Errno> {
+    let mode = Mode::from_raw_mode(mode);
+    mkdirat(&at, path, mode)?;
+    chmodat(&at, path, mode, AtFlags::empty())
 }
 
 /// Opens `parent` and locks it: shared to add a directory, exclusively to look for abandoned ones, so that none is
@@ -193,7 +201,7 @@ pub(crate) fn open_whatever_mode(parent: impl AsFd, name: &CStr) -> Result<Owned
             Ok(directory)
         }
         Err(Errno::ACCESS) => {
-            rustix::fs::chmodat(parent.as_fd(), name, Mode::RWXU, AtFlags::empty())?;
+            chmodat(parent.as_fd(), name, Mode::RWXU, AtFlags::empty())?;
             open_directory(parent, name)
         }
         Err(error) => Err(error),

@@ -14,7 +14,7 @@
 //! ```
 
 use crate::kept::Keep;
-use crate::scratch::{empty, names, open_directory, open_whatever_mode, remove_any, trouble};
+use crate::scratch::{empty, make_directory, names, open_directory, open_whatever_mode, remove_any, trouble};
 use bourn_reapi::services::{STAGED_TIME, ServiceResult};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
@@ -108,7 +108,7 @@ impl Slot {
     /// Looks at what an earlier process left.
     fn open(path: &Path, directory: OwnedFd) -> Result<Slot, Errno> {
         for name in [c"lower", c"spare"] {
-            match mkdirat(&directory, name, Mode::from_raw_mode(0o755)) {
+            match make_directory(&directory, name, 0o755) {
                 Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error),
             }
@@ -146,7 +146,7 @@ impl Slot {
         for name in [c"idle", c"root", c"kept", c"kept.old"] {
             remove_any(self.directory.as_fd(), name)?;
         }
-        mkdirat(&self.directory, c"idle", Mode::from_raw_mode(0o755))?;
+        make_directory(&self.directory, c"idle", 0o755)?;
         self.root = open_directory(&self.directory, c"idle")?;
         self.skeleton.clear();
         Ok(())
@@ -252,7 +252,7 @@ impl Slot {
 
     fn add_directory(&mut self, path: &str) -> Result<(), Errno> {
         let Some(name) = self.spares.pop() else {
-            return mkdirat(&self.root, path, Mode::from_raw_mode(0o755));
+            return make_directory(&self.root, path, 0o755);
         };
         let spare = open_directory(&self.directory, c"spare")?;
         renameat(&spare, name.as_str(), &self.root, path)?;

@@ -265,3 +265,37 @@ fn a_tree_upon_another_shows_both() {
     let possible = !matches!(machine.as_deref(), Ok("none" | "served"));
     assert_eq!(overlaid, possible, "{log}");
 }
+
+#[test]
+fn the_mask_of_whoever_asks_does_not_matter() {
+    for mask in ["0", "077"] {
+        let directory = tempfile::tempdir_in(&*crate::bench::DIRECTORY).expect("a directory");
+        let script = format!("umask {mask}; exec \"$0\" --exact environment::modes_are_usual --ignored");
+        let output = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .arg(std::env::current_exe().expect("this program"))
+            .env("BOURN_SANDBOX_TESTS", directory.path())
+            .output()
+            .expect("this program runs");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && printed.contains("1 passed"), "{mask}: {printed}");
+    }
+}
+
+#[test]
+#[ignore = "runs with unusual masks of permissions"]
+fn modes_are_usual() {
+    let bench = Bench::new();
+    let shared = tempfile::tempdir_in(&*crate::bench::DIRECTORY).expect("a directory");
+    let script =
+        "umask; touch /out/f; mkdir /out/d; stat -c '%a %n' /work/here /out /dev/shm /tmp/a/b /out/f /out/d";
+    let mut execution = bench.execution(script);
+    execution.mounts = vec![bourn_reapi::services::HostMount {
+        host: shared.path().to_owned(),
+        path: "/tmp/a/b/c".into(),
+        writable: false,
+    }];
+    let (_, log) = bench.execute(&execution).expect("the sandbox works");
+    let expected = "0022\n755 /work/here\n755 /out\n755 /dev/shm\n755 /tmp/a/b\n644 /out/f\n755 /out/d\n";
+    assert_eq!(log, expected);
+}
