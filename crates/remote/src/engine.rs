@@ -92,6 +92,8 @@ pub(crate) enum Mishap {
     Endless,
     /// Only the token `renewed` is valid from now on.
     Renew,
+    /// An upload breaks off, and what came of it is taken only after it was asked how much there is.
+    Late,
 }
 
 /// What happens to a method.
@@ -110,6 +112,8 @@ pub(crate) struct State {
     pub(crate) names: HashMap<String, Digest>,
     /// Uploads under way.
     partial: HashMap<String, Vec<u8>>,
+    /// Messages of an upload that are still to be taken.
+    late: Vec<Bytes>,
     troubles: Vec<Trouble>,
     /// Bytes of uploads that came one by one, however often.
     pub(crate) written: u64,
@@ -240,9 +244,14 @@ async fn answer(
         locked().held += 1;
         let _ = held.wait_for(|go| *go).await;
     }
-    let half = (method == "Write" && mishap == Some(Mishap::Cut)).then_some(64 << 10);
+    let breaks = method == "Write" && matches!(mishap, Some(Mishap::Cut | Mishap::Late));
+    let half = breaks.then_some(64 << 10);
     let messages = read(request.into_body(), half).await;
     match mishap {
+        Some(Mishap::Late) if half.is_some() => {
+            locked().late = messages;
+            return respond.send_reset(Reason::INTERNAL_ERROR);
+        }
         Some(Mishap::Cut) if half.is_some() => {
             // What came is kept, as far as it is whole.
             let _ = locked().act(&method, &messages, false);
@@ -274,6 +283,10 @@ async fn answer(
         (true, _) => locked().act(&method, &messages, mishap == Some(Mishap::Corrupt)),
         (false, _) => Err(Code::Unauthenticated),
     };
+    if method == "QueryWriteStatus" {
+        let late = std::mem::take(&mut locked().late);
+        let _ = locked().act("Write", &late, false);
+    }
     match (answer, mishap) {
         (Err(code), _) => refuse(&mut respond, code),
         (Ok(messages), Some(Mishap::Endless)) => send_forever(&mut respond, &method, &messages).await,

@@ -302,6 +302,24 @@ fn a_storage_behind_the_store_may_fail_in_every_way() {
     }
 }
 
+#[test]
+fn what_comes_late_of_an_upload_that_broke_off_does_no_harm() {
+    let engine = Engine::start(SMALL);
+    engine.trouble("Write", Mishap::Late, 1);
+    let one = place(vec![engine.server(ServerKind::All)]);
+    let artifact = one_large_file(&one.store, 1 << 20);
+    assert!(one.push(&artifact).unwrap());
+    assert!(engine.calls("QueryWriteStatus") > 0);
+    let two = place(vec![engine.server(ServerKind::All)]);
+    assert_eq!(two.pull(false).unwrap(), Some(artifact));
+    // A server that refuses from the beginning is taken at its word.
+    let engine = Engine::start(SMALL);
+    engine.trouble("Write", Mishap::Code(Code::InvalidArgument), u32::MAX);
+    let three = place(vec![engine.server(ServerKind::All)]);
+    three.push(&one_large_file(&three.store, 1 << 20)).unwrap_err();
+    assert_eq!((engine.calls("Write"), engine.calls("QueryWriteStatus")), (1, 0));
+}
+
 /// Pushes and pulls through a way that is harmed, and looks at the result without it.
 fn check_way(direction: Direction, harm: Harm, times: usize, timeout: Duration) {
     let about = format!("{direction:?} {harm:?} {times}");

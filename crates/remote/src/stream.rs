@@ -177,12 +177,14 @@ impl Storage {
                 Err(status) => local_error(&status).map_or(Ok(()), |error| Err(Fault::Local(error)))?,
             }
         }
-        let name = self.resource(&format!("uploads/{}/blobs", identifier()), digest);
+        let fresh = || self.resource(&format!("uploads/{}/blobs", identifier()), digest);
+        let mut name = fresh();
         let mut delay = self.link.delay();
         let mut sent = self.link.credentials();
         let mut fruitless = 0;
         let mut offset = 0;
         let mut furthest = 0;
+        let mut has_broken = false;
         loop {
             let status = match self.write(cas, digest, &name, offset).await {
                 Ok(()) => {
@@ -196,9 +198,17 @@ impl Storage {
             }
             let is_renewed = status.code() == Code::Unauthenticated && self.link.has_newer(sent.as_ref());
             sent = self.link.credentials();
-            if !(is_renewed || crate::fault::is_passing(&status)) || fruitless >= self.link.retries() {
+            // What was on its way when an upload broke off may be taken only after the server has said how much it has.
+            // Then it refuses to go on from there; nothing comes between under another name.
+            let is_outdated = has_broken && matches!(status.code(), Code::InvalidArgument | Code::OutOfRange);
+            if is_outdated {
+                name = fresh();
+            }
+            let goes_on = is_renewed || is_outdated || crate::fault::is_passing(&status);
+            if !goes_on || fruitless >= self.link.retries() {
                 return Err(self.link.fault(WRITE, &status));
             }
+            has_broken = true;
             tokio::time::sleep(delay).await;
             delay *= 2;
             fruitless += 1;
