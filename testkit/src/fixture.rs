@@ -10,8 +10,9 @@
 //! === files/link -> tool
 //! ```
 
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// Writes every file that the text describes below `directory`, over what is there.
 ///
@@ -42,16 +43,33 @@ fn write_one(directory: &Path, heading: &str, content: &str) {
     std::fs::create_dir_all(path.parent().unwrap_or(directory)).expect("a directory");
     match target {
         Some(target) => std::os::unix::fs::symlink(target, &path).expect("a link"),
+        None if executable => program(&path, content),
         None => std::fs::write(&path, content).expect("a file"),
     }
-    if executable {
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("permissions");
-    }
+}
+
+/// Writes a script that can be run at once.
+///
+/// It is written by another process: one that another test splits off while this one has the file open for writing
+/// would have it open as well, until it executes its own program, and the kernel runs no such file.
+///
+/// # Panics
+/// It cannot be written.
+pub fn program(path: &Path, text: &str) {
+    let mut writer = Command::new("sh")
+        .args(["-ec", "cat > \"$0\"; chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    writer.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("the script");
+    assert!(writer.wait().expect("an end").success(), "{} was not written", path.display());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn files_of_all_sorts() {

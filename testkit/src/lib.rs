@@ -2,6 +2,7 @@
 
 pub mod env;
 pub mod fixture;
+pub mod loopback;
 pub mod memory;
 pub mod random;
 pub mod terminal;

@@ -43,10 +43,11 @@ impl Terminal {
             started.current_dir(directory);
         }
         started.stdin(copy()).stdout(copy()).stderr(copy()).process_group(0);
+        // Before anybody can look: what begins with one size and is told of another draws twice.
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&ours, size).expect("a size");
         let child = started.spawn().expect("setsid, of util-linux");
-        let terminal = Terminal { ours: ours.into(), child, seen: String::new(), whole: String::new() };
-        terminal.resize(80, 24);
-        terminal
+        Terminal { ours: ours.into(), child, seen: String::new(), whole: String::new() }
     }
 
     /// Makes the terminal as large as that, and says so to what runs in it.

@@ -3,7 +3,6 @@
 use bourn_pyhost::host::{Heading, Host, HostError, Listener, Python, Within};
 use bourn_yaml::Files;
 use serde_json::{Value as Json, json};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -91,8 +90,7 @@ fn a_python_that_is_too_old_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let program = directory.path().join("python3");
     let script = "#!/bin/sh\nread -r line\necho '{\"done\": {\"python\": \"3.8.18\"}}'\nread -r line\n";
-    std::fs::write(&program, script).expect("a program");
-    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("executable");
+    bourn_testkit::fixture::program(&program, script);
     let refused = greet(&host(&program, directory.path())).expect_err("an old one");
     assert!(refused.message.contains("it is 3.8.18, plugins need 3.9 or later"), "{refused:?}");
 }

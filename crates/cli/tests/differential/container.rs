@@ -31,7 +31,7 @@ struct RealRegistry {
     directory: tempfile::TempDir,
     tokens: Server,
     child: Option<Child>,
-    port: u16,
+    address: std::net::SocketAddr,
 }
 
 #[track_caller]
@@ -58,7 +58,7 @@ impl RealRegistry {
             let token = String::from_utf8(shell(&place, TOKEN, name)).expect("a token");
             Said::ok(format!(r#"{{"token":"{token}"}}"#)).header("Content-Type", "application/json")
         });
-        RealRegistry { directory, tokens, child: None, port: 0 }
+        RealRegistry { directory, tokens, child: None, address: bourn_testkit::loopback::address() }
     }
 
     fn data(&self, path: &str) -> PathBuf {
@@ -117,14 +117,12 @@ impl RealRegistry {
 
     /// Starts the program.
     fn start(&mut self, program: &Path) {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        self.port = free.expect("a port").port();
         let place = self.directory.path().display();
         let configuration = format!(
             "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: {place}/data}}}}\nhttp: {{addr: '127.0.0.1:{}'}}\n\
+             storage: {{filesystem: {{rootdirectory: {place}/data}}}}\nhttp: {{addr: '{}'}}\n\
              auth: {{token: {{realm: '{}', service: test, issuer: issuer, rootcertbundle: {place}/cert.pem}}}}\n",
-            self.port,
+            self.address,
             self.tokens.url("token"),
         );
         std::fs::write(self.directory.path().join("config.yml"), configuration).expect("a file");
@@ -133,7 +131,7 @@ impl RealRegistry {
         registry.env("OTEL_TRACES_EXPORTER", "none").stdout(Stdio::null()).stderr(Stdio::null());
         let child = self.child.insert(registry.spawn().expect("the registry"));
         for _ in 0..600 {
-            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            if std::net::TcpStream::connect(self.address).is_ok() {
                 return;
             }
             assert_eq!(child.try_wait().expect("a child"), None, "the registry ended");
@@ -169,7 +167,7 @@ fn images_of_a_real_registry() {
         &format!(r#"{{"schemaVersion":2,"mediaType":"{LIST}","manifests":[{there},{here}]}}"#),
     );
     registry.start(&program);
-    let url = format!("http://127.0.0.1:{}/", registry.port);
+    let url = format!("http://{}/", registry.address);
     for (image, expect) in [
         ("registry-url: 'up:'\n  image: a/b\n  track: latest\n  architecture: amd64", "./it/lib l usr/lib"),
         ("registry-url: 'up:'\n  image: a/b\n  track: latest\n  architecture: arm64", "./it/etc/arm f"),

@@ -225,14 +225,11 @@ fn downloads_of_bazel() {
 
 /// A stand-in for Bazel, which says what the file `none` of the project says.
 fn with_bazel(both: &mut Both) {
-    use std::os::unix::fs::PermissionsExt;
     let bin = both.bourn.path().join("bin");
     let script = "#!/bin/sh\nfor word; do case $word in --experimental_repository_resolved_file=*) \
                   cp none \"${word#*=}\" ;; esac; done\n";
     std::fs::create_dir(&bin).expect("a directory");
-    std::fs::write(bin.join("bazel"), script).expect("a script");
-    let runs = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(bin.join("bazel"), runs).expect("permissions");
+    bourn_testkit::fixture::program(&bin.join("bazel"), script);
     let path = std::env::var("PATH").unwrap_or_default();
     both.bourn.set("PATH", &format!("{}:{path}", bin.display()));
 }

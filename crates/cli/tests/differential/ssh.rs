@@ -106,8 +106,7 @@ impl SshServer {
             home.join("known").display(),
             self.path(key).display()
         );
-        std::fs::write(bin.join("ssh"), script).expect("a file");
-        assert!(Command::new("chmod").arg("+x").arg(bin.join("ssh")).status().expect("chmod").success());
+        bourn_testkit::fixture::program(&bin.join("ssh"), &script);
         let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("a PATH"));
         both.bourn.set("PATH", &path);
     }

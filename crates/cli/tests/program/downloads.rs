@@ -113,7 +113,6 @@ fn tracking_goes_on_wherever_it_was_killed() {
 
 /// A `git` that does what `script` says; `$real` is the true one, `$count` how many there were before.
 fn other_git(env: &mut TestEnv, script: &str) -> PathBuf {
-    use std::os::unix::fs::PermissionsExt;
     let directory = env.path().join("other");
     std::fs::create_dir_all(&directory).expect("a directory");
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -123,9 +122,7 @@ fn other_git(env: &mut TestEnv, script: &str) -> PathBuf {
         "#!/bin/sh\nreal={real}\ncount=$(ls {at}/calls | wc -l)\nmkdir -p {at}/calls\n: > {at}/calls/$$\n"
     );
     std::fs::create_dir_all(directory.join("calls")).expect("a directory");
-    let git = directory.join("git");
-    std::fs::write(&git, format!("{head}{script}\n")).expect("a script");
-    std::fs::set_permissions(&git, PermissionsExt::from_mode(0o755)).expect("a mode");
+    bourn_testkit::fixture::program(&directory.join("git"), &format!("{head}{script}\n"));
     env.set("PATH", &format!("{at}:{}", path.to_string_lossy()));
     directory
 }

@@ -156,11 +156,9 @@ exec sh -c \"$*\"
 
 /// Puts a program into the `PATH` of a test.
 fn with_program(env: &mut TestEnv, name: &str, text: &str) {
-    use std::os::unix::fs::PermissionsExt;
     let bin = env.path().join("bin");
     std::fs::create_dir_all(&bin).expect("a directory");
-    std::fs::write(bin.join(name), text).expect("a script");
-    std::fs::set_permissions(bin.join(name), std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    bourn_testkit::fixture::program(&bin.join(name), text);
     let path = std::env::var("PATH").unwrap_or_default();
     env.set("PATH", &format!("{}:{path}", bin.display()));
 }
