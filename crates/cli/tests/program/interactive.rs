@@ -43,12 +43,6 @@ build-depends: [base.bst]
 config:
   build-commands:
   - sleep 86400
-=== brief.bst
-kind: manual
-build-depends: [base.bst]
-config:
-  build-commands:
-  - sleep 10
 === long.bst
 kind: stack
 depends: [slow.bst]
@@ -232,6 +226,11 @@ fn an_interrupt_ends_what_may_not_ask() {
 #[test]
 fn a_build_is_suspended_and_resumed() {
     let env = project();
+    // No other process sleeps for as long; it goes on when this one is ended.
+    let word = (3_000_000 + u64::from(std::process::id())).to_string();
+    env.files(&format!(
+        "=== brief.bst\nkind: manual\nbuild-depends: [base.bst]\nconfig:\n  build-commands:\n  - sleep {word} || true\n"
+    ));
     let mut terminal = shell(&env);
     terminal.send("bourn build brief.bst; echo en''ded $?\r");
     terminal.expect("Running commands");
@@ -241,6 +240,10 @@ fn a_build_is_suspended_and_resumed() {
     terminal.expect("topped");
     terminal.expect("saw");
     terminal.send("fg; echo en''ded $?\r");
+    // Whoever is still stopped then ends when it is continued.
+    crate::downloads::wait_until("the command", || !crate::machine::sleeping(&word).is_empty());
+    let sent = std::process::Command::new("kill").args(crate::machine::sleeping(&word)).status();
+    assert!(sent.expect("kill").success());
     terminal.expect("ended 0");
     terminal.send("exit 0\r");
     terminal.finish();

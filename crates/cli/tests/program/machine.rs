@@ -110,7 +110,7 @@ fn end_by(signal: &str) {
     command.current_dir(env.project()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut build = command.spawn().expect("the program started");
     let started = Instant::now();
-    while running(&word) < 2 {
+    while sleeping(&word).len() < 2 {
         assert!(build.try_wait().expect("a status").is_none(), "the build ended by itself");
         assert!(started.elapsed() < PATIENCE, "the command did not start");
         std::thread::sleep(Duration::from_millis(20));
@@ -120,18 +120,21 @@ fn end_by(signal: &str) {
     assert!(!build.wait().expect("an end").success());
     // The kernel takes its time to clear away processes that are dead already.
     let ended = Instant::now();
-    while running(&word) > 0 {
+    while !sleeping(&word).is_empty() {
         assert!(ended.elapsed() < PATIENCE, "processes of the build are still there");
         std::thread::sleep(Duration::from_millis(20));
     }
     leaves_nothing(&env);
 }
 
-/// Processes that sleep for so long.
-fn running(word: &str) -> usize {
+/// Processes that sleep for so long, by their numbers.
+pub(crate) fn sleeping(word: &str) -> Vec<String> {
+    let is_one = |process: &std::fs::DirEntry| {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).eq(["sleep", word, ""].map(str::as_bytes))
+    };
     let processes = std::fs::read_dir("/proc").expect("processes").flatten();
-    let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
-    lines.filter(|line| line.split(|byte| *byte == 0).eq(["sleep", word, ""].map(str::as_bytes))).count()
+    processes.filter(is_one).map(|process| process.file_name().to_string_lossy().into_owned()).collect()
 }
 
 fn leaves_nothing(env: &TestEnv) {

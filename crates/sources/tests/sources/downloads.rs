@@ -450,22 +450,35 @@ fn asking_to_stop_stops() {
     assert!(case.fetch().is_err());
 }
 
+/// Waits for what has to happen, a minute at most.
+#[track_caller]
+fn eventually(what: &str, condition: impl Fn() -> bool) {
+    for _ in 0..6000 {
+        if condition() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("it never came true that {what}");
+}
+
 /// A case that does not wait for long.
 fn impatient(server: &Server) -> Case {
     let mut case = Case::of(server);
-    let second = std::time::Duration::from_secs(1);
-    case.fixture.settings.patience = bourn_plan::Patience { connect: second, silence: second };
+    let second = std::time::Duration::from_secs(2);
+    case.fixture.settings.patience = bourn_plan::Patience { connect: second * 30, silence: second };
     case
 }
 
 #[test]
 fn a_server_that_falls_silent_is_asked_for_the_rest() {
-    let server = Server::start(|number, asked| {
+    // On a busy machine it may seem silent before it has begun; then it is asked for the whole once more.
+    let server = Server::start(|_, asked| {
         let said = Said::range(asked, CONTENT);
-        if number == 0 { said.stall(20) } else { said }
+        if asked.from().is_none() { said.stall(20) } else { said }
     });
     impatient(&server).check_fetched();
-    assert_eq!(server.asked()[1].from(), Some(20));
+    assert_eq!(server.asked().last().expect("asked").from(), Some(20));
 }
 
 #[test]
@@ -473,6 +486,8 @@ fn a_server_that_always_falls_silent_is_given_up() {
     let server = Server::start(|_, _| Said { stalls: true, ..Said::ok(CONTENT).cut(0) });
     let error = impatient(&server).check_refused("Error mirroring");
     assert!(error.temporary, "{error}");
+    // On a busy machine it may read what it is asked after nobody waits for it any more.
+    eventually("it was asked four times", || server.asked().len() >= 4);
     assert_eq!(server.asked().len(), 4);
 }
 
