@@ -1,6 +1,7 @@
 //! Which implementation stands behind every trait: decided here and nowhere else, from top to bottom.
 
 use crate::exit::Failure;
+use crate::report::reporter::Reporter;
 use crate::settings::python::interpreter;
 use crate::settings::remote::{RemoteKind, RemoteSpec};
 use crate::settings::resolve::Settings;
@@ -14,7 +15,7 @@ use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ServiceResul
 use bourn_reapi::{Executor, ServiceError, Services};
 use bourn_remote::{Actions, Auth, Backed, Caches, Connection, Nested, Offer, Refused, Server, ServerKind};
 use bourn_sandbox::LocalExecutor;
-use bourn_sources::{LocalTrees, Netrc, UrlSettings};
+use bourn_sources::{LocalTrees, Netrc, NetrcError, Proxies, UrlSettings};
 use bourn_yaml::{Diagnostics, Files};
 use indexmap::IndexMap;
 use std::io::Write;
@@ -29,19 +30,21 @@ pub(crate) struct AllKinds {
 }
 
 impl AllKinds {
-    /// With what the user's configuration says about downloads.
-    ///
-    /// # Errors
-    /// A `.netrc` that cannot be read.
-    pub(crate) fn new(settings: &Settings, files: &Files) -> Result<AllKinds, Failure> {
-        let netrc = netrc(files, &settings.environment.home().join(".netrc"))?;
+    /// With what the user's configuration says about downloads. A `.netrc` that cannot be read is warned of: most
+    /// servers want no credentials.
+    pub(crate) fn new(settings: &Settings, files: &Files, reporter: &Reporter) -> AllKinds {
+        let netrc = netrc(files, &settings.environment.home().join(".netrc")).unwrap_or_else(|trouble| {
+            reporter.warn(&format!("There are no credentials for downloads: {trouble}"));
+            Netrc::default()
+        });
         let urls = UrlSettings {
             fetch: settings.user.fetch_source,
             track: settings.user.track_source,
             netrc,
+            proxies: Proxies::of(settings.environment.all()),
             patience: Patience::default(),
         };
-        Ok(AllKinds { urls, python: PythonKinds::new(python(settings), files.clone()) })
+        AllKinds { urls, python: PythonKinds::new(python(settings), files.clone()) }
     }
 }
 
@@ -52,18 +55,17 @@ impl AllKinds {
     }
 }
 
-/// The user's credentials for downloads, if there are any.
-fn netrc(files: &Files, path: &Path) -> Result<Netrc, Failure> {
-    let text =
-        match files.bytes(path).and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Netrc::default()),
-            Err(error) => return Err(Failure::io(&error, "reading", path)),
-        };
-    Netrc::parse(&text).map_err(|error| {
-        let text = format!("{}, line {}: {}", path.display(), error.line, error.message);
-        Failure::new("load", text).reason("invalid-data")
-    })
+/// The user's credentials for downloads, if there are any; else why they cannot be read.
+fn netrc(files: &Files, path: &Path) -> Result<Netrc, String> {
+    match files.bytes(path).and_then(|bytes| String::from_utf8(bytes).map_err(std::io::Error::other)) {
+        Ok(text) => {
+            let named =
+                |error: NetrcError| format!("{}, line {}: {}", path.display(), error.line, error.message);
+            Netrc::parse(&text).map_err(named)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Netrc::default()),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
 }
 
 /// What the loader asks.

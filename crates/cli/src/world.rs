@@ -117,7 +117,7 @@ impl World {
         extent: Extent,
     ) -> Result<World, Failure> {
         let directory = invocation.project("Unable to load elements")?.to_path_buf();
-        let kinds = AllKinds::new(invocation.settings, invocation.files)?;
+        let kinds = AllKinds::new(invocation.settings, invocation.files, &invocation.reporter);
         let local = wire::local_trees(invocation.settings, invocation.files);
         let cancel = Cancel::default();
         let (services, storage) = services(invocation, &cancel)?;
@@ -160,7 +160,7 @@ impl World {
     /// # Errors
     /// The cache cannot be created.
     pub(crate) fn without_project(invocation: &Invocation<'_>) -> Result<World, Failure> {
-        let kinds = AllKinds::new(invocation.settings, invocation.files)?;
+        let kinds = AllKinds::new(invocation.settings, invocation.files, &invocation.reporter);
         let local = wire::local_trees(invocation.settings, invocation.files);
         let cancel = Cancel::default();
         let (services, storage) = services(invocation, &cancel)?;
@@ -277,7 +277,7 @@ fn services(
 /// # Errors
 /// What is wrong with it.
 pub(crate) fn check_project(invocation: &Invocation<'_>, directory: &Path) -> Result<(), Failure> {
-    let kinds = AllKinds::new(invocation.settings, invocation.files)?;
+    let kinds = AllKinds::new(invocation.settings, invocation.files, &invocation.reporter);
     let mut options = load_options(invocation, &kinds, directory);
     options.extent = Extent::Configuration;
     bourn_project::load(invocation.files, &options)

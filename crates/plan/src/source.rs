@@ -324,6 +324,11 @@ pub trait UrlTable: Send + Sync {
     /// The credentials kept for the host of a translated URL. Never printed.
     fn credentials(&self, url: &str) -> Option<Credentials>;
 
+    /// The proxy that a translated URL is asked through; `None` where its server is asked itself.
+    fn proxy(&self, _url: &str) -> Option<String> {
+        None
+    }
+
     /// How long servers are waited for.
     fn patience(&self) -> Patience {
         Patience::default()

@@ -5,7 +5,7 @@ use crate::archive::extract::{Rules, Strip};
 use crate::archive::zipfile::{self, ZipStrip};
 use crate::declared::{Declared, Origin, reference};
 use crate::glob::Glob;
-use crate::http::{Beside, Fetched, Transfer, shown};
+use crate::http::{Beside, Fetched, Transfer, is_sum, shown};
 use crate::key;
 use crate::reading::Reading;
 use crate::url;
@@ -37,9 +37,10 @@ impl RemoteFile {
         RemoteFile { directory, url, sha256: sha256.map(str::to_owned) }
     }
 
-    /// Where it is kept.
+    /// Where it is kept. Nothing is kept under what is no sum.
     pub(crate) fn path(&self, source_directory: &Path) -> Option<PathBuf> {
-        Some(source_directory.join(&self.directory).join(self.sha256.as_ref()?))
+        let sha256 = self.sha256.as_ref().filter(|sum| is_sum(sum))?;
+        Some(source_directory.join(&self.directory).join(sha256))
     }
 
     /// Brings it, from a mirror or its own place.

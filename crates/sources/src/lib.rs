@@ -60,6 +60,6 @@ mod workspace;
 mod zip;
 
 pub use copies::{Copies, Tally};
-pub use mirrors::{Netrc, UrlPolicy, UrlSettings, url_tables};
+pub use mirrors::{Netrc, NetrcError, Proxies, UrlPolicy, UrlSettings, url_tables};
 pub use table::{Entry, Package, SOURCES, find, manual};
 pub use tree::{Local, LocalTrees};

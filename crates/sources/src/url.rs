@@ -94,26 +94,62 @@ pub(crate) fn split(url: &str) -> Parts<'_> {
     Parts { scheme, authority, path, query, fragment }
 }
 
-/// A URL that may be relative to the one that was asked.
+/// What follows the authority, without the fragment.
+pub(crate) fn tail(url: &str) -> &str {
+    let url = url.split('#').next().unwrap_or(url);
+    let rest = url.split_once(':').map_or(url, |(_, rest)| rest);
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    &rest[split(url).authority.len()..]
+}
+
+/// Whether the authority of a `file:` URL names the machine that this runs on.
+pub(crate) fn is_this_machine(authority: &str) -> bool {
+    use std::net::ToSocketAddrs;
+    let found =
+        || (authority, 0).to_socket_addrs().is_ok_and(|mut all| all.all(|one| one.ip().is_loopback()));
+    authority.is_empty() || authority.eq_ignore_ascii_case("localhost") || found()
+}
+
+/// A URL that may be relative to the one that was asked (RFC 3986, 5.2).
 pub(crate) fn resolve(url: &str, asked: &str) -> String {
-    if url.contains("://") {
+    let (parts, base) = (split(url), split(asked));
+    if !parts.scheme.is_empty() {
         return url.to_owned();
     }
-    let (scheme, rest) = asked.split_once("://").unwrap_or(("https", asked));
-    let host = rest.split('/').next().unwrap_or(rest);
-    if url.starts_with('/') {
-        return format!("{scheme}://{host}{url}");
+    if url.starts_with("//") {
+        return format!("{}:{url}", base.scheme);
     }
-    let mut parts: Vec<&str> = rest.split('/').skip(1).collect();
-    parts.pop();
-    for part in url.split('/') {
-        match part {
-            "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
+    let root = format!("{}://{}", base.scheme, base.authority);
+    let plain = asked.split(['#', '?']).next().unwrap_or(asked);
+    match url.chars().next() {
+        None => asked.split('#').next().unwrap_or(asked).to_owned(),
+        Some('#') => format!("{}{url}", asked.split('#').next().unwrap_or(asked)),
+        Some('?') => format!("{plain}{url}"),
+        Some(_) => {
+            let path = match parts.path.starts_with('/') {
+                true => parts.path.to_owned(),
+                false => {
+                    format!("{}/{}", base.path.rsplit_once('/').map_or("", |(above, _)| above), parts.path)
+                }
+            };
+            format!("{root}{}{}", without_dots(&path), &url[parts.path.len()..])
         }
     }
-    format!("{scheme}://{host}/{}", parts.join("/"))
+}
+
+/// An absolute path without `.` and `..`.
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    for part in path.split('/').skip(1) {
+        match part {
+            "." => {}
+            ".." => drop(kept.pop()),
+            part => kept.push(part),
+        }
+    }
+    let slash = if path.ends_with("/.") || path.ends_with("/..") { "/" } else { "" };
+    let slash = if kept.is_empty() && !slash.is_empty() { "" } else { slash };
+    format!("/{}{slash}", kept.join("/"))
 }
 
 /// The host of a URL, without user and port, in lower case.
@@ -176,5 +212,54 @@ mod tests {
         assert_eq!(host("https://u:p@Example.com:8080/x").as_deref(), Some("example.com"));
         assert_eq!(host("http://[::1]:80/").as_deref(), Some("::1"));
         assert_eq!(host("file:///x"), None);
+        assert_eq!(tail("https://u@h:1/p?q=1?2#f"), "/p?q=1?2");
+        assert_eq!(tail("http://h?q"), "?q");
+        assert_eq!(tail("file:/a?b"), "/a?b");
+        assert_eq!(tail("file:///a%3Fb#c"), "/a%3Fb");
+    }
+
+    /// The examples of RFC 3986, 5.4, but those that say nothing of what servers answer.
+    #[test]
+    fn resolves() {
+        for (url, expect) in [
+            ("g:h", "g:h"),
+            ("g", "http://a/b/c/g"),
+            ("./g", "http://a/b/c/g"),
+            ("g/", "http://a/b/c/g/"),
+            ("/g", "http://a/g"),
+            ("//g", "http://g"),
+            ("?y", "http://a/b/c/d;p?y"),
+            ("g?y", "http://a/b/c/g?y"),
+            ("#s", "http://a/b/c/d;p?q#s"),
+            ("g?y#s", "http://a/b/c/g?y#s"),
+            (";x", "http://a/b/c/;x"),
+            ("", "http://a/b/c/d;p?q"),
+            (".", "http://a/b/c/"),
+            ("./", "http://a/b/c/"),
+            ("..", "http://a/b/"),
+            ("../g", "http://a/b/g"),
+            ("../..", "http://a/"),
+            ("../../g", "http://a/g"),
+            ("../../../g", "http://a/g"),
+            ("/./g", "http://a/g"),
+            ("g.", "http://a/b/c/g."),
+            ("..g", "http://a/b/c/..g"),
+            ("./g/.", "http://a/b/c/g/"),
+            ("g/../h", "http://a/b/c/h"),
+            ("g?y/../x", "http://a/b/c/g?y/../x"),
+            ("g?u=http://x/y", "http://a/b/c/g?u=http://x/y"),
+        ] {
+            assert_eq!(resolve(url, "http://a/b/c/d;p?q"), expect, "{url}");
+        }
+        assert_eq!(resolve("g", "http://a"), "http://a/g");
+    }
+
+    #[test]
+    fn machines() {
+        for (authority, expect) in
+            [("", true), ("LOCALHOST", true), ("127.0.0.1", true), ("192.0.2.1", false)]
+        {
+            assert_eq!(is_this_machine(authority), expect, "{authority}");
+        }
     }
 }

@@ -114,6 +114,20 @@ fn credentials_of_netrc_are_used_and_not_shown() {
     check_silence(&env, &ran, &netrc);
 }
 
+/// Whoever needs no credentials does without them.
+#[test]
+fn a_netrc_that_makes_no_sense_is_warned_of() {
+    let env = crate::env();
+    env.files("=== project.conf\nname: test\nmin-version: 2.0\n=== it.bst\nkind: stack\n");
+    let netrc = env.home().join(".netrc");
+    for wrong in [format!("machine h login u password {SECRET}\nbogus\n").as_bytes(), b"machine \xff"] {
+        std::fs::write(&netrc, wrong).expect("a file");
+        let ran = env.run(&["show", "it.bst"]).success();
+        assert!(ran.stderr.contains("There are no credentials for downloads") && ran.stderr.contains(".netrc"));
+        check_silence(&env, &[ran], &netrc);
+    }
+}
+
 #[test]
 fn credentials_of_the_configuration_are_used_and_not_shown() {
     let upstream = upstream();

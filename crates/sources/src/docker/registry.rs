@@ -5,7 +5,7 @@ use super::Image;
 use super::manifest::{ACCEPTED, Document, Layer, check_digest, choose};
 use crate::http::{self, Answer, Request, Transfer, shown};
 use crate::url;
-use bourn_plan::{Auth, Candidate, Credentials, FetchContext, SourceError, UrlError, UrlTable};
+use bourn_plan::{Auth, Candidate, Credentials, FetchContext, Patience, SourceError, UrlError, UrlTable};
 use bourn_reapi::Digest;
 use serde_json::Value;
 use std::path::Path;
@@ -268,6 +268,14 @@ impl UrlTable for WithToken<'_> {
             }
             _ => self.urls.credentials(url),
         }
+    }
+
+    fn proxy(&self, url: &str) -> Option<String> {
+        self.urls.proxy(url)
+    }
+
+    fn patience(&self) -> Patience {
+        self.urls.patience()
     }
 
     fn remember(

@@ -5,36 +5,44 @@
 //! with the right sum is renamed into place. Another process that wants the same file waits for the first.
 
 mod aside;
+mod call;
+mod forward;
 mod ftp;
 mod gate;
 mod transfer;
 
-use bourn_plan::{Auth, Credentials, Patience, UrlTable};
+use crate::url::{is_this_machine, split, tail, unquote};
+use bourn_plan::{Auth, UrlTable};
 use std::io::Read;
 use std::sync::LazyLock;
 use std::time::Duration;
-use ureq::http::{Response, Uri};
+use ureq::config::Config;
+use ureq::http::Response;
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body, ResponseExt};
+use ureq::{Agent, Body};
 
 pub(crate) use aside::Beside;
-pub(crate) use transfer::{Fetched, Transfer, write_whole};
+pub(crate) use transfer::{Fetched, Transfer, is_sum, write_whole};
 
 /// One agent for all: it keeps connections open per host.
-static AGENT: LazyLock<Agent> = LazyLock::new(|| {
+static AGENT: LazyLock<Agent> = LazyLock::new(|| Agent::new_with_config(configuration()));
+
+fn configuration() -> Config {
     let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
-    let config = Agent::config_builder()
+    Agent::config_builder()
         .http_status_as_error(false)
         .tls_config(tls)
         .user_agent(concat!("bourn/", env!("CARGO_PKG_VERSION")))
         .accept("*/*")
         // What is stored is what the server has, not what it packs for the way.
         .accept_encoding("identity")
+        // Where a server leads, and through which proxy, is decided request by request.
+        .max_redirects(0)
+        .proxy(None)
         .max_idle_connections(64)
         .max_idle_connections_per_host(gate::PER_HOST)
-        .build();
-    Agent::new_with_config(config)
-});
+        .build()
+}
 
 /// A request.
 #[derive(Clone, Debug, Default)]
@@ -100,8 +108,11 @@ impl Failure {
 /// # Errors
 /// No connection, or a status that is neither success nor 304 nor 416.
 pub(crate) fn send(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Answer, Failure> {
-    match crate::url::split(request.url).scheme {
-        "http" | "https" => http(request, urls),
+    let scheme = split(request.url).scheme.to_ascii_lowercase();
+    match scheme.as_str() {
+        "http" | "https" => call::http(request, urls),
+        // A proxy is spoken to in HTTP.
+        "ftp" if urls.proxy(request.url).is_some() => call::http(request, urls),
         "ftp" => ftp::retrieve(request, urls),
         "file" => file(request),
         "" => Err(Failure::lasting(format!("unknown url type: '{}'", request.url))),
@@ -150,71 +161,11 @@ fn pause(attempt: u32) -> Duration {
     Duration::from_millis(500) * 2u32.saturating_pow(attempt.min(6))
 }
 
-fn http(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Answer, Failure> {
-    let turn = gate::enter(crate::url::split(request.url).authority);
-    let known = urls.credentials(request.url);
-    let bearer = (request.auth == Auth::Bearer).then_some(known.as_ref()).flatten();
-    let first = bearer.map(|credentials| format!("Bearer {}", credentials.password));
-    let response = call(request, request.url, first.as_deref(), urls)?;
-    if response.status() != 401 || request.auth == Auth::Bearer {
-        return answer(request, response, turn);
-    }
-    // The server that asks may be another one than was asked, after a redirection.
-    let asked = response.get_uri().to_string();
-    let Some(credentials) = urls.credentials(&asked) else {
-        return answer(request, response, turn);
-    };
-    finish(response);
-    let response = call(request, &asked, Some(&basic(&credentials)), urls)?;
-    answer(request, response, turn)
-}
-
 /// Reads what a server says to a refusal, if that is not long: its connection is used again then.
 fn finish(response: Response<Body>) {
     let mut rest = response.into_body().into_reader().take(REFUSAL);
     // A connection that cannot be used again is closed.
     let _ = std::io::copy(&mut rest, &mut std::io::sink());
-}
-
-fn basic(credentials: &Credentials) -> String {
-    let text = format!("{}:{}", credentials.user, credentials.password);
-    format!("Basic {}", crate::base64::encode(text.as_bytes()))
-}
-
-fn call(
-    request: &Request<'_>,
-    url: &str,
-    authorization: Option<&str>,
-    urls: &dyn UrlTable,
-) -> Result<Response<Body>, Failure> {
-    let uri: Uri =
-        encoded(url).parse().map_err(|_| Failure::lasting(format!("malformed URL: {}", shown(url))))?;
-    let Patience { connect, silence } = urls.patience();
-    let builder = AGENT.get(uri).config().timeout_connect(Some(connect)).timeout_per_read(Some(silence));
-    let mut builder = builder.timeout_per_write(Some(silence)).build();
-    for (name, value) in &request.headers {
-        builder = builder.header(*name, value);
-    }
-    if request.from > 0 {
-        builder = builder.header("Range", format!("bytes={}-", request.from));
-    }
-    if let Some(authorization) = authorization {
-        builder = builder.header("Authorization", authorization);
-    }
-    builder.call().map_err(|error| failure(&error))
-}
-
-/// Characters that people write and HTTP does not allow.
-fn encoded(url: &str) -> String {
-    let mut encoded = String::with_capacity(url.len());
-    for byte in url.split('#').next().unwrap_or(url).bytes() {
-        if byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 /// A URL, or a text with URLs in it, without the passwords that may be in them.
@@ -237,26 +188,14 @@ pub(crate) fn shown(text: &str) -> String {
     shown + rest
 }
 
-fn failure(error: &ureq::Error) -> Failure {
-    let lasting = matches!(
-        error,
-        ureq::Error::BadUri(_)
-            | ureq::Error::Http(_)
-            | ureq::Error::TooManyRedirects
-            | ureq::Error::Tls(_)
-            | ureq::Error::Rustls(_)
-            | ureq::Error::InvalidProxyUrl
-    );
-    let message = match error {
-        ureq::Error::Timeout(_) => "the server did not answer in time".to_owned(),
-        ureq::Error::HostNotFound => "the name of the host is not known".to_owned(),
-        error => error.to_string(),
-    };
-    Failure { message, status: None, passing: !lasting, after: None }
-}
-
-fn answer(request: &Request<'_>, response: Response<Body>, turn: gate::Turn) -> Result<Answer, Failure> {
-    let (status, url) = (response.status().as_u16(), response.get_uri().to_string());
+/// What an answer has, which came from `url` in the end.
+fn answer(
+    request: &Request<'_>,
+    url: String,
+    response: Response<Body>,
+    turn: gate::Turn,
+) -> Result<Answer, Failure> {
+    let status = response.status().as_u16();
     let headers: Vec<(String, String)> = response
         .headers()
         .iter()
@@ -310,11 +249,10 @@ fn content_range(range: &str) -> Option<(u64, Option<u64>)> {
 /// A file of this machine.
 fn file(request: &Request<'_>) -> Result<Answer, Failure> {
     use std::io::{Seek, SeekFrom};
-    let parts = crate::url::split(request.url);
-    if !matches!(parts.authority, "" | "localhost") {
+    if !is_this_machine(split(request.url).authority) {
         return Err(Failure::lasting("file:// URLs name files of this machine only"));
     }
-    let path = std::path::PathBuf::from(std::ffi::OsString::from(crate::url::unquote(parts.path)));
+    let path = std::path::PathBuf::from(std::ffi::OsString::from(unquote(tail(request.url))));
     let failed = |error: std::io::Error| Failure::lasting(format!("{}: {error}", path.display()));
     let mut file = std::fs::File::open(&path).map_err(failed)?;
     let found = file.metadata().map_err(failed)?;

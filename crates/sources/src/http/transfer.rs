@@ -10,6 +10,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// How often a file whose pieces have the wrong sum together is brought from its first byte again: once for what an
+/// earlier run left, once for a server that got another file meanwhile. One that has the wrong file and cannot send it in
+/// one piece would be asked for ever.
+const FRESH_STARTS: u32 = 2;
 /// How often progress is reported.
 const REPORT: Duration = Duration::from_millis(100);
 
@@ -79,20 +83,25 @@ impl Transfer<'_> {
     fn try_candidate(&self, candidate: &Candidate) -> Result<Fetched, SourceError> {
         std::fs::create_dir_all(self.directory).map_err(|error| self.write_error(&error))?;
         let mut partial = self.lock()?;
-        if let Some(sha256) = self.sha256
+        if let Some(sha256) = self.sha256.filter(|sum| is_sum(sum))
             && self.directory.join(sha256).is_file()
         {
             // Another process was faster.
             return Ok(Fetched::File(sha256.to_owned()));
         }
-        let mut attempt = 0;
+        let (mut attempt, mut starts) = (0, 0);
         let mut best = partial.length;
         loop {
             let failure = match self.attempt(candidate, &mut partial) {
                 Ok(Some(etag)) => match self.publish(candidate, partial, etag)? {
                     Verdict::Good(fetched) => return Ok(fetched),
-                    // What was left from an earlier run was of another file.
-                    Verdict::Stale(fresh) => {
+                    // The pieces are not of one file: those from an earlier run, or the server has another one since.
+                    Verdict::Stale(fresh, error) => {
+                        starts += 1;
+                        if starts > FRESH_STARTS {
+                            drop(fresh.discard());
+                            return Err(error);
+                        }
                         partial = fresh;
                         best = 0;
                         continue;
@@ -126,7 +135,9 @@ impl Transfer<'_> {
 
     /// Opens what there is of the file, and keeps others from it.
     fn lock(&self) -> Result<Partial, SourceError> {
-        let path = self.directory.join(format!(".{}.part", self.sha256.unwrap_or("track")));
+        let path = self
+            .directory
+            .join(format!(".{}.part", self.sha256.filter(|sum| is_sum(sum)).unwrap_or("track")));
         loop {
             let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
             let file = opened.map_err(|error| self.write_error(&error))?;
@@ -190,6 +201,11 @@ impl Transfer<'_> {
                 return Err(Trouble::Network(Failure { status: Some(401), ..Failure::lasting(message) }));
             }
             _ => {}
+        }
+        if answer.status == 206 && partial.length > 0 && answer.header("content-range").is_none() {
+            partial.restart()?;
+            let message = "the server does not say which part of the file it sends";
+            return Err(Trouble::Network(Failure::passing(message)));
         }
         let etag = answer.etag.clone();
         self.receive(answer, partial)?;
@@ -308,13 +324,14 @@ impl Transfer<'_> {
             let url = shown(&candidate.url);
             let mut fresh = partial;
             fresh.restart().map_err(failed)?;
-            if resumed {
-                return Ok(Verdict::Stale(fresh));
-            }
             let message = format!("File downloaded from {url} has sha256sum '{sha256}', not '{expected}'!");
             let hint = "if the new content is right, track the source; else somebody tampers with it";
+            let error = SourceError::new(message).hint(hint);
+            if resumed {
+                return Ok(Verdict::Stale(fresh, error));
+            }
             drop(fresh.discard());
-            return Ok(Verdict::Wrong(SourceError::new(message).hint(hint)));
+            return Ok(Verdict::Wrong(error));
         }
         partial.file.sync_data().map_err(failed)?;
         let name = self.sha256.unwrap_or(&sha256);
@@ -338,7 +355,8 @@ impl Transfer<'_> {
 /// What a received file turned out to be.
 enum Verdict {
     Good(Fetched),
-    Stale(Partial),
+    /// Its pieces do not fit; it is empty now.
+    Stale(Partial, SourceError),
     Wrong(SourceError),
 }
 
@@ -421,6 +439,12 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Whether a text is a SHA-256 sum. Refs are written by whoever wrote the project, and a file is kept under its ref: one
+/// that is a path must lead nowhere.
+pub(crate) fn is_sum(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Where the server's name for a partial file is kept.

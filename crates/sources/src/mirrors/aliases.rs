@@ -262,6 +262,10 @@ impl UrlTable for Aliases {
         self.settings.netrc.credentials(&url::host(url)?)
     }
 
+    fn proxy(&self, url: &str) -> Option<String> {
+        self.settings.proxies.of_url(url).map(str::to_owned)
+    }
+
     fn patience(&self) -> Patience {
         self.settings.patience
     }

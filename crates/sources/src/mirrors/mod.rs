@@ -8,6 +8,7 @@ mod fake_mirror;
 mod gitlab_lfs_mirror;
 mod listed;
 mod netrc;
+mod proxies;
 mod simple_mirror;
 
 use crate::table::{Package, package};
@@ -18,6 +19,7 @@ use bourn_yaml::{Diagnostic, Diagnostics, Domain, Node};
 use std::sync::Arc;
 
 pub use netrc::{Netrc, NetrcError};
+pub use proxies::Proxies;
 
 /// A kind of mirror.
 pub struct MirrorEntry {
@@ -68,6 +70,8 @@ pub struct UrlSettings {
     pub track: UrlPolicy,
     /// The user's `.netrc`.
     pub netrc: Netrc,
+    /// The proxies of the user's environment.
+    pub proxies: Proxies,
     /// How long servers are waited for.
     pub patience: Patience,
 }

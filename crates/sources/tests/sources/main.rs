@@ -14,3 +14,4 @@ mod packages;
 mod registry;
 mod server;
 mod tools;
+mod ways;
