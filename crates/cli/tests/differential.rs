@@ -31,6 +31,8 @@ mod origins;
 mod packaged;
 #[path = "differential/packages.rs"]
 mod packages;
+#[path = "differential/pulls.rs"]
+mod pulls;
 #[path = "differential/python.rs"]
 mod python;
 #[path = "differential/refs.rs"]

@@ -24,7 +24,7 @@ Good morning
 const PART: &str = "kind: import\nsources:\n- kind: local\n  path: files\n";
 
 /// A project, and one below it that comes in a tarball, each with a recommendation of servers.
-fn nested(conf: &str, sub_conf: &str) -> Option<Both> {
+pub(crate) fn nested(conf: &str, sub_conf: &str) -> Option<Both> {
     let both = Both::new(&format!("=== project.conf\nname: upper\nmin-version: 2.0\n{conf}{PROJECT}"))?;
     let sub = both.bourn.path().join("upstream");
     std::fs::create_dir_all(sub.join("sub/files")).expect("a directory");
@@ -41,7 +41,7 @@ fn nested(conf: &str, sub_conf: &str) -> Option<Both> {
 }
 
 /// What was said of moving artifacts or sources: which element's, and which server has it now or had it before.
-fn moved(ran: &Ran) -> BTreeSet<(String, String)> {
+pub(crate) fn moved(ran: &Ran) -> BTreeSet<(String, String)> {
     let mut moved = BTreeSet::new();
     for line in ran.stderr.lines().filter(|line| line.contains("] INFO ")) {
         let element = line.split('[').nth(3).and_then(|field| field.split(']').next()).unwrap_or_default();
