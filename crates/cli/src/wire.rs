@@ -197,14 +197,12 @@ pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
 
 /// The executor, with the services for build tools before it that elements ask for with `remote-apis-socket`.
 fn nested(settings: &Settings, store: &Arc<Store>, executor: Arc<dyn Executor>) -> Nested {
-    let (storage, actions) = match &settings.user.remote_execution {
-        Some(services) => (services.storage.clone(), services.action_cache.clone()),
-        None => (None, None),
-    };
+    let execution = settings.user.remote_execution.clone();
     let cache_storage = settings.user.storage_service.clone();
     let (own, run) = (store.clone(), executor.clone());
     let prepare = move || {
-        let Some(actions) = &actions else {
+        let services = execution.get();
+        let Some(actions) = services.and_then(|services| services.action_cache.as_ref()) else {
             if cache_storage.is_some() {
                 let text = "`remote-apis-socket` beside `cache: storage-service` needs a cache of actions";
                 let hint = "name an `action-cache-service` in `remote-execution`";
@@ -213,7 +211,8 @@ fn nested(settings: &Settings, store: &Arc<Store>, executor: Arc<dyn Executor>) 
             return Ok(Offer { cas: own.clone(), actions: own.nested_actions() });
         };
         // The configuration was checked to have one of them.
-        let storage = storage.as_ref().or(cache_storage.as_ref()).unwrap_or(actions);
+        let storage = services.and_then(|services| services.storage.as_ref());
+        let storage = storage.or(cache_storage.as_ref()).unwrap_or(actions);
         let storage = address(storage, ServerKind::Storage);
         let backed = Backed::connect(&storage, own.clone(), own.clone(), run.clone(), Cancel::default())?;
         let backed = Arc::new(backed);

@@ -10,7 +10,7 @@ use crate::session::{Attempt, ElementIndex, ProjectIndex, Session};
 use crate::variable::{Resolved, Template, Variables, expand_node, references_below};
 use bourn_yaml::{
     Diagnostic, Diagnostics, Domain, Mapping, Node, Provenance, Text, Value, assert_fully_composited,
-    compose, parse,
+    compose, is_directive, parse,
 };
 use indexmap::IndexMap;
 use std::path::Path;
@@ -207,7 +207,7 @@ impl Session<'_, '_> {
         let environment = keep(work.environment(node), &mut wrong);
         let nocache = keep(work.nocache(node), &mut wrong);
         let public = keep(work.public(node), &mut wrong);
-        let config = keep(work.section(&base.config, node, "config"), &mut wrong);
+        let config = keep(work.config(node, found.at), &mut wrong);
         let sandbox = keep(work.sandbox(node, self), &mut wrong);
         let mut redundant = Vec::new();
         let sources = self.sources(element, &work, &mut redundant, &mut wrong);
@@ -462,7 +462,9 @@ impl KindBase {
         let mut over = Over::with_capacity(entries.len() + 2);
         for (name, value) in entries {
             match &value.value {
-                Value::Scalar(text) => over.push((name.clone(), text.clone(), value.at)),
+                Value::Scalar(text) if !is_directive(name) => {
+                    over.push((name.clone(), text.clone(), value.at));
+                }
                 _ => return Err(self.not_plain(own)),
             }
         }
@@ -569,6 +571,17 @@ impl Work<'_> {
     fn section(&self, base: &Section, node: &Node, key: &str) -> Result<Node, Diagnostic> {
         let own = own(node, key)?;
         self.composed(base, own)
+    }
+
+    /// What is missing in it is missing where the element has it, empty or not, and otherwise in the element.
+    fn config(&self, node: &Node, element: Provenance) -> Result<Node, Diagnostic> {
+        let mut config = self.section(&self.base.config, node, "config")?;
+        match node.opt_mapping("config")? {
+            Some(own) => config.at = own.at,
+            None if config.at.is_synthetic() => config.at = element,
+            None => {}
+        }
+        Ok(config)
     }
 
     fn composed(&self, base: &Section, own: Option<&Node>) -> Result<Node, Diagnostic> {

@@ -66,7 +66,8 @@ pub fn assert_fully_composited(node: &Node) -> Result<(), Diagnostic> {
     }
 }
 
-fn is_directive(key: &str) -> bool {
+/// Whether a key of a dictionary changes a list that is defined elsewhere.
+pub fn is_directive(key: &str) -> bool {
     matches!(key, APPEND | PREPEND | OVERWRITE)
 }
 

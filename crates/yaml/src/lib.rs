@@ -41,7 +41,7 @@ mod scan;
 pub mod span;
 mod tag;
 
-pub use compose::{assert_fully_composited, compose, compose_under};
+pub use compose::{assert_fully_composited, compose, compose_under, is_directive};
 pub use diagnostic::{Diagnostic, Diagnostics, Domain};
 pub use dump::dump;
 pub use file::Files;

@@ -100,7 +100,7 @@ impl Heading<'_> {
 
     fn remote_execution(&self) -> Vec<(String, String)> {
         let user = &self.settings.user;
-        let Some(services) = &user.remote_execution else { return Vec::new() };
+        let Some(services) = user.remote_execution.get() else { return Vec::new() };
         let storage = services.storage.as_ref().or(user.storage_service.as_ref());
         let all = [
             ("Execution Service", services.execution.as_ref()),

@@ -158,7 +158,8 @@ fn read<'a>(
     nodes.iter().map(move |node| reader.spec(node, Role::Cache))
 }
 
-/// Checks the servers that the projects of a graph recommend, also where nobody is going to speak to them.
+/// Checks the servers that the projects of a graph recommend, also where nobody is going to speak to them, and chooses
+/// the services of remote execution.
 ///
 /// # Errors
 /// All declarations that cannot be read.
@@ -168,6 +169,10 @@ pub(crate) fn check(settings: &Settings, files: &Files, graph: &ElementGraph) ->
         for node in [&project.artifact_caches, &project.source_caches].into_iter().flatten() {
             wrong.extend(read(settings, files, project, node).filter_map(Result::err));
         }
+    }
+    if let Some(project) = graph.projects.first() {
+        let reader = RemoteReader { files, environment: &settings.environment, base: None };
+        wrong.extend(settings.user.choose_execution(&reader, &project.name).err());
     }
     if wrong.is_empty() { Ok(()) } else { Err(Diagnostics(wrong)) }
 }

@@ -2,7 +2,7 @@
 
 use crate::args::value::{CacheBuildtrees, OnError, Selection};
 use crate::settings::environment::Environment;
-use crate::settings::remote::{RemoteExecution, RemoteReader, RemoteSpec, Role};
+use crate::settings::remote::{ChosenExecution, RemoteExecution, RemoteReader, RemoteSpec, Role};
 use crate::settings::size;
 use bourn_sources::UrlPolicy;
 use bourn_yaml::{Diagnostic, Diagnostics, Files, Node};
@@ -51,7 +51,7 @@ pub(crate) struct UserConfig {
     /// `source-caches`.
     pub(crate) source_caches: CacheServers,
     /// `remote-execution`.
-    pub(crate) remote_execution: Option<RemoteExecution>,
+    pub(crate) remote_execution: ChosenExecution,
     /// `logging`.
     pub(crate) logging: Logging,
     /// `scheduler.on-error`.
@@ -134,6 +134,19 @@ impl UserConfig {
     pub(crate) fn project(&self, name: &str) -> Option<&Node> {
         self.projects.get(name)
     }
+
+    /// Has the services of remote execution hold that the configuration names for the project in which bourn was
+    /// started.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub(crate) fn choose_execution(&self, reader: &RemoteReader<'_>, name: &str) -> Result<(), Diagnostic> {
+        let Some(node) = self.project(name) else { return Ok(()) };
+        if let Some(services) = remote_execution(reader, node, self.storage_service.is_some())? {
+            self.remote_execution.prefer(services);
+        }
+        Ok(())
+    }
 }
 
 fn own_file(environment: &Environment) -> Option<PathBuf> {
@@ -173,12 +186,7 @@ impl Reader<'_> {
             Some(node) => cache_servers(&remotes, node),
             None => Ok(CacheServers::default()),
         };
-        let remote_execution = match config.opt_mapping("remote-execution")? {
-            Some(node) if node.entries().is_some_and(|entries| !entries.is_empty()) => {
-                Some(remotes.execution(node, storage_service.is_some())?)
-            }
-            _ => None,
-        };
+        let remote_execution = remote_execution(&remotes, config, storage_service.is_some())?;
         let scheduler = config.get_mapping("scheduler")?;
         let build = config.get_mapping("build")?;
         Ok(UserConfig {
@@ -187,7 +195,7 @@ impl Reader<'_> {
             low_watermark: low_watermark(cache)?,
             artifacts: servers("artifacts")?,
             source_caches: servers("source-caches")?,
-            remote_execution,
+            remote_execution: ChosenExecution::new(remote_execution),
             pull_buildtrees: cache.get_bool("pull-buildtrees")?,
             cache_buildtrees: cache.get_enum(
                 "cache-buildtrees",
@@ -398,6 +406,16 @@ fn policy(node: &Node) -> Result<UrlPolicy, Diagnostic> {
     node.get_enum("source", &names)
 }
 
+/// The `remote-execution` of the configuration, or of what it says of a project.
+fn remote_execution(
+    reader: &RemoteReader<'_>,
+    node: &Node,
+    has_cache_storage: bool,
+) -> Result<Option<RemoteExecution>, Diagnostic> {
+    let node = node.opt_mapping("remote-execution")?;
+    node.map(|node| reader.execution(node, has_cache_storage)).transpose()
+}
+
 fn projects(config: &Node) -> Result<IndexMap<String, Node>, Diagnostic> {
     let Some(node) = config.opt_mapping("projects")? else { return Ok(IndexMap::new()) };
     let mut projects = IndexMap::new();
@@ -465,7 +483,7 @@ mod tests {
         let server = &config.artifacts.servers[0];
         assert_eq!((server.url.as_str(), server.push), ("https://a", true));
         assert_eq!(server.auth.client_key.as_deref(), Some(Path::new("/home/me/k")));
-        assert!(config.remote_execution.is_some_and(|services| services.storage.is_none()));
+        assert!(config.remote_execution.get().is_some_and(|services| services.storage.is_none()));
     }
 
     #[test]

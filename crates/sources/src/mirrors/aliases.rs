@@ -111,10 +111,12 @@ impl Aliases {
         (aliases, wrong)
     }
 
-    /// The alias of the parent project that an alias is mapped to.
+    /// The alias of the parent project that an alias is mapped to. One that is mapped to nothing is not mapped, not
+    /// even where all others are mapped to those of the same name.
     fn parent_alias<'a>(&'a self, alias: &'a str) -> Option<&'a str> {
         let identical = self.identity.then_some(alias);
-        self.mapping.get(alias).map(String::as_str).or(identical)
+        let mapped = self.mapping.get(alias).map(String::as_str).or(identical);
+        mapped.filter(|mapped| !mapped.is_empty())
     }
 
     /// Whether an alias may be used in URLs of this project.
