@@ -21,15 +21,15 @@ impl Session<'_> {
     pub(crate) fn load(&self, id: ElementId, wanted: Query) -> BuildResult<(ArtifactState, bool)> {
         let Some(keys) = self.keys(id) else { return Ok((ArtifactState::Unknown, false)) };
         let building = wanted == Query::Build;
-        let strict = self.cached(id, keys.strict)?;
-        let whole = match &strict {
+        let found = self.cached(id, keys.first)?;
+        let whole = match &found {
             Some(cached) => !self.options.pull_build_trees || self.has_build_tree(cached)?,
             None => false,
         };
         if !whole && self.can_pull(id) {
             return Ok((ArtifactState::Unknown, true));
         }
-        let state = match strict {
+        let state = match found {
             Some(cached) => self.judge(None, id, cached, building, true),
             None if self.options.strict => ArtifactState::Absent,
             None => match self.cached(id, keys.weak)? {
@@ -52,10 +52,10 @@ impl Session<'_> {
         building: bool,
     ) -> BuildResult<(ArtifactState, bool)> {
         let Some(keys) = self.keys(id) else { return Ok((ArtifactState::Unknown, false)) };
-        let pulled = self.pull_key(job, id, keys.strict, building)?;
+        let pulled = self.pull_key(job, id, keys.first, building)?;
         let found = match pulled.clone() {
             Some(cached) => Some(cached),
-            None => self.cached(id, keys.strict)?,
+            None => self.cached(id, keys.first)?,
         };
         if let Some(cached) = found {
             let state = self.judge(Some(job), id, cached, building, true);
@@ -107,8 +107,8 @@ impl Session<'_> {
     }
 
     /// The name that an artifact is looked for by first.
-    pub(crate) fn strict_name(&self, id: ElementId) -> Option<ArtifactName> {
-        Some(self.artifact_name(id, self.keys(id)?.strict))
+    pub(crate) fn first_name(&self, id: ElementId) -> Option<ArtifactName> {
+        Some(self.artifact_name(id, self.keys(id)?.first))
     }
 
     fn can_pull(&self, id: ElementId) -> bool {
@@ -134,7 +134,7 @@ impl Session<'_> {
         if cached.is_success() || !building {
             return ArtifactState::Cached(cached);
         }
-        let strict = self.keys(id).is_some_and(|keys| keys.strict == cached.message.strong_key);
+        let strict = self.keys(id).is_some_and(|keys| keys.first == cached.message.strong_key);
         let why = match self.options.retry_failed {
             true => "because retrying failed builds is enabled.",
             false if by_strict_key || strict => return ArtifactState::Cached(cached),
@@ -151,7 +151,8 @@ impl Session<'_> {
 
     fn keys(&self, id: ElementId) -> Option<Keys<'_>> {
         let planned = self.planned(id);
-        Some(Keys { strict: &planned.strict_key.as_ref()?.0, weak: &planned.weak_key.as_ref()?.0 })
+        let weak = &planned.weak_key.as_ref()?.0;
+        Some(Keys { first: planned.strict_key.as_ref().map_or(weak, |strict| &strict.0), weak })
     }
 }
 
@@ -170,7 +171,8 @@ pub(crate) fn names_of(name: &ArtifactName, message: &Artifact) -> Vec<ArtifactN
 
 /// The keys that an artifact is looked for by.
 struct Keys<'k> {
-    strict: &'k str,
+    /// The strict one. Where something below has no reference there is none, and even a strict run takes the weak one.
+    first: &'k str,
     weak: &'k str,
 }
 

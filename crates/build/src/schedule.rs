@@ -117,7 +117,7 @@ impl<'s> Scheduler<'s> {
         let rank = self.ranks[id.0 as usize];
         let passed = self.queues[queue].enqueue(self.session, id, rank);
         if !passed && matches!(self.queues[queue].work, Work::Pull { .. }) {
-            self.expected.extend(self.session.strict_name(id));
+            self.expected.extend(self.session.first_name(id));
         }
         if passed {
             let element = self.session.plan.graph.full_name(id).into();

@@ -235,7 +235,7 @@ impl<'a> Session<'a> {
         let mut answer = Answer::default();
         let mut success = known.artifact.success().is_some();
         let unknown = matches!(known.artifact, ArtifactState::Unknown) && !known.pull_pending;
-        if wanted != Query::Sources && unknown && self.planned(id).strict_key.is_some() {
+        if wanted != Query::Sources && unknown && self.planned(id).weak_key.is_some() {
             let (artifact, pull_pending) = self.load(id, wanted)?;
             success = artifact.success().is_some();
             answer.artifact = Some((artifact, pull_pending));
@@ -288,7 +288,7 @@ impl<'a> Session<'a> {
                     state.required
                         && matches!(state.artifact, ArtifactState::Unknown)
                         && !state.pull_pending
-                        && self.planned(id).strict_key.is_some()
+                        && self.planned(id).weak_key.is_some()
                 })
                 .collect()
             };

@@ -108,6 +108,7 @@ pub struct States {
     build_dependents: Vec<Vec<ElementId>>,
     runtime_dependents: Vec<Vec<ElementId>>,
     notes: Vec<Note>,
+    strict: bool,
 }
 
 impl States {
@@ -120,6 +121,7 @@ impl States {
             build_dependents: vec![Vec::new(); count],
             runtime_dependents: vec![Vec::new(); count],
             notes: Vec::new(),
+            strict,
         };
         for at in 0..count {
             let id = ElementId(at as u32);
@@ -271,7 +273,8 @@ impl States {
     /// Sets the strong key if it can be known by now.
     fn update_key(&mut self, plan: &Plan, id: ElementId) {
         let state = self.get(id);
-        if state.strong_key.is_some() || state.pull_pending {
+        // In a strict run, who has no strong key from the beginning has none: something below has no reference.
+        if state.strong_key.is_some() || state.pull_pending || self.strict {
             return;
         }
         let key = match &state.artifact {

@@ -57,6 +57,8 @@ mod sockets;
 mod sources;
 #[path = "differential/ssh.rs"]
 mod ssh;
+#[path = "differential/states.rs"]
+mod states;
 #[path = "differential/tables.rs"]
 mod tables;
 #[path = "differential/tracking.rs"]

@@ -136,7 +136,7 @@ pub(crate) struct RemoteExecution {
 
 /// The services of remote execution that hold: those that the configuration names for the project in which bourn was
 /// started, else those that it names in general. Which project that is is known once it was loaded.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct ChosenExecution {
     general: Option<RemoteExecution>,
     of_project: Arc<OnceLock<RemoteExecution>>,
@@ -157,6 +157,13 @@ impl ChosenExecution {
     /// Those that hold.
     pub(crate) fn get(&self) -> Option<&RemoteExecution> {
         self.of_project.get().or(self.general.as_ref())
+    }
+}
+
+/// The same before and after a project was loaded: pictures of projects are named after what is configured.
+impl fmt::Debug for ChosenExecution {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.general.fmt(formatter)
     }
 }
 

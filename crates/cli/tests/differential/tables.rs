@@ -253,7 +253,15 @@ fn every_reason_has_a_case() {
     let answer = String::from_utf8(answer.expect("the reference's Python").stdout).expect("text");
     let reasons: Vec<&str> = answer.split_whitespace().collect();
     assert!(reasons.len() >= 28, "{answer}");
-    let tables = ["elements.txt", "junctions.txt", "options.txt", "plugins.txt", "reasons.txt", "show.txt", "users.txt"];
+    let tables = [
+        "elements.txt",
+        "junctions.txt",
+        "options.txt",
+        "plugins.txt",
+        "reasons.txt",
+        "show.txt",
+        "users.txt",
+    ];
     let known: Vec<String> = tables.iter().flat_map(|table| cases(table)).map(|case| case.expected).collect();
     for reason in reasons {
         let has = known.iter().any(|expected| expected == reason);
