@@ -142,6 +142,20 @@ fn states(word: &str) -> Vec<char> {
 
 #[test]
 fn a_killed_maker_takes_its_sandboxes_along() {
+    kill_a_maker(None);
+}
+
+/// With the maker ends whoever answers the kernel about the trees of its sandboxes.
+#[test]
+fn a_killed_maker_takes_its_served_trees_along() {
+    match Bench::new().executor.facts().served {
+        Ok(()) => kill_a_maker(Some("served")),
+        Err(error) => println!("not tested, because trees cannot be served here: {error}"),
+    }
+}
+
+/// Kills a process that has two sandboxes, in the way of another machine if one is named.
+fn kill_a_maker(machine: Option<&str>) {
     let word = word();
     let directory = tempfile::tempdir_in(&*crate::bench::DIRECTORY).expect("a directory");
     let mut maker = std::process::Command::new(std::env::current_exe().expect("this program"))
@@ -149,15 +163,19 @@ fn a_killed_maker_takes_its_sandboxes_along() {
         .env("BOURN_SANDBOX_WORD", &word)
         .env("BOURN_SANDBOX_BUILD", directory.path().join("build"))
         .env("BOURN_SANDBOX_TESTS", directory.path().join("files"))
+        .envs(machine.map(|machine| ("BOURN_SANDBOX_MACHINE", machine)))
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .process_group(0)
         .spawn()
         .expect("this program runs");
-    eventually("two sandboxes run", || running_with(&word) >= 4);
+    eventually("two sandboxes run", || running_with(&word) >= 8);
     maker.kill().expect("it is killed");
     maker.wait().expect("it has ended");
-    eventually("nothing runs any more", || !is_running(&word));
+    eventually("nothing runs any more", || running_with(&word) == 0);
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("what is mounted here");
+    let place = directory.path().display().to_string();
+    assert!(!mounts.contains(&place), "{mounts}");
     // Whoever comes next finds everything in order, and what was left is gone.
     let bench = Bench::in_directory(directory.path().join("build"));
     assert_eq!(bench.run("ls -A . /out /"), (0, bench.run("ls -A . /out /").1));
@@ -186,8 +204,11 @@ fn maker_that_is_killed() {
         let _ = std::io::stdin().read_line(&mut String::new());
         std::process::exit(1);
     });
+    // Somebody is always at the tree that may be served, in ways that the kernel has not asked about yet.
     let script = format!(
-        "echo x > f; mkdir d; chmod 000 d; mkdir -p /out; echo y > /out/g; setsid sleep {word} & sleep {word}; exit 1"
+        "echo x > f; mkdir d; chmod 000 d; mkdir -p /out; echo y > /out/g; \
+         (number=0; while :; do number=$((number + 1)); test ! -e /bin/{word}.$number; done) & \
+         setsid sleep {word} & sleep {word}; exit 1"
     );
     let mut everywhere = bench.execution(&script);
     everywhere.root_read_only = false;
