@@ -15,6 +15,8 @@ const CONTENT: &[u8] = b"what is behind the lock";
 /// An HTTPS server that has the same for every path.
 struct TlsServer {
     port: u16,
+    /// Connections that were made.
+    reached: Arc<AtomicUsize>,
     served: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -36,17 +38,19 @@ impl TlsServer {
         let port = listener.local_addr().expect("an address").port();
         let (served, stop) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let (count, stopped) = (served.clone(), stop.clone());
+        let reached = Arc::<AtomicUsize>::default();
+        let connections = reached.clone();
         let thread = std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                if serve(&config, stream).is_ok() {
-                    count.fetch_add(1, Ordering::SeqCst);
-                }
+                connections.fetch_add(1, Ordering::SeqCst);
+                // Who hangs up is not served.
+                let _ = serve(&config, stream, &count);
             }
         });
-        TlsServer { port, served, stop, thread: Some(thread) }
+        TlsServer { port, reached, served, stop, thread: Some(thread) }
     }
 }
 
@@ -58,7 +62,8 @@ impl Drop for TlsServer {
     }
 }
 
-fn serve(config: &Arc<ServerConfig>, stream: TcpStream) -> std::io::Result<()> {
+/// Answers one request. It is counted before the answer: whoever has that may look at the count.
+fn serve(config: &Arc<ServerConfig>, stream: TcpStream, served: &AtomicUsize) -> std::io::Result<()> {
     let connection = ServerConnection::new(config.clone()).map_err(std::io::Error::other)?;
     let mut stream = StreamOwned::new(connection, stream);
     let mut head = Vec::new();
@@ -67,6 +72,7 @@ fn serve(config: &Arc<ServerConfig>, stream: TcpStream) -> std::io::Result<()> {
         stream.read_exact(&mut byte)?;
         head.push(byte[0]);
     }
+    served.fetch_add(1, Ordering::SeqCst);
     let length = CONTENT.len();
     write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n")?;
     stream.write_all(CONTENT)?;
@@ -92,8 +98,9 @@ fn fetch_from(server: &TlsServer, url: &str, trusts: bool) -> (Ran, usize) {
          === it.bst\nkind: import\nsources:\n- kind: remote\n  url: up:file\n  ref: {sum}\n"
     ));
     let ran = env.run(&["source", "fetch", "it.bst"]);
-    let served = server.served.load(Ordering::SeqCst);
-    (ran, served)
+    // A certificate will not be another one soon: besides the two retries of the configuration nobody tries again.
+    assert!((1..=3).contains(&server.reached.load(Ordering::SeqCst)), "{}", ran.stderr);
+    (ran, server.served.load(Ordering::SeqCst))
 }
 
 #[track_caller]

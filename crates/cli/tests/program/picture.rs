@@ -360,9 +360,13 @@ content
     assert_eq!((states("b.bst"), states("b.bst")), (unbuilt.clone(), unbuilt.clone()));
     env.run(&["build", "b.bst"]).success();
     assert_eq!(states("b.bst"), built);
-    let before = inodes();
-    assert_eq!(states("b.bst"), built);
-    assert_eq!(inodes(), before, "the picture was not used");
+    // One that was taken within a second of an edit is written once more by whoever finds it good later than that.
+    let is_written = || {
+        let before = inodes();
+        assert_eq!(states("b.bst"), built);
+        inodes() != before
+    };
+    assert!(!is_written() || !is_written(), "the picture was not used");
     env.run(&["artifact", "delete", "b.bst"]).success();
     assert_eq!(states("b.bst"), "a.bst cached\nb.bst buildable\n");
     env.run(&["artifact", "delete", "a.bst"]).success();

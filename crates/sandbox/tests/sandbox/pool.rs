@@ -44,14 +44,18 @@ fn work(bench: &Bench, worker: usize, rounds: usize) {
 #[test]
 fn a_root_is_used_again() {
     let bench = Bench::new();
-    let mut roots = Vec::new();
-    for _ in 0..3 {
+    let mut before = BTreeMap::new();
+    for _ in 0..6 {
         bench.lines("touch left; mkdir -p a/b; echo x >/out/file");
-        crate::bench::eventually("the slot is tidy", || slots(&bench.build).values().any(|root| *root != 0));
-        roots.push(slots(&bench.build));
+        crate::bench::eventually("all slots are tidy", || {
+            slots(&bench.build).values().all(|root| *root != 0)
+        });
+        let now = slots(&bench.build);
+        assert!(before.iter().all(|(name, root)| now.get(name) == Some(root)), "{before:?}, then {now:?}");
+        before = now;
     }
-    assert_eq!(roots[0], roots[1]);
-    assert_eq!(roots[0], roots[2]);
+    // Whoever comes just between the tidying of one and its being given back takes another.
+    assert!((1..=2).contains(&before.len()), "{before:?}");
     // What a command did to the skeleton is not handed on, but the slot's number is.
     bench.lines("chmod 755 /work; mkdir /work/more");
     assert_eq!(bench.lines("ls /work"), ["here"]);

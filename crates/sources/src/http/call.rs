@@ -186,11 +186,18 @@ fn failure(error: &ureq::Error) -> Failure {
             | ureq::Error::Tls(_)
             | ureq::Error::Rustls(_)
             | ureq::Error::InvalidProxyUrl
-    );
+    ) || matches!(error, ureq::Error::Io(error) if is_certificate_refused(error));
     let message = match error {
         ureq::Error::Timeout(_) => "the server did not answer in time".to_owned(),
         ureq::Error::HostNotFound => "the name of the host is not known".to_owned(),
         error => error.to_string(),
     };
     Failure { message, status: None, passing: !lasting, after: None }
+}
+
+/// Whether a handshake ended because of the certificate that the server shows: it will show it again. The handshake is
+/// made with the first bytes that are sent, so it fails as sending does.
+fn is_certificate_refused(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(_)))
 }
