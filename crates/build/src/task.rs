@@ -156,17 +156,25 @@ impl Task<'_> {
         let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(fault(&*panic)));
         match (result, job.log_trouble()) {
             (Ok(_), Some(trouble)) => Err(trouble.into()),
+            // A transfer that is made to stop fails in its own words.
+            (Err(_), _) if self.is_network() && session.control.is_terminated() => {
+                Err(BuildError::cancelled())
+            }
             (result, _) => result,
         }
     }
 
+    /// Whether it moves things from or to other machines.
+    fn is_network(&self) -> bool {
+        self.work.resource() != Resource::Process
+    }
+
     /// The failure, if it is one that is worth another try.
     fn retry(&self, attempt: u32, result: &Result<Product, BuildError>) -> Option<Failure> {
-        let network = self.work.resource() != Resource::Process;
         match result {
             Err(error)
                 if error.temporary
-                    && network
+                    && self.is_network()
                     && attempt <= self.session.options.network_retries
                     && !self.session.control.is_terminated() =>
             {

@@ -7,11 +7,12 @@ use bourn_build::control::Control;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::{Handle, Signals};
+use signal_hook::low_level::emulate_default_handler;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// Runs `work` while signals steer it: ^C asks what to do (or ends it where nobody can be asked), ^Z stops everything
-/// in the sandboxes with the program, a request to end ends it.
+/// in the sandboxes with the program, a request to end ends it, and another one does not wait for anything.
 pub(crate) fn steered<T>(invocation: &Invocation<'_>, control: &Control, work: impl FnOnce() -> T) -> T {
     let Ok(mut signals) = Signals::new(HEARD) else { return work() };
     let handle = signals.handle();
@@ -29,6 +30,7 @@ pub(crate) fn steered<T>(invocation: &Invocation<'_>, control: &Control, work: i
                         // In a thread of its own, so that the next ^C is heard.
                         scope.spawn(|| interrupted(invocation, control));
                     }
+                    _ if control.is_terminated() => give_up(invocation, signal),
                     _ => control.terminate(),
                 }
             }
@@ -66,6 +68,15 @@ fn unheard() -> Arc<AtomicBool> {
         flag
     });
     flag.clone()
+}
+
+/// Ends at once, as programs end that know nothing of signals: something keeps the jobs from stopping. The kernel ends the
+/// sandboxes with this process, and the next one sweeps up what it leaves.
+fn give_up(invocation: &Invocation<'_>, signal: i32) {
+    invocation.reporter.finish();
+    if emulate_default_handler(signal).is_err() {
+        std::process::abort();
+    }
 }
 
 /// Stops with everything that runs, as the shell expects of ^Z, and goes on when told to.

@@ -6,6 +6,7 @@ use bourn_build::fetch::Fetch;
 use bourn_build::run;
 use bourn_build::session::Query;
 use bourn_build::state::SourceState;
+use bourn_plan::SourceError;
 use bourn_reapi::digest::DigestMessage;
 use bourn_reapi::tree::Tree;
 use bourn_testkit::memory::listing;
@@ -160,4 +161,19 @@ fn sources_that_cannot_be_looked_up_fail_the_job_that_fetches_them() {
     let failure = outcome.last_failure.expect("one failed");
     assert_eq!((failure.domain, failure.message.as_str()), ("source", "no tool to tell"));
     assert_eq!(outcome.failed, [(Action::Fetch, ids[0])]);
+}
+
+#[test]
+fn a_transfer_that_is_stopped_did_not_fail() {
+    let world = World::new(&[base()]);
+    let ids = [world.id("base.bst")];
+    let outcome = world.session(|session| {
+        run::mirror(session, &ids, &|_, _, _| {
+            session.control.terminate();
+            Err(SourceError::new("the line is dead"))
+        })
+    });
+    let outcome = outcome.expect("asked");
+    assert!(outcome.terminated);
+    assert_eq!(outcome.failed, []);
 }
