@@ -19,7 +19,7 @@ pub(crate) fn read(
         let headers = accept.map(|accept| ("Accept", accept.to_owned())).into_iter().collect();
         let request = Request { url: &candidate.url, auth: candidate.auth, headers, from: 0 };
         context.progress.log(&format!("Reading {}\n", shown(&candidate.url)));
-        let (answer, content) = http::get(&request, context.urls).map_err(|failure| {
+        let (answer, content) = http::get(&request, context.urls, context.cancel).map_err(|failure| {
             let text = format!("Cannot read {}: {}", shown(&candidate.url), failure.message);
             SourceError { temporary: failure.passing, ..SourceError::new(text) }
         })?;

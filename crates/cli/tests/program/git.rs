@@ -123,7 +123,9 @@ fn a_netrc_that_makes_no_sense_is_warned_of() {
     for wrong in [format!("machine h login u password {SECRET}\nbogus\n").as_bytes(), b"machine \xff"] {
         std::fs::write(&netrc, wrong).expect("a file");
         let ran = env.run(&["show", "it.bst"]).success();
-        assert!(ran.stderr.contains("There are no credentials for downloads") && ran.stderr.contains(".netrc"));
+        assert!(
+            ran.stderr.contains("There are no credentials for downloads") && ran.stderr.contains(".netrc")
+        );
         check_silence(&env, &[ran], &netrc);
     }
 }

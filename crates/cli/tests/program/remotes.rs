@@ -1,6 +1,7 @@
 //! Servers that cannot be used.
 
 use crate::env;
+use bourn_testkit::TestEnv;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -118,28 +119,50 @@ fn whoever_waits_for_a_server_can_be_interrupted() {
     for (configuration, words) in cases {
         let silent = Silent::new();
         env.configure(&configuration(&silent.url));
-        let bourn = env.command(words);
-        // Whoever starts the tests in the background of a script has the interruption ignored by all that they start.
-        let mut command = Command::new("env");
-        command.arg("--default-signal=INT").arg(bourn.get_program()).args(bourn.get_args());
-        command.env_clear().envs(bourn.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.current_dir(env.project());
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("bourn");
-        let _connection = silent.taken(&mut child);
-        let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-        assert!(killed.expect("kill").success());
-        let begin = Instant::now();
-        let status = loop {
-            if let Some(status) = child.try_wait().expect("a child") {
-                break status;
-            }
-            if begin.elapsed() > PATIENCE {
-                let _ = child.kill();
-                panic!("{words:?} does not end");
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        assert!(!status.success(), "{words:?}: {status}");
+        check_interrupted(&env, &silent, words);
+    }
+}
+
+/// Interrupts the program when it has come to a server that says nothing.
+#[track_caller]
+fn check_interrupted(env: &TestEnv, silent: &Silent, words: &[&str]) {
+    let bourn = env.command(words);
+    // Whoever starts the tests in the background of a script has the interruption ignored by all that they start.
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT").arg(bourn.get_program()).args(bourn.get_args());
+    command.env_clear().envs(bourn.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.current_dir(env.project());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("bourn");
+    let _connection = silent.taken(&mut child);
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.expect("kill").success());
+    let begin = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            break status;
+        }
+        if begin.elapsed() > PATIENCE {
+            let _ = child.kill();
+            panic!("{words:?} does not end");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert!(!status.success(), "{words:?}: {status}");
+}
+
+#[test]
+fn whoever_waits_for_a_file_can_be_interrupted() {
+    let env = env();
+    for scheme in ["http", "ftp"] {
+        let silent = Silent::new();
+        let url = silent.url.replace("http", scheme);
+        let source = format!("kind: import\nsources:\n- kind: remote\n  url: {url}/x\n");
+        let reference = "0".repeat(64);
+        env.files(&format!(
+            "=== project.conf\nname: far\nmin-version: 2.0\n=== track.bst\n{source}=== fetch.bst\n{source}  ref: {reference}\n"
+        ));
+        check_interrupted(&env, &silent, &["source", "track", "track.bst"]);
+        check_interrupted(&env, &silent, &["source", "fetch", "fetch.bst"]);
     }
 }

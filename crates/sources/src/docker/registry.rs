@@ -183,7 +183,7 @@ impl Registry {
             headers.push(("Authorization", format!("Bearer {token}")));
         }
         let request = Request { url, headers, ..Request::default() };
-        http::get(&request, context.urls).map_err(|failure| {
+        http::get(&request, context.urls, context.cancel).map_err(|failure| {
             let message = format!("Cannot read {}: {}", shown(url), failure.message);
             let hint = match failure.status {
                 Some(404) => Some("the registry has no such image, tag or digest"),
@@ -225,7 +225,7 @@ fn token(context: &FetchContext<'_>, challenge: &Challenge) -> Result<String, So
     let request = Request { url: &url, headers, ..Request::default() };
     let failed =
         |message: &str| SourceError::new(format!("No token from {}: {message}", shown(&challenge.realm)));
-    let (answer, content) = http::get(&request, context.urls)
+    let (answer, content) = http::get(&request, context.urls, context.cancel)
         .map_err(|failure| SourceError { temporary: failure.passing, ..failed(&failure.message) })?;
     if answer.status == 401 {
         return Err(

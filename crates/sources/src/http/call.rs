@@ -2,9 +2,10 @@
 //! proxy that the user has for it.
 
 use super::forward::FORWARDED;
-use super::{AGENT, Answer, Failure, Request, answer, finish, gate, shown};
+use super::{AGENT, Answer, Failure, Request, answer, apart, finish, gate, shown};
 use crate::url::{self, split, unquote};
 use bourn_plan::{Auth, Credentials, Patience, UrlTable};
+use bourn_reapi::services::Cancel;
 use ureq::http::{Response, Uri};
 use ureq::{Agent, Body, Proxy};
 
@@ -15,13 +16,15 @@ const REDIRECTIONS: usize = 10;
 ///
 /// # Errors
 /// As of [`super::send`].
-pub(super) fn http(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Answer, Failure> {
-    let turn = gate::enter(split(request.url).authority);
+pub(super) fn http(request: &Request<'_>, urls: &dyn UrlTable, cancel: &Cancel) -> Result<Answer, Failure> {
+    let turn = gate::enter(split(request.url).authority, cancel)?;
     let mut at = request.url.to_owned();
     for _ in 0..=REDIRECTIONS {
-        let response = exchange(request, &at, urls)?;
-        let Some(next) = redirection(&response, &at)? else { return answer(request, at, response, turn) };
-        finish(response);
+        let response = exchange(request, &at, urls, cancel)?;
+        let Some(next) = redirection(&response, &at)? else {
+            return answer(request, at, response, turn, cancel);
+        };
+        apart::wait(cancel, move || finish(response))?;
         at = next;
     }
     Err(Failure::lasting("too many redirects"))
@@ -42,20 +45,25 @@ fn redirection(response: &Response<Body>, at: &str) -> Result<Option<String>, Fa
 }
 
 /// Asks one place, with credentials where it wants some.
-fn exchange(request: &Request<'_>, at: &str, urls: &dyn UrlTable) -> Result<Response<Body>, Failure> {
+fn exchange(
+    request: &Request<'_>,
+    at: &str,
+    urls: &dyn UrlTable,
+    cancel: &Cancel,
+) -> Result<Response<Body>, Failure> {
     if request.auth == Auth::Bearer {
         // A token is for who was asked first.
         let known = may_see(at, request.url).then(|| urls.credentials(at)).flatten();
         let token = known.map(|credentials| format!("Bearer {}", credentials.password));
-        return call(request, at, token.as_deref(), urls);
+        return call(request, at, token.as_deref(), urls, cancel);
     }
-    let response = call(request, at, None, urls)?;
+    let response = call(request, at, None, urls, cancel)?;
     if response.status() != 401 || !takes_passwords(&response) {
         return Ok(response);
     }
     let Some(credentials) = urls.credentials(at) else { return Ok(response) };
-    finish(response);
-    call(request, at, Some(&basic(&credentials)), urls)
+    apart::wait(cancel, move || finish(response))?;
+    call(request, at, Some(&basic(&credentials)), urls, cancel)
 }
 
 /// Whether a place may be told what another one is told.
@@ -93,6 +101,7 @@ fn call(
     at: &str,
     authorization: Option<&str>,
     urls: &dyn UrlTable,
+    cancel: &Cancel,
 ) -> Result<Response<Body>, Failure> {
     let way = Way::to(at, urls.proxy(at).as_deref())?;
     let Patience { connect, silence } = urls.patience();
@@ -111,7 +120,7 @@ fn call(
     for (name, value) in way.headers {
         builder = builder.header(name, value);
     }
-    builder.call().map_err(|error| failure(&error))
+    apart::wait(cancel, move || builder.call())?.map_err(|error| failure(&error))
 }
 
 /// How a server is reached.

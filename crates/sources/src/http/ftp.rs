@@ -1,14 +1,27 @@
 //! As much of FTP as fetching one file takes: passive mode, binary, from any byte on.
 
-use super::{Answer, Failure, Request};
+use super::{Answer, Failure, Request, apart};
 use crate::url::{split, unquote};
 use bourn_plan::{Credentials, Patience, UrlTable};
+use bourn_reapi::services::Cancel;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 
 /// Fetches a file.
-pub(super) fn retrieve(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Answer, Failure> {
-    let parts = split(request.url);
+pub(super) fn retrieve(
+    request: &Request<'_>,
+    urls: &dyn UrlTable,
+    cancel: &Cancel,
+) -> Result<Answer, Failure> {
+    let url = request.url.to_owned();
+    let (from, known, patience) = (request.from, urls.credentials(&url), urls.patience());
+    let answer = apart::wait(cancel, move || ask(&url, from, known, patience))??;
+    Ok(Answer { body: Box::new(apart::Body::new(answer.body, cancel)), ..answer })
+}
+
+/// The same for whoever can wait, with the credentials for the host if the URL has none.
+fn ask(url: &str, from: u64, known: Option<Credentials>, patience: Patience) -> Result<Answer, Failure> {
+    let parts = split(url);
     let (user, host) = match parts.authority.rsplit_once('@') {
         Some((user, host)) => (Some(user), host),
         None => (None, parts.authority),
@@ -18,9 +31,9 @@ pub(super) fn retrieve(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Ans
             let (user, password) = user.split_once(':').unwrap_or((user, ""));
             Some(Credentials { user: unquote(user), password: unquote(password) })
         }
-        None => urls.credentials(request.url),
+        None => known,
     };
-    let mut control = Control::connect(host, urls.patience())?;
+    let mut control = Control::connect(host, patience)?;
     control.log_in(credentials)?;
     control.expect("TYPE I", "2")?;
     let path = unquote(parts.path.trim_start_matches('/'));
@@ -29,7 +42,7 @@ pub(super) fn retrieve(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Ans
     }
     let total =
         control.send(&format!("SIZE {path}"))?.strip_prefix("213 ").and_then(|size| size.trim().parse().ok());
-    let from = match request.from {
+    let from = match from {
         0 => 0,
         from => match control.send(&format!("REST {from}"))?.starts_with("350") {
             true => from,
@@ -40,7 +53,7 @@ pub(super) fn retrieve(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Ans
     control.expect(&format!("RETR {path}"), "1")?;
     let body = Data { stream, control, ended: false };
     Ok(Answer {
-        url: request.url.to_owned(),
+        url: url.to_owned(),
         status: 200,
         from,
         total,

@@ -1,5 +1,8 @@
 //! How many answers one host is asked for at the same time.
 
+use super::Failure;
+use super::apart::LOOK;
+use bourn_reapi::services::Cancel;
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -14,14 +17,20 @@ static BUSY: LazyLock<(Mutex<HashMap<String, usize>>, Condvar)> = LazyLock::new(
 pub(super) struct Turn(String);
 
 /// Waits for a place.
-pub(super) fn enter(host: &str) -> Turn {
+///
+/// # Errors
+/// Stopping was asked for.
+pub(super) fn enter(host: &str, cancel: &Cancel) -> Result<Turn, Failure> {
     let (_, freed) = &*BUSY;
     let mut busy = lock();
     while busy.get(host).is_some_and(|count| *count >= PER_HOST) {
-        busy = freed.wait(busy).unwrap_or_else(PoisonError::into_inner);
+        if cancel.is_cancelled() {
+            return Err(Failure::stopped());
+        }
+        busy = freed.wait_timeout(busy, LOOK).unwrap_or_else(PoisonError::into_inner).0;
     }
     *busy.entry(host.to_owned()).or_default() += 1;
-    Turn(host.to_owned())
+    Ok(Turn(host.to_owned()))
 }
 
 fn lock() -> MutexGuard<'static, HashMap<String, usize>> {

@@ -4,6 +4,7 @@
 //! interrupted, by the network or by the end of the program, the next attempt asks for the rest. Only a whole file
 //! with the right sum is renamed into place. Another process that wants the same file waits for the first.
 
+mod apart;
 mod aside;
 mod call;
 mod forward;
@@ -13,6 +14,7 @@ mod transfer;
 
 use crate::url::{is_this_machine, split, tail, unquote};
 use bourn_plan::{Auth, UrlTable};
+use bourn_reapi::services::Cancel;
 use std::io::Read;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -98,6 +100,11 @@ impl Failure {
         Failure { message: message.into(), status: None, passing: true, after: None }
     }
 
+    /// Of a request that nobody wants any more.
+    fn stopped() -> Failure {
+        Failure::lasting("Interrupted")
+    }
+
     pub(crate) fn lasting(message: impl Into<String>) -> Failure {
         Failure { message: message.into(), status: None, passing: false, after: None }
     }
@@ -107,13 +114,13 @@ impl Failure {
 ///
 /// # Errors
 /// No connection, or a status that is neither success nor 304 nor 416.
-pub(crate) fn send(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Answer, Failure> {
+pub(crate) fn send(request: &Request<'_>, urls: &dyn UrlTable, cancel: &Cancel) -> Result<Answer, Failure> {
     let scheme = split(request.url).scheme.to_ascii_lowercase();
     match scheme.as_str() {
-        "http" | "https" => call::http(request, urls),
+        "http" | "https" => call::http(request, urls, cancel),
         // A proxy is spoken to in HTTP.
-        "ftp" if urls.proxy(request.url).is_some() => call::http(request, urls),
-        "ftp" => ftp::retrieve(request, urls),
+        "ftp" if urls.proxy(request.url).is_some() => call::http(request, urls, cancel),
+        "ftp" => ftp::retrieve(request, urls, cancel),
         "file" => file(request),
         "" => Err(Failure::lasting(format!("unknown url type: '{}'", request.url))),
         scheme => Err(Failure::lasting(format!("unknown url type: {scheme}"))),
@@ -124,10 +131,14 @@ pub(crate) fn send(request: &Request<'_>, urls: &dyn UrlTable) -> Result<Answer,
 ///
 /// # Errors
 /// As of [`send`], and a body that cannot be read.
-pub(crate) fn get(request: &Request<'_>, urls: &dyn UrlTable) -> Result<(Answer, Vec<u8>), Failure> {
+pub(crate) fn get(
+    request: &Request<'_>,
+    urls: &dyn UrlTable,
+    cancel: &Cancel,
+) -> Result<(Answer, Vec<u8>), Failure> {
     let mut attempt = 0;
     loop {
-        let answer = send(request, urls).and_then(|mut answer| {
+        let answer = send(request, urls, cancel).and_then(|mut answer| {
             let mut content = Vec::new();
             let body = std::mem::replace(&mut answer.body, Box::new(std::io::empty()));
             let read = body.take(DOCUMENT).read_to_end(&mut content);
@@ -139,7 +150,8 @@ pub(crate) fn get(request: &Request<'_>, urls: &dyn UrlTable) -> Result<(Answer,
         });
         match answer {
             Err(failure) if failure.passing && attempt < RETRIES => {
-                std::thread::sleep(failure.after.unwrap_or_else(|| pause(attempt)));
+                let wait = failure.after.unwrap_or_else(|| pause(attempt));
+                transfer::sleep(wait, cancel).map_err(|_| Failure::stopped())?;
                 attempt += 1;
             }
             answer => return answer,
@@ -194,6 +206,7 @@ fn answer(
     url: String,
     response: Response<Body>,
     turn: gate::Turn,
+    cancel: &Cancel,
 ) -> Result<Answer, Failure> {
     let status = response.status().as_u16();
     let headers: Vec<(String, String)> = response
@@ -205,7 +218,7 @@ fn answer(
         |name: &str| headers.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     if !matches!(status, 200..=299 | 304 | 401 | 416) {
         let refusal = refusal(status, response.status().canonical_reason(), header("retry-after"));
-        finish(response);
+        apart::wait(cancel, move || finish(response))?;
         return Err(refusal);
     }
     let length = header("content-length").and_then(|length| length.parse::<u64>().ok());
@@ -219,7 +232,8 @@ fn answer(
         return Err(Failure::lasting("the server answered with another part of the file"));
     }
     let (etag, modified) = (header("etag"), header("last-modified"));
-    let body = Box::new(gate::Body::new(response.into_body().into_reader(), turn));
+    let body = gate::Body::new(response.into_body().into_reader(), turn);
+    let body = Box::new(apart::Body::new(Box::new(body), cancel));
     Ok(Answer { url, status, from, total, etag, modified, headers, body })
 }
 

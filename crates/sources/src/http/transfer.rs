@@ -180,7 +180,7 @@ impl Transfer<'_> {
         {
             request.headers.push(("If-Range", validator));
         }
-        let answer = send(&request, self.context.urls)?;
+        let answer = send(&request, self.context.urls, self.context.cancel)?;
         let same = self.etag.is_some() && answer.etag == self.etag && partial.length == 0;
         match answer.status {
             304 => return Ok(None),

@@ -229,7 +229,7 @@ impl<'a> Relay<'a> {
         let asked = format!("{asked}{file}");
         let headers = vec![("Accept", "application/vnd.pypi.simple.v1+html, text/html".to_owned())];
         let request = Request { url: &asked, headers, auth: self.index.auth, ..Request::default() };
-        let (answer, content) = match http::get(&request, self.context.urls) {
+        let (answer, content) = match http::get(&request, self.context.urls, self.context.cancel) {
             Ok((answer, _)) if answer.status == 401 => {
                 return Err(refused(&asked, "HTTP Error 401: Unauthorized"));
             }
