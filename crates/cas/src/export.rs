@@ -62,8 +62,11 @@ impl Export<'_> {
         let large = !tree.directories.is_empty()
             && !self.options.hardlinks
             && self.store.counts.count(self.store, digest)? > LARGE;
-        let create = || tree.directories.iter().try_for_each(|child| self.create(&place, &child.name));
-        if large { apart(&place.directory, create) } else { create() }?;
+        if large {
+            let create =
+                || tree.directories.iter().try_for_each(|child| self.create(&path.join(&child.name)));
+            apart(&place.directory, create)?;
+        }
         let files = tree.files.par_chunks(self.at_once(&tree.files));
         files.try_for_each(|files| files.iter().try_for_each(|file| self.file(file, &place)))?;
         for link in &tree.symlinks {
@@ -74,9 +77,14 @@ impl Export<'_> {
         }
         // Not kept open: a deep tree would need many descriptors.
         drop(place);
-        tree.directories
-            .par_iter()
-            .try_for_each(|child| self.directory(&child.content()?, &path.join(&child.name)))?;
+        tree.directories.par_iter().try_for_each(|child| {
+            let path = path.join(&child.name);
+            if !large {
+                // Not all beforehand, while the other threads have nothing to do.
+                self.create(&path)?;
+            }
+            self.directory(&child.content()?, &path)
+        })?;
         if let Some(time) = self.time_of(&tree.node_properties) {
             let changed = rustix::fs::utimensat(CWD, path, &times(time), AtFlags::SYMLINK_NOFOLLOW);
             changed.doing("cannot change the time of", path)?;
@@ -120,15 +128,14 @@ impl Export<'_> {
             .map_err(|error| place.error(error, "cannot change the time of", name))
     }
 
-    fn create(&self, place: &Place<'_>, name: &str) -> ServiceResult<()> {
+    fn create(&self, path: &Path) -> ServiceResult<()> {
         let bits = if self.options.staged { 0o755 } else { 0o777 };
-        match rustix::fs::mkdirat(&place.directory, name, mode(bits)) {
+        match rustix::fs::mkdir(path, mode(bits)) {
             Ok(()) if self.options.staged && self.mask & 0o755 != 0 => {
-                rustix::fs::chmodat(&place.directory, name, mode(0o755), AtFlags::empty())
-                    .map_err(|error| place.error(error, "cannot change the mode of", name))
+                rustix::fs::chmod(path, mode(0o755)).doing("cannot change the mode of", path)
             }
-            Err(Errno::EXIST) if self.options.merge && place.has_directory(name) => Ok(()),
-            result => result.map_err(|error| place.error(error, "cannot create the directory", name)),
+            Err(Errno::EXIST) if self.options.merge && is_directory(path) => Ok(()),
+            result => result.doing("cannot create the directory", path),
         }
     }
 
@@ -203,6 +210,11 @@ impl Export<'_> {
     }
 }
 
+/// Whether there is a directory, not a link to one.
+fn is_directory(path: &Path) -> bool {
+    rustix::fs::lstat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir())
+}
+
 /// A directory that is being filled.
 struct Place<'a> {
     directory: OwnedFd,
@@ -210,11 +222,6 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn has_directory(&self, name: &str) -> bool {
-        let found = rustix::fs::statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW);
-        found.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode).is_dir())
-    }
-
     fn error(&self, error: impl Into<io::Error>, what: &str, name: &str) -> ServiceError {
         io_error(error, what, &self.path.join(name))
     }
