@@ -67,7 +67,7 @@ impl Builder<'_> {
 
     fn difference(&self, base: Option<&Digest>) -> ServiceResult<(Level, u64)> {
         let store = self.layers.store;
-        let mut comparison = Comparison { store, counts: &store.counts, budget: u64::MAX };
+        let mut comparison = Comparison { store, counts: &store.counts, budget: u64::MAX, roughly: false };
         let level = comparison.compare(base, self.tree)?.unwrap_or_default();
         Ok((level, u64::MAX - comparison.budget))
     }

@@ -31,7 +31,7 @@ impl Choice<'_> {
         let whole = store.counts.count(store, self.tree)?;
         // Upon another tree, at least a third has to be saved.
         let worthwhile = whole - whole / 3;
-        if let Some(base) = self.nearest(worthwhile)? {
+        if let Some(base) = self.nearest(worthwhile, false)? {
             return Ok(Some(base));
         }
         if whole < SMALL {
@@ -40,15 +40,15 @@ impl Choice<'_> {
         self.promising(whole)
     }
 
-    /// Whether laying the tree out would take at most so many entries.
+    /// Whether laying the tree out would take at most so many entries, roughly.
     pub(crate) fn is_small(&self, entries: u64) -> ServiceResult<bool> {
         let store = self.layers.store;
         Ok(store.counts.is_within(store, self.tree, entries)?
-            || self.nearest(entries.saturating_add(1))?.is_some())
+            || self.nearest(entries.saturating_add(1), true)?.is_some())
     }
 
-    /// The tree among those that have layers from which this one differs least.
-    fn nearest(&self, worthwhile: u64) -> ServiceResult<Option<Digest>> {
+    /// The tree among those that have layers from which this one differs least; `roughly` in less time.
+    fn nearest(&self, worthwhile: u64, roughly: bool) -> ServiceResult<Option<Digest>> {
         let known = self.layers.store.descriptions(&self.layers.root)?;
         let known = |tree: &Digest| known.iter().find(|described| described.tree == *tree).cloned();
         let all = self.layers.store.descriptions(&self.layers.root)?;
@@ -59,7 +59,7 @@ impl Choice<'_> {
         for candidate in prefixes.chain(recent).filter(|candidate| candidate.height < HEIGHT) {
             let surcharge = PER_LAYER * u64::from(candidate.height);
             let limit = best.as_ref().map_or(worthwhile, |(cost, _)| *cost).saturating_sub(surcharge);
-            if let Some(cost) = self.cost(&candidate.tree, limit)? {
+            if let Some(cost) = self.cost(&candidate.tree, limit, roughly)? {
                 best = Some((cost + surcharge, candidate.tree));
             }
         }
@@ -67,10 +67,10 @@ impl Choice<'_> {
     }
 
     /// Entries of a layer upon `base`, if fewer than `limit`. `None` also when the base is only known by name any more.
-    fn cost(&self, base: &Digest, limit: u64) -> ServiceResult<Option<u64>> {
+    fn cost(&self, base: &Digest, limit: u64, roughly: bool) -> ServiceResult<Option<u64>> {
         let Some(budget) = limit.checked_sub(1) else { return Ok(None) };
         let store = self.layers.store;
-        let mut comparison = Comparison { store, counts: &store.counts, budget };
+        let mut comparison = Comparison { store, counts: &store.counts, budget, roughly };
         match comparison.compare(Some(base), self.tree) {
             Ok(level) => Ok(level.map(|_| budget - comparison.budget)),
             Err(error) if matches!(error.kind, ErrorKind::Missing | ErrorKind::Corrupt) => Ok(None),
@@ -94,6 +94,6 @@ impl Choice<'_> {
         let Some(prefix) = self.prefixes.get(found).filter(|prefix| *prefix != self.tree) else {
             return Ok(None);
         };
-        Ok(self.cost(prefix, whole - whole / 3)?.map(|_| *prefix))
+        Ok(self.cost(prefix, whole - whole / 3, false)?.map(|_| *prefix))
     }
 }

@@ -51,35 +51,63 @@ impl Counts {
         Ok(count)
     }
 
-    /// Whether a tree has at most so many entries; looks at no more of it than needed.
+    /// Whether a tree has at most so many entries, roughly: directories that nobody has counted are looked into only
+    /// as long as their sizes do not tell.
     pub(crate) fn is_within(&self, store: &Store, tree: &Digest, entries: u64) -> ServiceResult<bool> {
-        let mut budget = entries;
+        let mut budget = Budget { entries, unseen: tree.size };
         self.spend(store, tree, &mut budget)
     }
 
-    /// Takes the entries of a tree off a budget. Whether that sufficed.
-    fn spend(&self, store: &Store, tree: &Digest, budget: &mut u64) -> ServiceResult<bool> {
+    /// Takes the entries of a tree, which was unseen so far, off a budget. Whether that sufficed.
+    fn spend(&self, store: &Store, tree: &Digest, budget: &mut Budget) -> ServiceResult<bool> {
+        budget.unseen = budget.unseen.saturating_sub(tree.size);
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(tree).copied();
-        let before = *budget;
+        let before = budget.entries;
         let directory = match known {
             Some(_) => None,
             None => Some(store.directory(tree)?),
         };
         let own = |directory: &Directory| 1 + (directory.files.len() + directory.symlinks.len()) as u64;
-        let Some(rest) = budget.checked_sub(known.or_else(|| directory.as_deref().map(own)).unwrap_or(0))
+        let Some(rest) =
+            budget.entries.checked_sub(known.or_else(|| directory.as_deref().map(own)).unwrap_or(0))
         else {
             return Ok(false);
         };
-        *budget = rest;
+        budget.entries = rest;
         let Some(directory) = directory else { return Ok(true) };
+        budget.unseen += bytes_of_directories(&directory)?;
+        if !budget.is_likely_enough() {
+            return Ok(false);
+        }
         for child in &directory.directories {
             if !self.spend(store, &child.content()?, budget)? {
                 return Ok(false);
             }
         }
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(*tree, before - *budget);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(*tree, before - budget.entries);
         Ok(true)
     }
+}
+
+/// Most entries of directories take fewer bytes than this: 80, and a name.
+const ENTRY: u64 = 128;
+
+/// How many more entries a tree may have.
+struct Budget {
+    entries: u64,
+    /// Bytes of directories that belong to it and have not been looked into.
+    unseen: u64,
+}
+
+impl Budget {
+    fn is_likely_enough(&self) -> bool {
+        self.unseen / ENTRY <= self.entries
+    }
+}
+
+/// Bytes of the directories in one.
+fn bytes_of_directories(directory: &Directory) -> ServiceResult<u64> {
+    directory.directories.iter().try_fold(0, |sum, child| Ok(sum + child.content()?.size))
 }
 
 /// Finds differences and counts what laying them out would cost.
@@ -88,6 +116,8 @@ pub(crate) struct Comparison<'a> {
     pub(crate) counts: &'a Counts,
     /// Entries that may still be laid out.
     pub(crate) budget: u64,
+    /// Whether it is given up as soon as the sizes of new directories say that the budget is not likely to suffice.
+    pub(crate) roughly: bool,
 }
 
 impl Level {
@@ -141,6 +171,13 @@ impl Comparison<'_> {
         enough
     }
 
+    /// Whether the budget may suffice for the directories of `new` that are not in `old`.
+    fn is_likely_enough(&self, old: &Directory, new: &Directory) -> ServiceResult<bool> {
+        let missing = new.directories.iter().filter(|child| old.directory(&child.name).is_none());
+        let unseen = missing.map(|child| Ok(child.content()?.size)).sum::<ServiceResult<u64>>()?;
+        Ok(Budget { entries: self.budget, unseen }.is_likely_enough())
+    }
+
     fn level(&mut self, old: &Directory, new: &Directory) -> ServiceResult<Option<Level>> {
         let mut level = Level { properties: new.node_properties.clone(), ..Level::default() };
         level.files = different(&old.files, &new.files, |node| &node.name, is_same_file);
@@ -148,6 +185,9 @@ impl Comparison<'_> {
         level.gone = gone(old, new);
         let entries = level.files.len() + level.symlinks.len() + level.gone.len() + 1;
         if !self.spend(entries as u64) {
+            return Ok(None);
+        }
+        if self.roughly && !self.is_likely_enough(old, new)? {
             return Ok(None);
         }
         for child in &new.directories {

@@ -102,7 +102,7 @@ impl Store {
         threads.install(|| layers.provide(tree, prefixes)).map(drop)
     }
 
-    /// Whether stubs for `tree` are laid out, or laying them out takes no more than so many entries: upon the nearest
+    /// Whether stubs for `tree` are laid out, or laying them out takes no more than so many entries, roughly: upon the nearest
     /// tree that has layers, if there is one.
     ///
     /// # Errors
