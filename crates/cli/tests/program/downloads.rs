@@ -177,7 +177,7 @@ fn repositories() -> (TestEnv, tempfile::TempDir) {
     (env, upstream)
 }
 
-fn forget(env: &TestEnv) {
+pub(crate) fn forget(env: &TestEnv) {
     for name in ["sources", "cache"] {
         let _ = std::fs::remove_dir_all(env.path().join(name));
     }

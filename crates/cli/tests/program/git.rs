@@ -195,6 +195,26 @@ fn repositories_behind_ssh() {
     }
 }
 
+/// A key that a server does not take is not shown to it again, and nobody waits for that.
+#[test]
+fn a_refusal_is_taken_for_an_answer() {
+    let upstream = upstream();
+    let mut env = crate::env();
+    with_program(&mut env, "ssh", SSH);
+    let alias = format!("ssh://git@host.example{}/", upstream.path().display());
+    env.files(&PROJECT.replace("http://HOST/", &alias));
+    track_and_fetch(&env);
+    crate::downloads::forget(&env);
+    let refuses = "#!/bin/sh\necho >> \"$HOME/refused\"\necho 'git@host: Permission denied (publickey).' >&2\nexit 255\n";
+    with_program(&mut env, "ssh", refuses);
+    let elements = ["git.bst", "git_repo.bst", "git_tag.bst"];
+    for (number, element) in elements.iter().enumerate() {
+        env.run(&["source", "fetch", element]).failure(255, "ssh-add");
+        let refused = std::fs::read_to_string(env.home().join("refused")).expect("somebody was asked");
+        assert_eq!(refused.lines().count(), number + 1, "{element}");
+    }
+}
+
 /// A repository `long` with many commits, of which each changes a file and adds another.
 fn long_history(upstream: &Path, commits: usize) -> String {
     let long = upstream.join("long");

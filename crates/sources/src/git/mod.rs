@@ -170,10 +170,11 @@ impl Module {
             let failed = || format!("Failed to fetch from remote git repository: {}", shown(&candidate.url));
             let tips = match history {
                 History::All => Ok(Vec::new()),
-                History::Branch(track) if self.fetch_tip(context, mirror, &candidate.url, track)? => {
-                    return Ok(());
-                }
-                History::Branch(track) => self.tips(context, &candidate.url, track),
+                History::Branch(track) => match self.fetch_tip(context, mirror, &candidate.url, track) {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => self.tips(context, &candidate.url, track),
+                    Err(error) => Err(error),
+                },
             };
             let tips = match tips {
                 Err(error) if context.cancel.is_cancelled() => return Err(error),
@@ -229,6 +230,9 @@ impl Module {
 
     /// Brings the end of a branch, and nothing is asked before. Whether there is such a branch and the commit is its end,
     /// as it is most often.
+    ///
+    /// # Errors
+    /// The server lets nobody in, or not this machine.
     fn fetch_tip(
         &self,
         context: &FetchContext<'_>,
@@ -243,7 +247,12 @@ impl Module {
         let fetch = mirror.git(context).args(["fetch", "--quiet", "--no-write-fetch-head", "--no-tags"]);
         let depth = (mirror.is_shallow() || mirror.is_empty()).then_some("--depth=1");
         let fetch = fetch.args(depth).args(["--", url]).arg(format!("+{branch}:{branch}"));
-        Ok(fetch.succeeds()? && mirror.reference(&branch).as_deref() == Some(&self.commit))
+        match fetch.run(|| format!("Failed to fetch from {}", shown(url))).map_err(repository::explained) {
+            Ok(_) => Ok(mirror.reference(&branch).as_deref() == Some(&self.commit)),
+            // It is not asked again what it said for good.
+            Err(error) if error.hint.is_some() || context.cancel.is_cancelled() => Err(error),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Its submodules, as far as it was fetched, wanted or not.
