@@ -1,7 +1,7 @@
 //! Figures of remote caches: the reference's own server on this machine, as far away as a delay makes it.
 
 use crate::project::{Project, Side};
-use crate::store::large_tree;
+use crate::store::{LARGE_TREE, large_tree};
 use crate::timing::{Row, Timed, timed};
 use crate::{Bench, Measured};
 use std::collections::VecDeque;
@@ -61,19 +61,28 @@ pub(crate) fn far(bench: &Bench) -> Measured {
 }
 
 /// The artifact of a large tree there and back, with a server for each side.
+///
+/// It is pulled by its name: of an element whose sources are in the project, the reference takes every file that it
+/// needs from them to compute the key, and next to nothing comes from the server. That the bytes did come is seen from
+/// what the server read and wrote.
 pub(crate) fn large(bench: &Bench) -> Measured {
     let project = Project::new(bench, "remote-large", "")?;
     large_tree(&project.directory.join("files"))?;
     project.write("elements/large.bst", "kind: import\nsources:\n- kind: local\n  path: files\n")?;
+    let name = artifact_name(&project)?;
     let mut times = Vec::new();
     for side in [Side::Bourn, Side::Bst] {
-        let name = if side == Side::Bourn { "server-bourn" } else { "server-bst" };
-        let server = CacheServer::start(bench, &project.directory.with_file_name(name))?;
+        let directory = if side == Side::Bourn { "server-bourn" } else { "server-bst" };
+        let server = CacheServer::start(bench, &project.directory.with_file_name(directory))?;
         timed(&mut project.call(side, &["build", "large.bst"]))?;
         project.configure(side, &server_configuration(server.port, true))?;
+        let before = server.traffic("wchar")?;
         let push = timed(&mut project.call(side, &["artifact", "push", "large.bst"]))?;
+        assert_moved("push", server.traffic("wchar")? - before)?;
         project.set_aside(side)?;
-        let pull = timed(&mut project.call(side, &["artifact", "pull", "large.bst"]))?;
+        let before = server.traffic("rchar")?;
+        let pull = timed(&mut project.call(side, &["artifact", "pull", &name]))?;
+        assert_moved("pull", server.traffic("rchar")? - before)?;
         times.push((push, pull));
         drop(server);
     }
@@ -93,6 +102,24 @@ pub(crate) fn large(bench: &Bench) -> Measured {
             Ok(vec![row("push", *push, *peer_push), row("pull", *pull, *peer_pull)])
         }
         _ => Err("one side was not timed".to_owned()),
+    }
+}
+
+/// What the artifact of the large tree is called.
+fn artifact_name(project: &Project<'_>) -> Result<String, String> {
+    let words = ["show", "--deps", "none", "--format", "bench/large/%{full-key}", "large.bst"];
+    let shown = project.call(Side::Bourn, &words).output().map_err(|error| format!("show: {error}"))?;
+    match shown.status.success() {
+        true => Ok(String::from_utf8_lossy(&shown.stdout).trim().to_owned()),
+        false => Err(format!("show: {}", String::from_utf8_lossy(&shown.stderr))),
+    }
+}
+
+/// Refuses a time in which less than the large tree went over.
+fn assert_moved(what: &str, bytes: u64) -> Result<(), String> {
+    match bytes >= LARGE_TREE {
+        true => Ok(()),
+        false => Err(format!("{what}: the server moved {bytes} bytes of {LARGE_TREE}")),
     }
 }
 
@@ -155,6 +182,16 @@ impl CacheServer {
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(server)
+    }
+}
+
+impl CacheServer {
+    /// Bytes that it read (`rchar`) or wrote (`wchar`) so far, as the kernel counts them: files, and pipes.
+    fn traffic(&self, counter: &str) -> Result<u64, String> {
+        let path = format!("/proc/{}/io", self.child.id());
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(counter)?.strip_prefix(": "));
+        line.and_then(|count| count.parse().ok()).ok_or_else(|| format!("{path} has no {counter}"))
     }
 }
 

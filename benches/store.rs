@@ -15,6 +15,9 @@ const FILES: usize = 105_320;
 /// Bytes in a file of the large tarball, on average: 2.3 GB in all.
 const SIZE: usize = 21_800;
 
+/// Bytes in all files of the large tree, at least.
+pub(crate) const LARGE_TREE: u64 = FILES as u64 / 10 * (SIZE as u64 * 31 / 4 + SIZE as u64 / 4 * 9);
+
 /// Files in the C project.
 const UNITS: usize = 500;
 
