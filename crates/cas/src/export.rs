@@ -29,13 +29,17 @@ pub(crate) fn export_tree(
     into: &Path,
     options: &ExportOptions,
 ) -> ServiceResult<()> {
+    let mask = umask();
+    let is_new = !into.exists();
     std::fs::create_dir_all(into).doing("cannot create", into)?;
+    if is_new && options.staged && mask != 0o022 {
+        rustix::fs::chmod(into, mode(0o755)).doing("cannot change the mode of", into)?;
+    }
     let occupied = std::fs::read_dir(into).doing("cannot list", into)?.next().is_some();
     if occupied && !options.merge {
         let message = format!("the directory {} is not empty", into.display());
         return Err(ServiceError::new(ErrorKind::Invalid, message));
     }
-    let mask = umask();
     let umask = if options.staged { 0o022 } else { mask };
     Export { store, options, into, umask, mask }.directory(root, into)
 }

@@ -119,7 +119,7 @@ impl Settings {
     pub(crate) fn max_jobs(&self) -> u32 {
         match u32::try_from(self.user.max_jobs) {
             Ok(jobs) if jobs > 0 => jobs,
-            _ => std::thread::available_parallelism().map_or(1, |cores| cores.get().min(8) as u32),
+            _ => cores().min(8),
         }
     }
 
@@ -164,4 +164,10 @@ fn override_with(user: &mut UserConfig, general: &General) {
     set(&mut user.network_retries, general.network_retries);
     set(&mut user.cache_buildtrees, general.cache_buildtrees);
     user.pull_buildtrees |= general.pull_buildtrees;
+}
+
+/// The cores that this process may run on. What a container allows it of their time is not asked, as bst does not: the
+/// number can get into keys.
+fn cores() -> u32 {
+    rustix::thread::sched_getaffinity(None).map_or(1, |cores| cores.count().max(1))
 }

@@ -233,7 +233,7 @@ pub(crate) fn is_running(word: &str) -> bool {
 /// Waits until something is so; fails when it takes suspiciously long.
 #[track_caller]
 pub(crate) fn eventually(what: &str, condition: impl Fn() -> bool) {
-    for _ in 0..3000 {
+    for _ in 0..12_000 {
         if condition() {
             return;
         }
