@@ -12,6 +12,8 @@ mod edits;
 mod encrypted;
 #[path = "program/examples.rs"]
 mod examples;
+#[path = "program/explain.rs"]
+mod explain;
 #[path = "program/fuzz.rs"]
 mod fuzz;
 #[path = "program/git.rs"]

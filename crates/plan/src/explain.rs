@@ -17,6 +17,38 @@ pub struct KeyInputs {
     object: Map<String, Value>,
 }
 
+/// What an artifact itself tells of the inputs of its key: all that is known where another program built it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Traces {
+    /// What it was built upon, in staging order: project, name and key of each.
+    pub dependencies: Vec<(String, String, String)>,
+    /// The environment, those variables too that do not enter the key.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Traces {
+    /// What differs in a newer key as far as can be told: dependencies, and the environment. If it is neither, then it
+    /// is something else of the element itself.
+    pub fn differences(&self, newer: &KeyInputs) -> Vec<Difference> {
+        let mut found = Vec::new();
+        let was: HashMap<&str, &str> =
+            self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let environment = newer.object.get("environment").and_then(Value::as_object);
+        for (name, value) in environment.into_iter().flatten() {
+            // That one is gone means nothing: it may be one that never entered the key.
+            let old = was.get(name.as_str()).map(|old| Value::from(*old));
+            compare(&mut found, &Subject::Environment, &mut vec![name.clone()], old.as_ref(), Some(value));
+        }
+        let entries = |(project, element, key)| -> (&str, &str, &str) { (project, element, key) };
+        let old: Vec<_> = self.dependencies.iter().map(|(p, e, k)| entries((p, e, k))).collect();
+        compare_dependencies(&mut found, &old, &newer.dependencies());
+        if found.is_empty() {
+            found.push(Difference { subject: Subject::Other, path: Vec::new(), old: None, new: None });
+        }
+        found
+    }
+}
+
 /// Text that is no inputs of a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct InvalidInputs(String);
@@ -79,6 +111,8 @@ pub enum Subject {
     },
     /// The same dependencies in another order.
     DependencyOrder,
+    /// Something of the element itself that its artifact does not tell.
+    Other,
 }
 
 impl KeyInputs {
@@ -301,6 +335,7 @@ impl Subject {
             Subject::Source { .. } => "source",
             Subject::Dependency { .. } => "dependency",
             Subject::DependencyOrder => "dependency-order",
+            Subject::Other => "other",
         }
     }
 }
@@ -320,6 +355,7 @@ impl fmt::Display for Subject {
             Subject::Source { number, kind } => write!(f, "source {number} ({kind})"),
             Subject::Dependency { project, element } => write!(f, "dependency {project}/{element}"),
             Subject::DependencyOrder => f.write_str("the order of dependencies"),
+            Subject::Other => f.write_str("something in its configuration, public data or sources"),
         }
     }
 }
@@ -425,6 +461,29 @@ mod tests {
         let json: Vec<String> = found.iter().map(|difference| difference.to_json().to_string()).collect();
         let expect = r#"{"subject":"source","source":1,"kind":"git","path":["2"],"old":"ref1","new":"ref2"}"#;
         assert_eq!(json, [expect]);
+    }
+
+    #[test]
+    fn what_an_artifact_tells() {
+        let text = |text: &str| text.to_owned();
+        let mut traces = Traces {
+            dependencies: vec![(text("p"), text("a.bst"), text("1")), (text("p"), text("b.bst"), text("2"))],
+            environment: vec![(text("CFLAGS"), text("-O2")), (text("MAKEFLAGS"), text("-j8"))],
+        };
+        let check = |traces: &Traces, change: &str, expect: &[&str]| {
+            let found = traces.differences(&inputs(change));
+            assert_eq!(found.iter().map(Difference::to_string).collect::<Vec<_>>(), expect, "{change}");
+        };
+        let other = "something in its configuration, public data or sources differs";
+        check(&traces, r#"{"element-plugin-key":{}}"#, &[other]);
+        check(
+            &traces,
+            r#"{"environment":{"CFLAGS":"-O3"}}"#,
+            &[r#"the environment: CFLAGS was "-O2", is "-O3""#],
+        );
+        check(&traces, r#"{"dependencies":[["p","a.bst","1"]]}"#, &["dependency p/b.bst is gone"]);
+        traces.dependencies.reverse();
+        check(&traces, "{}", &["the order of dependencies differs"]);
     }
 
     #[test]

@@ -8,8 +8,12 @@ use crate::invocation::Invocation;
 use crate::report::style::{CONTENT, DETAIL, Painter};
 use crate::watch::Watch;
 use crate::world::World;
+use bourn_build::cache::Cached;
+use bourn_build::cache::metadata::Setting;
 use bourn_build::session::{Query, Session};
-use bourn_plan::explain::{Difference, KeyInputs, Subject};
+use bourn_plan::closure::Walk;
+
+use bourn_plan::explain::{Difference, KeyInputs, Subject, Traces};
 use bourn_project::ElementId;
 use bourn_reapi::ArtifactName;
 use serde_json::{Value, json};
@@ -59,12 +63,31 @@ struct Answer {
 enum Verdict {
     /// Its artifact is in the cache, of a success or a failure.
     Cached(bool),
-    /// A source has no ref.
-    NoReference,
+    /// Sources of these elements have no ref.
+    NoReference(Vec<String>),
+    /// It is a junction.
+    Junction,
     /// It was never built here, or nothing is known of that.
     New,
     /// It was built before, of other inputs.
     Changed { before: String, causes: Vec<Cause> },
+}
+
+/// What is known of how an artifact was built.
+enum Before {
+    /// Everything: this program built it.
+    Inputs(KeyInputs),
+    /// What the artifact says.
+    Traces(Traces),
+}
+
+impl Before {
+    fn differences(&self, newer: &KeyInputs) -> Vec<Difference> {
+        match self {
+            Before::Inputs(inputs) => inputs.differences(newer),
+            Before::Traces(traces) => traces.differences(newer),
+        }
+    }
 }
 
 /// A difference of inputs, and in which element it is.
@@ -90,35 +113,86 @@ impl Explainer<'_> {
         let element = plan.graph.full_name(id);
         let key = key.map(|key| key.0);
         let verdict = match (self.session.artifact(id), KeyInputs::strict(plan, id)) {
-            (Some(artifact), _) => Verdict::Cached(artifact.is_success()),
-            (None, None) => Verdict::NoReference,
-            (None, Some(inputs)) => self.compare(id, &inputs),
+            _ if &*plan.graph.element(id).kind == "junction" => Verdict::Junction,
+            (Some(artifact), _) if key.is_some() => Verdict::Cached(artifact.is_success()),
+            (_, None) => Verdict::NoReference(self.without_reference(id)),
+            (_, Some(inputs)) => self.compare(id, &inputs)?,
         };
         Ok(Answer { element, key, verdict })
     }
 
+    /// The elements that keep one from having a key: itself, or any that its key is made of, where a source has no ref.
+    fn without_reference(&self, id: ElementId) -> Vec<String> {
+        let plan = &self.world.plan;
+        let mut walk = Walk::default();
+        let mut without = Vec::new();
+        let (mut seen, mut todo) = (HashSet::from([id]), vec![id]);
+        while let Some(id) = todo.pop() {
+            if plan.element(id).sources.iter().any(|source| !source.source.is_resolved()) {
+                without.push(plan.graph.full_name(id));
+            }
+            todo.extend(plan.edges.build(id, &mut walk).iter().filter(|below| seen.insert(**below)));
+        }
+        without
+    }
+
     /// Compares with the artifact of the element that differs least.
-    fn compare(&self, id: ElementId, inputs: &KeyInputs) -> Verdict {
+    fn compare(&self, id: ElementId, inputs: &KeyInputs) -> Result<Verdict, Failure> {
         let settings = self.invocation.settings;
         let name = self.session.artifact_name(id, &inputs.key());
         let kept = inputs::of_element(settings, &name);
         let candidates = kept.into_iter().take(CANDIDATES).filter_map(|(key, _)| {
             let old = inputs::recall(settings, &ArtifactName { key: key.clone(), ..name.clone() })?;
-            Some((key, old))
+            Some((key, Before::Inputs(old)))
         });
-        let nearest = candidates.min_by_key(|(_, old)| old.differences(inputs).len());
-        let Some((before, old)) = nearest else { return Verdict::New };
+        let mut candidates: Vec<(String, Before)> = candidates.collect();
+        if candidates.is_empty() {
+            candidates = self.cached(&name)?;
+        }
+        let nearest = candidates.into_iter().min_by_key(|(_, old)| old.differences(inputs).len());
+        let Some((before, old)) = nearest else { return Ok(Verdict::New) };
         let mut causes = Vec::new();
         let mut seen = HashSet::new();
         self.causes(id, &old, inputs, &mut seen, &mut causes);
-        Verdict::Changed { before, causes }
+        Ok(Verdict::Changed { before, causes })
+    }
+
+    /// What the artifacts of an element in the cache tell, those used last first.
+    fn cached(&self, name: &ArtifactName) -> Result<Vec<(String, Before)>, Failure> {
+        let names = self.session.services.assets.artifact_names()?;
+        let same = names.into_iter().rev().filter(|other| {
+            (&other.project, &other.element) == (&name.project, &name.element) && other.key != name.key
+        });
+        let told = same.filter_map(|name| {
+            let (strong, traces) = self.traces(&name)?;
+            // Each is there under its weak key as well.
+            (strong == name.key).then_some((strong, Before::Traces(traces)))
+        });
+        Ok(told.take(CANDIDATES).collect())
+    }
+
+    /// What an artifact in the cache tells of the inputs of its key, and its strong key.
+    fn traces(&self, name: &ArtifactName) -> Option<(String, Traces)> {
+        let message = self.session.services.assets.artifact(name).ok()??;
+        let dependencies = message.dependencies().ok()?.into_iter();
+        let dependencies = dependencies.map(|on| (on.project_name, on.element_name, on.cache_key)).collect();
+        let strong = message.strong_key.clone();
+        let setting = Setting::read(self.session, &Cached::new(message));
+        let environment = setting.map(|setting| setting.environment).unwrap_or_default();
+        Some((strong, Traces { dependencies, environment }))
+    }
+
+    /// All that is known of how an artifact was built.
+    fn before(&self, name: &ArtifactName) -> Option<Before> {
+        let inputs = inputs::recall(self.invocation.settings, name).map(Before::Inputs);
+        inputs.or_else(|| Some(Before::Traces(self.traces(name)?.1)))
     }
 
     /// Adds what differs, following dependencies down to where the difference began.
     fn causes(
         &self,
         id: ElementId,
-        old: &KeyInputs,
+        old: &Before,
         new: &KeyInputs,
         seen: &mut HashSet<ElementId>,
         causes: &mut Vec<Cause>,
@@ -142,8 +216,7 @@ impl Explainer<'_> {
                 continue;
             }
             let name = self.session.artifact_name(dependency, &key);
-            let before = inputs::recall(self.invocation.settings, &name);
-            match (before, KeyInputs::strict(&self.world.plan, dependency)) {
+            match (self.before(&name), KeyInputs::strict(&self.world.plan, dependency)) {
                 (Some(before), Some(now)) => self.causes(dependency, &before, &now, seen, causes),
                 _ => causes.push(Cause { element: element.clone(), difference, unknown: true }),
             }
@@ -158,7 +231,11 @@ impl Answer {
         match &self.verdict {
             Verdict::Cached(true) => format!("{name} is cached ({key})\n"),
             Verdict::Cached(false) => format!("{name} is cached as a failed build ({key})\n"),
-            Verdict::NoReference => format!("{name} has no key: a source of it or below it has no ref\n"),
+            Verdict::NoReference(without) => {
+                let without = without.join(", ");
+                format!("{name} has no key: sources without a ref are in {without}\n")
+            }
+            Verdict::Junction => format!("{name} is a junction, of which nothing is built\n"),
             Verdict::New => {
                 format!(
                     "{name} would be built ({key}): this program has not built it before, as far as it remembers\n"
@@ -185,7 +262,8 @@ impl Answer {
         let (state, extra) = match &self.verdict {
             Verdict::Cached(true) => ("cached", None),
             Verdict::Cached(false) => ("failed", None),
-            Verdict::NoReference => ("no-reference", None),
+            Verdict::NoReference(_) => ("no-reference", None),
+            Verdict::Junction => ("junction", None),
             Verdict::New => ("new", None),
             Verdict::Changed { before, causes } => {
                 let causes: Vec<Value> = causes
@@ -201,6 +279,9 @@ impl Answer {
             }
         };
         value["state"] = state.into();
+        if let Verdict::NoReference(without) = &self.verdict {
+            value["without-reference"] = without.as_slice().into();
+        }
         if let Some((before, causes)) = extra {
             value["before"] = before.as_str().into();
             value["causes"] = causes.into();
