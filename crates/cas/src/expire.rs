@@ -43,8 +43,8 @@ pub struct Expired {
     pub after: u64,
     /// Bytes that the cache might hold.
     pub limit: u64,
-    /// Names of artifacts that were removed.
-    pub artifacts: Vec<ArtifactName>,
+    /// Artifacts that were removed, each with all its names.
+    pub artifacts: Vec<Vec<ArtifactName>>,
     /// Number of sources that were removed.
     pub sources: usize,
     /// Number of layers that were removed.
@@ -265,17 +265,13 @@ impl<'a> Expiry<'a> {
     /// What may go, last used first; everything that an artifact is called has the time of its latest name.
     fn candidates(&self) -> ServiceResult<Vec<(Timestamp, Candidate)>> {
         let names = self.store.names()?;
-        let mut latest: HashMap<(PathBuf, Vec<Digest>), Timestamp> = HashMap::new();
-        let group = |name: &Name| {
-            let trees = name.roots.as_ref().map(|roots| roots.trees.clone()).unwrap_or_default();
-            (name.path.parent().map(Path::to_owned).unwrap_or_default(), trees)
-        };
+        let mut latest: HashMap<_, Timestamp> = HashMap::new();
         for name in &names {
-            let time = latest.entry(group(name)).or_insert(name.used);
+            let time = latest.entry(name.thing()).or_insert(name.used);
             *time = name.used.max(*time);
         }
         let mut all: Vec<(Timestamp, Candidate)> =
-            names.into_iter().map(|name| (latest[&group(&name)], Candidate::Name(name))).collect();
+            names.into_iter().map(|name| (latest[&name.thing()], Candidate::Name(name))).collect();
         for (path, described) in self.store.all_layers()? {
             let Ok(stat) = rustix::fs::stat(&path) else { continue };
             all.push((modified(&stat), Candidate::Layer(path, described)));
@@ -295,16 +291,27 @@ impl<'a> Expiry<'a> {
     fn carry_out(&mut self) -> ServiceResult<()> {
         // A layer goes before its base, which lies deeper.
         let mut dropped = std::mem::take(&mut self.dropped);
+        let mut artifacts: HashMap<_, Vec<ArtifactName>> = HashMap::new();
         dropped.sort_by_key(|candidate| match candidate {
             Candidate::Name(_) => 0,
             Candidate::Layer(_, described) => -i64::from(described.height),
         });
         for candidate in dropped {
             match candidate {
-                Candidate::Name(name) => self.drop_name(name)?,
+                Candidate::Name(name) => {
+                    let thing = name.thing();
+                    match self.drop_name(name)? {
+                        Some(NameKind::Artifact(name)) => artifacts.entry(thing).or_default().push(name),
+                        Some(NameKind::Source) => self.done.sources += 1,
+                        None => {}
+                    }
+                }
                 Candidate::Layer(path, described) => self.drop_layer(path, described)?,
             }
         }
+        self.done.artifacts = artifacts.into_values().collect();
+        self.done.artifacts.iter_mut().for_each(|names| names.sort());
+        self.done.artifacts.sort();
         // Content first: removing the object of the same file would make it look as if it had just been linked.
         self.sweep_content()?;
         self.done.objects = self.sweep_objects()?;
@@ -312,11 +319,11 @@ impl<'a> Expiry<'a> {
         self.store.forget_trees()
     }
 
-    /// Removes a name, unless `bst` has used it just now.
-    fn drop_name(&mut self, name: Name) -> ServiceResult<()> {
+    /// Removes a name, unless `bst` has used it just now, or somebody else was faster. What it was, if it was removed.
+    fn drop_name(&mut self, name: Name) -> ServiceResult<Option<NameKind>> {
         let aside = self.session.temporary("name");
         match rustix::fs::rename(&name.path, &aside) {
-            Err(Errno::NOENT) => return Ok(()),
+            Err(Errno::NOENT) => return Ok(None),
             result => result.doing("cannot move", &name.path)?,
         }
         let used = modified(&rustix::fs::stat(&aside).doing("cannot look at", &aside)?);
@@ -327,7 +334,7 @@ impl<'a> Expiry<'a> {
                 None => Vec::new(),
             };
             self.keep_reached(&blobs);
-            return Ok(());
+            return Ok(None);
         }
         std::fs::remove_file(&aside).doing("cannot remove", &aside)?;
         if let Some(parent) = name.path.parent() {
@@ -335,11 +342,7 @@ impl<'a> Expiry<'a> {
             let _ = std::fs::remove_dir(parent)
                 .and_then(|()| std::fs::remove_dir(parent.parent().unwrap_or(parent)));
         }
-        match name.kind {
-            NameKind::Artifact(name) => self.done.artifacts.push(name),
-            NameKind::Source => self.done.sources += 1,
-        }
-        Ok(())
+        Ok(Some(name.kind))
     }
 
     /// Removes a layer, unless somebody uses it or a layer upon it.

@@ -25,6 +25,17 @@ pub(crate) struct Name {
     pub(crate) roots: Option<Roots>,
 }
 
+impl Name {
+    /// What all names of the same thing have in common, those of an artifact under its keys: they are of one element and
+    /// mean the same. What cannot be understood is nothing but itself.
+    pub(crate) fn thing(&self) -> (PathBuf, Option<Roots>) {
+        match &self.roots {
+            Some(roots) => (self.path.parent().map(PathBuf::from).unwrap_or_default(), Some(roots.clone())),
+            None => (self.path.clone(), None),
+        }
+    }
+}
+
 /// The kinds of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NameKind {
@@ -33,7 +44,7 @@ pub(crate) enum NameKind {
 }
 
 /// What a name refers to directly.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Roots {
     /// Directories without which the name is worth nothing.
     pub(crate) trees: Vec<Digest>,

@@ -86,11 +86,9 @@ impl Store {
 
     /// Names that mean the same: an artifact under its keys.
     fn groups(&self) -> ServiceResult<Vec<Vec<Name>>> {
-        let mut groups: HashMap<(PathBuf, Vec<Digest>), Vec<Name>> = HashMap::new();
+        let mut groups: HashMap<_, Vec<Name>> = HashMap::new();
         for name in self.names()? {
-            let place = name.path.parent().map(PathBuf::from).unwrap_or_default();
-            let trees = name.roots.as_ref().map(|roots| roots.trees.clone()).unwrap_or_default();
-            groups.entry((place, trees)).or_default().push(name);
+            groups.entry(name.thing()).or_default().push(name);
         }
         Ok(groups.into_values().collect())
     }

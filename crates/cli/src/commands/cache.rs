@@ -135,7 +135,7 @@ fn clean(invocation: &Invocation<'_>, options: &Clean) -> Outcome {
     };
     let expired = wire::store(invocation.settings)?.expire(&quota)?;
     expiry::drop_junctions(invocation.settings, options.all)?;
-    for name in &expired.artifacts {
+    for name in expired.artifacts.iter().flatten() {
         invocation.reporter.info(&format!("Removed: {name}"));
     }
     let (before, after) = (pretty(expired.before), pretty(expired.after));
