@@ -2,6 +2,7 @@
 
 use crate::follow::{Pipe, follow};
 use crate::http::shown;
+use crate::scratch::workspace;
 use bourn_plan::{FetchContext, Progress, SourceError};
 use bourn_reapi::Digest;
 use bourn_reapi::services::{Cancel, ExportOptions, ImportOptions};
@@ -172,17 +173,6 @@ pub(crate) fn not_run(name: &str, error: &io::Error) -> SourceError {
         return SourceError::new(format!("Did not find '{name}' in PATH")).hint(hint);
     }
     SourceError::new(format!("Cannot run '{name}': {error}"))
-}
-
-/// A directory for work below the downloads of a kind, gone when dropped.
-///
-/// # Errors
-/// It cannot be made.
-pub(crate) fn workspace(context: &FetchContext<'_>, kind: &str) -> Result<tempfile::TempDir, SourceError> {
-    let parent = context.source_directory.join(kind);
-    let made = std::fs::create_dir_all(&parent)
-        .and_then(|()| tempfile::Builder::new().prefix("tmp").tempdir_in(&parent));
-    made.map_err(|error| bourn_reapi::ServiceError::io(&error, "Creating a directory in", &parent).into())
 }
 
 /// Lets a tool work on the tree that earlier sources staged: exported, changed, stored again.

@@ -23,6 +23,7 @@ mod own;
 mod reading;
 mod release;
 mod repository;
+mod scratch;
 mod table;
 mod template;
 mod tree;

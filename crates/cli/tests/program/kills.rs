@@ -2,7 +2,7 @@
 //! on, and what is staged at last is what a run that nobody disturbed stages.
 
 use crate::downloads::{git, start, wait_until};
-use crate::registry::{Entry, Registry, layer};
+use crate::registry::{Entry, Registry, distribution, layer};
 use crate::server::{Asked, Said, Server};
 use bourn_testkit::{Random, TestEnv};
 use std::collections::BTreeMap;
@@ -44,6 +44,8 @@ impl Upstream {
             Upstream { directory, registry: Registry::with_token("secret"), elements: BTreeMap::new() };
         upstream.add_files();
         upstream.add_repositories();
+        upstream.add_branch();
+        upstream.add_packages();
         upstream.add_image();
         upstream
     }
@@ -104,6 +106,37 @@ impl Upstream {
         self.elements.insert("ostree", format!("- kind: ostree\n  url: up:ostree\n  ref: {commit}\n"));
     }
 
+    /// A branch of Bazaar, served as plain files.
+    fn add_branch(&mut self) {
+        let place = self.path("bazaar/trunk");
+        std::fs::create_dir_all(&place).expect("a directory");
+        run(&place, "brz init -q");
+        for number in 0..2 {
+            std::fs::write(place.join(format!("file{number}")), noise(&mut Random(number + 7), 30_000))
+                .expect("a file");
+            run(&place, "brz add -q && BZR_EMAIL='A <a@example.org>' brz commit -q -m more");
+        }
+        self.elements.insert("bzr", "- kind: bzr\n  url: up:bazaar\n  track: trunk\n  ref: '2'\n".into());
+    }
+
+    /// An index of Python packages, one of which requires the other.
+    fn add_packages(&mut self) {
+        for (name, requires) in [("one", "Requires-Dist: two\n"), ("two", "")] {
+            let file = format!("{name}-1.0.tar.gz");
+            let page = format!("<a href=\"/files/{file}\">{file}</a>");
+            for (path, content) in [
+                (format!("files/{file}"), distribution(name, "", requires)),
+                (format!("simple/{name}/index.html"), page.into_bytes()),
+            ] {
+                let path = self.path(&path);
+                std::fs::create_dir_all(path.parent().expect("a parent")).expect("directories");
+                std::fs::write(path, content).expect("a file");
+            }
+        }
+        let source = "- kind: local\n  path: files\n- kind: pip\n  url: up:simple/\n  packages: [one]\n  ref: |-\n    one==1.0\n    two==1.0\n";
+        self.elements.insert("pip", source.into());
+    }
+
     fn add_image(&mut self) {
         let layers = [
             layer(&[Entry::Directory("etc/"), Entry::File("etc/a", "1"), Entry::File("bin/tool", "2")]),
@@ -155,7 +188,9 @@ fn serve(upstream: &Upstream, registry: Registry, fault: Arc<Fault>) -> Server {
             return fault.spoil(registry.answer(asked));
         }
         let path = asked.path.split('?').next().unwrap_or_default();
-        fault.spoil(match std::fs::read(directory.join(path.trim_start_matches('/'))) {
+        let page = if path.ends_with('/') { "index.html" } else { "" };
+        fault.spoil(match std::fs::read(directory.join(format!("{}{page}", path.trim_start_matches('/')))) {
+            Ok(content) if !page.is_empty() => Said::ok(content).header("Content-Type", "text/html"),
             Ok(content) => Said::range(asked, &content),
             Err(_) => Said::status(404),
         })
@@ -165,7 +200,7 @@ fn serve(upstream: &Upstream, registry: Registry, fault: Arc<Fault>) -> Server {
 fn project(env: &TestEnv, upstream: &Upstream, url: &str) {
     let mut text = format!(
         "=== project.conf\nname: killed\nmin-version: 2.0\naliases:\n  up: {url}\nplugins:\n\
-         - origin: pip\n  package-name: buildstream-plugins\n  sources: [cargo, docker, git]\n\
+         - origin: pip\n  package-name: buildstream-plugins\n  sources: [bzr, cargo, docker, git, pip]\n\
          - origin: pip\n  package-name: buildstream-plugins-community\n  sources: [git_repo, ostree]\n"
     );
     for (name, sources) in &upstream.elements {

@@ -5,9 +5,10 @@ mod resolved;
 
 use crate::declared::{Declared, reference};
 use crate::download::activity;
-use crate::host::{Tool, export_previous, workspace};
+use crate::host::{Tool, export_previous};
 use crate::key;
 use crate::reading::Reading;
+use crate::scratch::workspace;
 use crate::trees;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;

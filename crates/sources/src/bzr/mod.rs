@@ -2,12 +2,13 @@
 
 use crate::declared::{Declared, Origin, reference};
 use crate::download::activity;
-use crate::host::{Tool, workspace};
+use crate::host::Tool;
 use crate::http::shown;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
 use crate::repository::{Mirror, held};
+use crate::scratch::workspace;
 use crate::url;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -181,13 +182,18 @@ fn has_revision(branch: &Path, revision: &str) -> Result<bool, SourceError> {
     revno.arg(branch).succeeds()
 }
 
-/// Makes a repository of branches without working trees, unless it is there.
-fn create(context: &FetchContext<'_>, repository: &Path) -> Result<(), SourceError> {
+/// Makes a repository of branches without working trees, unless it is there: in `scratch` first, since whoever is killed
+/// while it is made must leave no half of one.
+fn create(context: &FetchContext<'_>, scratch: &Path, repository: &Path) -> Result<(), SourceError> {
     if repository.join(".bzr").exists() {
         return Ok(());
     }
-    let init = Tool::new(program(), context).args(["init-repo", "--no-trees"]).arg(repository);
-    init.run(|| "Failed to initialize bzr repository".to_owned()).map(drop)
+    let made = scratch.join("repository");
+    let init = Tool::new(program(), context).args(["init-repo", "--no-trees"]).arg(&made);
+    init.run(|| "Failed to initialize bzr repository".to_owned())?;
+    std::fs::create_dir_all(repository)
+        .and_then(|()| std::fs::rename(made.join(".bzr"), repository.join(".bzr")))
+        .map_err(|error| bourn_reapi::ServiceError::io(&error, "Creating", repository).into())
 }
 
 /// Brings a branch from the one that fetching keeps, as far as that one goes, into a repository that others fetch from.
@@ -211,11 +217,7 @@ pub(crate) fn bring(
     std::fs::create_dir_all(branch.parent().unwrap_or(repository)).map_err(disk)?;
     // Made elsewhere: it is found as soon as it has its name.
     let scratch = tempfile::Builder::new().prefix(".part").tempdir_in(repository).map_err(disk)?;
-    if !repository.join(".bzr").exists() {
-        let made = scratch.path().join("repository");
-        create(context, &made)?;
-        std::fs::rename(made.join(".bzr"), repository.join(".bzr")).map_err(disk)?;
-    }
+    create(context, scratch.path(), repository)?;
     // Whoever was killed while writing left a lock.
     let bzr = || Tool::new(program(), context).arg("-Olocks.steal_dead=True");
     if branch.exists() {
@@ -250,7 +252,7 @@ impl BzrSource {
         let (mirror, branch) =
             (self.mirror(context.source_directory), self.branch(context.source_directory)?);
         let mut lock = mirror.lock(context)?;
-        create(context, &mirror.path)?;
+        create(context, workspace(context, &self.declared.kind)?.path(), &mirror.path)?;
         let mut failure = SourceError::new("There is no URL to fetch from");
         for candidate in candidates {
             let url = format!("{}/{}", candidate.url, self.track);

@@ -3,9 +3,10 @@
 use crate::base64;
 use crate::declared::{Declared, reference};
 use crate::download::activity;
-use crate::host::{Tool, export_previous, workspace};
+use crate::host::{Tool, export_previous};
 use crate::key;
 use crate::reading::Reading;
+use crate::scratch::workspace;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::{Digest, Directory, FileNode};

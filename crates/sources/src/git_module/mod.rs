@@ -3,10 +3,11 @@
 use crate::declared::reference;
 use crate::download::activity;
 use crate::git_tag::TaggedRepository;
-use crate::host::{export_previous, workspace};
+use crate::host::export_previous;
 use crate::key;
 use crate::reading::Reading;
 use crate::repository::git;
+use crate::scratch::workspace;
 use crate::trees;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;

@@ -2,11 +2,12 @@
 
 use crate::declared::{Declared, reference};
 use crate::download::activity;
-use crate::host::{Tool, workspace};
+use crate::host::Tool;
 use crate::http::shown;
 use crate::key;
 use crate::reading::{PathKind, Reading};
 use crate::repository::{Mirror, held};
+use crate::scratch::workspace;
 use crate::url;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;

@@ -4,11 +4,12 @@ mod relay;
 
 use crate::declared::{Declared, Origin, reference};
 use crate::download::{activity, first};
-use crate::host::{Tool, export_previous, workspace};
+use crate::host::{Tool, export_previous};
 use crate::http::shown;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
+use crate::scratch::workspace;
 use crate::trees;
 use crate::url;
 use bourn_plan::*;

@@ -5,8 +5,9 @@
 
 use super::{pip, python};
 use crate::copies::{read_through, write_public};
-use crate::host::{Tool, workspace};
+use crate::host::Tool;
 use crate::http::{self, Fetched, Request, Transfer, shown};
+use crate::scratch::workspace;
 use crate::url;
 use bourn_plan::{Candidate, FetchContext, SourceError};
 use bourn_reapi::Digest;

@@ -1,7 +1,8 @@
 //! A bare repository that mirrors one or parts of it.
 
 use super::index::PackIndex;
-use crate::host::{Tool, workspace};
+use crate::host::Tool;
+use crate::scratch::workspace;
 use crate::url;
 use bourn_plan::{FetchContext, Patience, SourceError};
 use bourn_reapi::services::Cancel;
@@ -139,7 +140,7 @@ impl Mirror {
         if self.exists() {
             return Ok(());
         }
-        self.create_within(&workspace(context, kind)?)
+        self.create_within(workspace(context, kind)?.path())
     }
 
     /// The same for one that is not below the downloads; `parent` is its directory.
@@ -152,11 +153,11 @@ impl Mirror {
         }
         let scratch = tempfile::Builder::new().prefix(".part").tempdir_in(parent);
         let failed = |error| SourceError::from(bourn_reapi::ServiceError::io(&error, "Creating", parent));
-        self.create_within(&scratch.map_err(failed)?)
+        self.create_within(scratch.map_err(failed)?.path())
     }
 
-    fn create_within(&self, scratch: &tempfile::TempDir) -> Result<(), SourceError> {
-        let made = scratch.path().join("mirror");
+    fn create_within(&self, scratch: &Path) -> Result<(), SourceError> {
+        let made = scratch.join("mirror");
         init(&made)
             .map_err(|error| SourceError::from(bourn_reapi::ServiceError::io(&error, "Creating", &made)))?;
         match std::fs::rename(&made, &self.path) {

@@ -5,7 +5,7 @@ use super::objects::{Kind, TreeEntry, parse_commit, parse_tree};
 use super::{Mirror, Objects, Oid};
 use crate::archive::ArchiveError;
 use crate::archive::blobs::Blobs;
-use crate::host::workspace;
+use crate::scratch::workspace;
 use bourn_plan::{FetchContext, SourceError};
 use bourn_reapi::services::ImportOptions;
 use bourn_reapi::{Digest, Directory, DirectoryNode, FileNode, SymlinkNode};

@@ -141,7 +141,7 @@ impl Registry {
 }
 
 /// A source distribution that needs nothing but itself to be looked into.
-fn distribution(name: &str, built_with: &str, requires: &str) -> Vec<u8> {
+pub(crate) fn distribution(name: &str, built_with: &str, requires: &str) -> Vec<u8> {
     let backend = format!(
         "import os, shutil, zipfile
 def prepare_metadata_for_build_wheel(directory, settings=None):
