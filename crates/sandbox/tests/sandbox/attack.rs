@@ -57,6 +57,20 @@ fn inside_twice_no_way_leads_out() {
     }
     let writable = rustix::mount::mount_remount("/bin", rustix::mount::MountFlags::BIND, "");
     assert_eq!(writable, Err(Errno::PERM));
+    let moved = rustix::mount::mount_move("/proc", "/tmp");
+    assert_eq!(moved, Err(Errno::INVAL));
+    // Settings of the kernel are guarded by what is mounted upon them: a fresh `/proc` would have none of that. Whoever
+    // is the superuser outside owns them.
+    for kind in ["proc", "sysfs"] {
+        let fresh = rustix::mount::mount(kind, "/tmp", kind, rustix::mount::MountFlags::empty(), None);
+        assert!(matches!(fresh, Err(Errno::PERM | Errno::NODEV)), "{kind}: {fresh:?}");
+    }
+    // Where nothing had to be guarded, because whoever runs this may not write there, one of other processes can be had.
+    let script = "mount -t proc x /tmp || exit 0; cd /tmp; for file in sys/kernel/core_pattern sys/kernel/modprobe \
+                  sys/kernel/hostname sys/vm/drop_caches sysrq-trigger; do (: >> $file) && echo open: $file; done";
+    let output = std::process::Command::new("unshare").args(["-pf", "sh", "-c", script]).output();
+    let open = String::from_utf8_lossy(&output.expect("unshare runs").stdout).into_owned();
+    assert!(!open.contains("open: "), "{open}");
     assert!(rustix::process::chroot("/tmp").is_ok());
     std::env::set_current_dir("../../../../..").expect("still inside");
     assert!(!Path::new(".").join(secret.strip_prefix("/").expect("absolute")).exists());
