@@ -272,6 +272,23 @@ impl<'a> Session<'a> {
         }));
     }
 
+    /// Marks elements as required, with what they need to run when `runtime` says so, and asks the cache for all of
+    /// `all`, required or not, which has what others need before them: the keys of what is cached are known then when
+    /// the key of something above is made of them.
+    ///
+    /// # Errors
+    /// The cache cannot be read.
+    pub fn require_knowing(
+        &self,
+        ids: &[ElementId],
+        runtime: bool,
+        all: &[ElementId],
+        wanted: Query,
+    ) -> BuildResult<()> {
+        self.states_mut().require(self.plan, ids.iter().copied(), runtime);
+        self.query(all, wanted)
+    }
+
     /// Marks elements as required, with what they need to run when `runtime` says so, and finds out what else becomes
     /// required: wave by wave, the cache is asked for those only.
     ///

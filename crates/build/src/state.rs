@@ -238,7 +238,10 @@ impl States {
         if pull_pending {
             return;
         }
-        self.update_key(plan, id);
+        // In a strict run, what is cached above something without a reference keeps a key that is not known.
+        if !self.strict {
+            self.update_key(plan, id);
+        }
         self.update_ready(plan, id);
         if self.should_schedule(id) {
             self.at(id).scheduled = true;
@@ -273,8 +276,7 @@ impl States {
     /// Sets the strong key if it can be known by now.
     fn update_key(&mut self, plan: &Plan, id: ElementId) {
         let state = self.get(id);
-        // In a strict run, who has no strong key from the beginning has none: something below has no reference.
-        if state.strong_key.is_some() || state.pull_pending || self.strict {
+        if state.strong_key.is_some() || state.pull_pending {
             return;
         }
         let key = match &state.artifact {

@@ -7,6 +7,7 @@ use crate::report::reporter::Reporter;
 use crate::settings::resolve::Settings;
 use crate::targets::{self, Known, Targets};
 use crate::workspaces::Workspaces;
+use bourn_build::error::BuildResult;
 use bourn_build::event::{Event, Message, MessageKind};
 use bourn_build::outcome::Outcome as Ran;
 use bourn_build::session::{Query, Session};
@@ -156,9 +157,32 @@ impl<'a> Invocation<'a> {
         runtime: bool,
         wanted: Query,
     ) -> Result<(), Failure> {
+        self.counted_query(session, || session.require(ids, runtime, wanted))
+    }
+
+    /// The same where the cache is to be asked for all of `all`.
+    ///
+    /// # Errors
+    /// The cache cannot be read.
+    pub(crate) fn query_all(
+        &self,
+        session: &Session<'_>,
+        ids: &[ElementId],
+        runtime: bool,
+        all: &[ElementId],
+        wanted: Query,
+    ) -> Result<(), Failure> {
+        self.counted_query(session, || session.require_knowing(ids, runtime, all, wanted))
+    }
+
+    fn counted_query(
+        &self,
+        session: &Session<'_>,
+        query: impl FnOnce() -> BuildResult<()>,
+    ) -> Result<(), Failure> {
         self.reporter.counted("Query cache", || {
             let begin = Instant::now();
-            session.require(ids, runtime, wanted)?;
+            query()?;
             let all = session.plan.elements.len();
             let count = self.worth_counting(begin).then(|| format!("{all} of {all} subtasks processed"));
             Ok(((), count))

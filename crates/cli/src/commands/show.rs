@@ -68,10 +68,15 @@ fn print_elements(
     let session = world.session(invocation, &watch);
     let keys_wanted = |format: &ElementFormat| !world.options.strict && format.uses(&KEYS);
     if format.is_none_or(|format| keys_wanted(format) || format.uses(&STATE)) {
-        // Without strictness a key depends on what the cache holds of everything below.
-        let below = (!world.options.strict).then(|| selection::select(world.graph(), elements, Scope::All));
-        let asked = below.as_deref().unwrap_or(elements);
-        invocation.query(&session, asked, scope != Scope::None, Query::Artifacts)?;
+        // Without strictness, or without a reference, a key depends on what the cache holds of everything below.
+        let strictly = world.options.strict && world.plan.elements.iter().all(|e| e.strict_key.is_some());
+        let runtime = scope != Scope::None;
+        if strictly {
+            invocation.query(&session, elements, runtime, Query::Artifacts)?;
+        } else {
+            let below = selection::select(world.graph(), elements, Scope::All);
+            invocation.query_all(&session, elements, runtime, &below, Query::Artifacts)?;
+        }
     }
     let states = session.states();
     let printer = world.printer(invocation, &states);

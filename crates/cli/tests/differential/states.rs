@@ -49,6 +49,16 @@ sources:
   ref: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 ";
 
+const NO_REFERENCE: &str = "
+=== base.bst
+kind: import
+sources:
+- kind: local
+  path: files
+- kind: remote
+  url: http://localhost/x
+";
+
 const TARGETS: [&str; 4] = ["top.bst", "firm.bst", "composed.bst", "fetched.bst"];
 
 /// A strict key needs a reference of everything below, a weak one does not: what was built before is still found.
@@ -58,14 +68,36 @@ fn above_what_has_no_reference() {
     shown(&both, &TARGETS);
     both.bourn(&["build", "top.bst", "firm.bst"]).success();
     shown(&both, &TARGETS);
-    both.bourn.files(
-        "=== base.bst\nkind: import\nsources:\n- kind: local\n  path: files\n- kind: remote\n  url: http://localhost/x\n",
-    );
+    both.bourn.files(NO_REFERENCE);
     let [strict, loose] = shown(&both, &TARGETS);
     assert!(strict.contains("base.bst no reference ?"), "{strict}");
     assert!(strict.contains("top.bst cached ?") && strict.contains("fetched.bst fetch needed ?"), "{strict}");
     assert!(strict.contains("firm.bst waiting ?") && strict.contains("composed.bst waiting ?"), "{strict}");
     assert!(loose.contains("top.bst cached") && !loose.contains("top.bst cached ?"), "{loose}");
+}
+
+/// A failure that was kept is to be built again, so that its key matters even in a strict plan.
+#[test]
+fn failures_above_what_has_no_reference() {
+    let Some(both) = Both::new(PROJECT) else { return };
+    let failing = "
+=== failing.bst
+kind: manual
+build-depends: [middle.bst]
+config: {install-commands: ['false']}
+=== above.bst
+kind: manual
+build-depends: [failing.bst]
+config: {install-commands: ['true']}
+";
+    both.bourn.files(failing);
+    both.bourn(&["build", "failing.bst"]).failure(255, "failing.bst");
+    let targets = ["failing.bst", "above.bst"];
+    let [strict, _] = shown(&both, &targets);
+    assert!(strict.contains("failing.bst failed"), "{strict}");
+    both.bourn.files(NO_REFERENCE);
+    let [strict, _] = shown(&both, &targets);
+    assert!(strict.contains("failing.bst failed") && strict.contains("above.bst waiting"), "{strict}");
 }
 
 /// In a plan that is not strict, what changed below does not matter to what follows it loosely.
@@ -77,6 +109,13 @@ fn above_what_changed() {
     let [strict, loose] = shown(&both, &TARGETS);
     assert!(!strict.contains("top.bst cached"), "{strict}");
     assert!(loose.contains("top.bst cached"), "{loose}");
+    // What is asked for decides what has a key: what something below that is not asked for would be built as.
+    for deps in ["none", "build", "run", "all"] {
+        for targets in [&["fetched.bst"][..], &["middle.bst", "fetched.bst"]] {
+            let words = ["--no-strict", "show", "--deps", deps, "--format", FORMAT];
+            both.same(&[&words, targets].concat());
+        }
+    }
     both.bourn(&["--no-strict", "build", "firm.bst"]).success();
     shown(&both, &TARGETS);
 }
