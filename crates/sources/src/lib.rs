@@ -12,6 +12,7 @@ mod crates;
 mod declared;
 mod document;
 mod download;
+mod downloaded;
 mod follow;
 mod glob;
 mod host;

@@ -1,6 +1,6 @@
 //! `deb`: the files of a Debian package.
 
-use crate::archive::source::{ArchiveSource, Unpack};
+use crate::archive::source::{Unpack, configure};
 use crate::archive::{self, ArchiveError, Rules, ar, compression};
 use bourn_plan::{Source, SourceContext, SourceKind};
 use bourn_project::SourceDeclaration;
@@ -24,6 +24,6 @@ impl SourceKind for Deb {
                 Ok(Rules::trusting(archive::base(members, base_dir)?))
             })
         });
-        ArchiveSource::configure(declaration, context, unpack)
+        configure(declaration, context, unpack)
     }
 }

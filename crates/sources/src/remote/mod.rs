@@ -1,21 +1,21 @@
 //! `remote`: a file as it is.
 
 use crate::download::Download;
+use crate::downloaded::{Content, Downloaded};
 use crate::reading::Reading;
 use crate::url::basename;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::{Digest, Directory, FileNode};
 use bourn_yaml::{Diagnostic, Diagnostics};
-use std::path::Path;
 
 /// The kind.
 pub(crate) struct Remote;
 
-#[derive(Clone)]
-struct RemoteSource {
-    download: Download,
-    /// Name of the staged file.
+/// How the file is staged.
+#[derive(Clone, Default)]
+struct AsItIs {
+    /// Its name.
     file_name: String,
     /// Whether it may be executed.
     executable: bool,
@@ -27,57 +27,29 @@ impl SourceKind for Remote {
         declaration: &SourceDeclaration,
         context: &SourceContext<'_>,
     ) -> Result<Box<dyn Source>, Diagnostics> {
-        Ok(Box::new(read(&Reading::new(declaration, context))?))
+        Downloaded::configure(&Reading::new(declaration, context), AsItIs::default())
     }
 }
 
-fn read(reading: &Reading<'_>) -> Result<RemoteSource, Diagnostic> {
-    let download = Download::read(reading, &["filename", "executable"])?;
-    let file_name = reading.node.opt_str("filename")?.unwrap_or(basename(&download.url)).to_owned();
-    let executable = reading.node.opt_bool("executable")?.unwrap_or(false);
-    if file_name.contains('/') {
-        let message = "filename parameter cannot contain directories";
-        return Err(reading.error("filename-contains-directory", message));
-    }
-    Ok(RemoteSource { download, file_name, executable })
-}
+impl Content for AsItIs {
+    const KEYS: &[&str] = &["filename", "executable"];
 
-impl Source for RemoteSource {
-    fn unique_key(&self, _: &dyn LocalDigests) -> Result<KeyValue, SourceError> {
-        Ok(self.download.key([(*self.file_name).into(), KeyValue::Bool(self.executable)]))
+    fn read(self, reading: &Reading<'_>, download: &Download) -> Result<AsItIs, Diagnostic> {
+        let file_name = reading.node.opt_str("filename")?.unwrap_or(basename(&download.url)).to_owned();
+        let executable = reading.node.opt_bool("executable")?.unwrap_or(false);
+        if file_name.contains('/') {
+            let message = "filename parameter cannot contain directories";
+            return Err(reading.error("filename-contains-directory", message));
+        }
+        Ok(AsItIs { file_name, executable })
     }
 
-    fn is_resolved(&self) -> bool {
-        self.download.reference.is_some()
+    fn key(&self) -> Vec<KeyValue> {
+        vec![(*self.file_name).into(), KeyValue::Bool(self.executable)]
     }
 
-    fn reference(&self) -> Option<SourceRef> {
-        self.download.reference()
-    }
-
-    fn with_reference(&self, reference: &SourceRef) -> Result<Box<dyn Source>, Diagnostics> {
-        let download = self.download.with_reference(reference)?;
-        Ok(Box::new(RemoteSource { download, ..self.clone() }))
-    }
-
-    fn is_fetched(&self, source_directory: &Path) -> Result<bool, SourceError> {
-        Ok(self.download.file().is_kept(source_directory))
-    }
-
-    fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
-        self.download.track(context).map(Some)
-    }
-
-    fn upstreams(&self, context: &FetchContext<'_>) -> Result<Option<Vec<Upstream>>, SourceError> {
-        Ok(Some(self.download.file().remote(context.source_directory).into_iter().collect()))
-    }
-
-    fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
-        self.download.fetch(context)
-    }
-
-    fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
-        let content = self.download.file().open(context)?;
+    fn stage(&self, download: &Download, context: &StageContext<'_>) -> Result<Digest, SourceError> {
+        let content = download.file().open(context)?;
         let digest = context.cas.write_from(&mut { content })?;
         let file = FileNode {
             name: self.file_name.clone(),
@@ -86,9 +58,5 @@ impl Source for RemoteSource {
             node_properties: None,
         };
         Ok(context.cas.write_directory(&Directory { files: vec![file], ..Directory::default() })?)
-    }
-
-    fn provenance(&self, _: &ProvenanceContext<'_>) -> Result<Option<Vec<SourceProvenance>>, SourceError> {
-        Ok(Some(self.download.provenance()))
     }
 }

@@ -1,6 +1,6 @@
 //! `tar`: an archive in tar format, compressed or not.
 
-use crate::archive::source::{ArchiveSource, Unpack};
+use crate::archive::source::{Unpack, configure};
 use crate::archive::{self, Rules};
 use bourn_plan::{Source, SourceContext, SourceKind};
 use bourn_project::SourceDeclaration;
@@ -18,6 +18,6 @@ impl SourceKind for Tar {
         let unpack = Unpack::Stream(|archive, base_dir, cas| {
             archive::unpack(archive, cas, |members| Ok(Rules::data(archive::base(members, base_dir)?)))
         });
-        ArchiveSource::configure(declaration, context, unpack)
+        configure(declaration, context, unpack)
     }
 }

@@ -1,6 +1,6 @@
 //! `zip`: an archive in zip format.
 
-use crate::archive::source::{ArchiveSource, Unpack};
+use crate::archive::source::{Unpack, configure};
 use crate::archive::zipfile::{self, ZipStrip};
 use bourn_plan::{Source, SourceContext, SourceKind};
 use bourn_project::SourceDeclaration;
@@ -22,6 +22,6 @@ impl SourceKind for Zip {
             };
             zipfile::extract(file, &strip, cas)
         });
-        ArchiveSource::configure(declaration, context, unpack)
+        configure(declaration, context, unpack)
     }
 }
