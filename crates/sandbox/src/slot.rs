@@ -318,6 +318,8 @@ impl Slot {
             }
             fchmod(&directory, Mode::from_raw_mode(0o755))?;
         }
+        // Whoever removes the cache by other means than ours has to get into it.
+        self.permit_changes()?;
         renameat(&self.directory, c"root", &self.directory, c"idle")?;
         Ok(true)
     }

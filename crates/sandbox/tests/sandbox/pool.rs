@@ -114,3 +114,26 @@ fn worker() {
         });
     }
 }
+
+/// Users remove caches with `rm -rf`, which does not open what is closed.
+#[test]
+fn what_lies_idle_can_be_removed_by_anybody_who_owns_it() {
+    fn check(directory: &Path, seen: &mut usize) {
+        let mode = directory.metadata().expect("a directory").mode();
+        assert_eq!(mode & 0o300, 0o300, "{}", directory.display());
+        *seen += 1;
+        for entry in std::fs::read_dir(directory).expect("readable").flatten() {
+            if entry.file_type().expect("a type").is_dir() {
+                check(&entry.path(), seen);
+            }
+        }
+    }
+    let bench = Bench::new();
+    bench.lines("echo x >/out/file");
+    bench.lines("echo y >/out/file");
+    let slots = bench.build.clone();
+    drop(bench);
+    let mut seen = 0;
+    check(&slots, &mut seen);
+    assert!(seen > 5, "there is a slot with a root");
+}
