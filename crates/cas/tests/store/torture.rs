@@ -282,7 +282,8 @@ fn read_only() {
         store.publish_artifact(std::slice::from_ref(&name), &artifact).expect("a name");
         tree
     };
-    let remounted = Command::new("mount").args(["-o", "remount,ro"]).arg(&place).status().expect("a process");
+    let remounted =
+        Command::new("mount").args(["-o", "remount,bind,ro"]).arg(&place).status().expect("a process");
     assert!(remounted.success());
     let store = Store::open(&cache).expect("a cache");
     assert!(store.contains_tree(&tree).expect("an answer"));

@@ -229,7 +229,7 @@ fn a_foreign_storage_behind_the_local_cache() {
     let configure = |place: &Both| {
         let (storage, index) = (&storage.url, &index.url);
         place.bourn.configure(&format!(
-            "cache: {{storage-service: {{url: '{storage}', instance-name: main/store}}}}\n\
+            "cache: {{reserved-disk-space: 1M, storage-service: {{url: '{storage}', instance-name: main/store}}}}\n\
              artifacts:\n  servers:\n  - {{url: '{index}', type: index, push: true}}\n  \
              - {{url: '{storage}', type: storage, instance-name: main/store, push: true}}\n"
         ));

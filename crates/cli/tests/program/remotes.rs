@@ -105,7 +105,7 @@ fn whoever_waits_for_a_server_can_be_interrupted() {
     };
     let storage = |url: &str| {
         format!(
-            "cache: {{storage-service: {{url: '{url}', connection-config: {{request-timeout: 100000}}}}}}\n"
+            "cache: {{reserved-disk-space: 1M, storage-service: {{url: '{url}', connection-config: {{request-timeout: 100000}}}}}}\n"
         )
     };
     let cases: [(&dyn Fn(&str) -> String, &[&str]); 6] = [
