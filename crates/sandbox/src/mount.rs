@@ -53,6 +53,7 @@ pub(crate) fn mount_all<'a>(orders: &mut Reader<'a>, control: BorrowedFd<'a>) ->
         .map_err(at(Step::Proc, c"/proc"))?;
     enter(&root)?;
     put(&proc, c"/proc").map_err(at(Step::Proc, c"/proc"))?;
+    withhold_groups().map_err(at(Step::Proc, GROUPS))?;
     guard(orders)?;
     freeze(orders, &root)?;
     let temporary = fresh(c"tmpfs", &[(c"mode", c"0755")], no_devices);
@@ -351,6 +352,27 @@ fn enter(root: &OwnedFd) -> Result<(), Failure> {
         .and_then(|()| unmount(c".", UnmountFlags::DETACH))
         .and_then(|()| rustix::process::chdir(c"/"));
     entered.map_err(at(Step::Enter, c""))
+}
+
+/// How many namespaces for groups of processes there may be in this user namespace and those within it.
+const GROUPS: &CStr = c"/proc/sys/user/max_cgroup_namespaces";
+
+/// Lets nobody in here have a further namespace for groups of processes. Whoever has one, and a user namespace to go with
+/// it, can mount the group that the sandbox is in, which is that of the host; and the superuser of the host owns its
+/// files, as do users of what they were given.
+///
+/// Commands that are not user 0 in here keep the possibility: such can make sandboxes of their own, whose tools (bwrap)
+/// ask for this namespace too. As user 0 nobody can, since Linux 5.12.
+fn withhold_groups() -> Result<(), Errno> {
+    if !rustix::process::getuid().is_root() {
+        return Ok(());
+    }
+    let opened = openat(CWD, GROUPS, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+    match opened {
+        // No groups or no limits in this kernel, or somebody else who does not want them changed.
+        Err(Errno::NOENT | Errno::ACCESS | Errno::PERM) => Ok(()),
+        opened => rustix::io::write(&opened?, b"0").map(drop),
+    }
 }
 
 /// Makes parts of `/proc` read-only. What the kernel lacks is passed over.

@@ -327,3 +327,47 @@ fn related(namespace: &File, question: libc::c_ulong) -> Result<(), Errno> {
     }
     Err(refused(-1).unwrap_or(Errno::IO))
 }
+
+/// The groups of processes of the host can be seen, and some of them changed, by whoever has a namespace of them.
+#[test]
+fn groups_of_processes_of_the_host_cannot_be_had() {
+    Bench::new().inside("escape::inside_groups_cannot_be_had", |_| {});
+}
+
+#[test]
+#[ignore = "runs in a sandbox"]
+fn inside_groups_cannot_be_had() {
+    assert_eq!(mount_groups(), vec![Errno::PERM; 2], "without capabilities");
+    for namespaces in ["-Um", "-UmC"] {
+        // Nobody in particular in there, so the next program would have no capabilities.
+        let arguments = [
+            "--keep-caps",
+            namespaces,
+            "inside",
+            "--exact",
+            "escape::inside_twice_groups_cannot_be_had",
+            "--ignored",
+        ];
+        let output = Command::new("unshare").args(arguments).output().expect("unshare runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        let is_refused = !output.status.success() && said.contains("No space left");
+        assert!(is_refused || printed.contains("1 passed"), "{namespaces}: {printed}{said}");
+    }
+}
+
+#[test]
+#[ignore = "runs in a sandbox"]
+fn inside_twice_groups_cannot_be_had() {
+    assert_eq!(mount_groups(), vec![Errno::PERM; 2]);
+}
+
+/// Tries to mount both versions; those that went wrong.
+fn mount_groups() -> Vec<Errno> {
+    let none = rustix::mount::MountFlags::empty();
+    let tries = [("cgroup2", None), ("cgroup", Some(c"cpu"))];
+    tries
+        .iter()
+        .filter_map(|(kind, data)| rustix::mount::mount("x", "/tmp", *kind, none, *data).err())
+        .collect()
+}
