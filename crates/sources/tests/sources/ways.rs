@@ -112,6 +112,33 @@ fn credentials_are_shown_again_behind_a_redirection() {
     assert_eq!(server.asked().len(), 4);
 }
 
+/// A token is for the host that it was given for, wherever that leads on itself.
+#[test]
+fn tokens_stay_with_their_host() {
+    let other = Server::with_file(CONTENT);
+    let elsewhere = other.url("x").replace("127.0.0.1", "localhost");
+    let server = Server::start(move |number, asked| match (number, asked.header("Authorization")) {
+        (0, Some("Bearer secret")) => Said::status(302).header("Location", "/next"),
+        (1, Some("Bearer secret")) => Said::status(307).header("Location", elsewhere.clone()),
+        _ => Said::status(401),
+    });
+    let project = format!(
+        "aliases:\n  up: http://127.0.0.1:1/\nmirrors:\n- name: one\n  kind: gitlab_lfs_mirror\n  config:\n    url: {}\n    project: a\n    aliases: [up]\n",
+        server.url("")
+    );
+    let mut fixture = Fixture::new(&project);
+    let origin = bourn_project::KindOrigin::File {
+        directory: std::path::PathBuf::new(),
+        package: Some(("buildstream-plugins".into(), "2.8.0".into())),
+    };
+    fixture.project.mirror_origins.insert("gitlab_lfs_mirror".into(), origin);
+    fixture.settings.netrc = Netrc::parse("default password secret").expect("a netrc");
+    fetch(&fixture, "up:file").expect("fetched");
+    assert_eq!(server.asked()[1].path, "/next");
+    assert_eq!(other.asked().len(), 1);
+    assert_eq!(other.asked()[0].header("Authorization"), None);
+}
+
 /// The password would go over the wire in the clear, to a server that was set up so that it does not.
 #[test]
 fn passwords_are_not_told_to_servers_that_take_none() {
