@@ -298,6 +298,22 @@ fn no_change_is_overlooked() {
     }
 }
 
+/// Python keeps what it compiled, and goes by size and whole seconds: an edit that leaves both alike counts all the same.
+#[test]
+fn an_edit_of_a_plugin_shows_whatever_python_kept() {
+    let env = project();
+    let key = || env.run(&["show", "--format", "%{full-key}", "python.bst"]).success().stdout;
+    let path = env.project().join("plugins/helper.py");
+    let (first, again) = (key(), key());
+    assert_eq!(first, again);
+    let modified = fs::metadata(&path).and_then(|found| found.modified()).expect("when it was written");
+    edit(&path, "VALUE = 1", "VALUE = 2");
+    fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(modified)).expect("a time");
+    assert_ne!(key(), first);
+    edit(&path, "VALUE = 2", "VALUE = 1");
+    assert_eq!(key(), first);
+}
+
 #[test]
 fn what_is_asked_decides() {
     let mut env = project();

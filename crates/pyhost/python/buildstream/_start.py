@@ -53,6 +53,21 @@ def find_installed():
             site.main()
 
 
+_MARGIN = 2 * 10**9
+"""How much older than its compiled form a plugin has to be, in nanoseconds: it may have been edited while Python read
+it, and clocks of file systems are coarse."""
+
+
+def _forget_older(source, compiled):
+    """Removes a compiled form that may be of an earlier edition. Python compares size and whole seconds of when the
+    content was changed, which two editions can have in common; when a file was changed at all is never set back."""
+    try:
+        if os.stat(compiled).st_mtime_ns < os.stat(source).st_ctime_ns + _MARGIN:
+            os.unlink(compiled)
+    except OSError:
+        pass
+
+
 def _compile_elsewhere():
     """Keeps the compiled form of what is neither ours nor installed in a directory of bourn's."""
     external = getattr(importlib, "_bootstrap_external", None)
@@ -67,8 +82,10 @@ def _compile_elsewhere():
     def cache_from_source(path, *rest, **more):
         path = os.fspath(path)
         known = path.startswith((own, library)) or any(name in path for name in _INSTALLED)
-        if not known:
-            path = COMPILED + os.path.abspath(path)
-        return beside(path, *rest, **more)
+        if known:
+            return beside(path, *rest, **more)
+        compiled = beside(COMPILED + os.path.abspath(path), *rest, **more)
+        _forget_older(path, compiled)
+        return compiled
 
     external.cache_from_source = cache_from_source
