@@ -86,7 +86,8 @@ impl Transfer<'_> {
         if let Some(sha256) = self.sha256.filter(|sum| is_sum(sum))
             && self.directory.join(sha256).is_file()
         {
-            // Another process was faster.
+            // Somebody else was faster; what was to take the file up is of no use any more.
+            partial.discard().map_err(|error| self.write_error(&error))?;
             return Ok(Fetched::File(sha256.to_owned()));
         }
         let (mut attempt, mut starts) = (0, 0);
@@ -519,6 +520,7 @@ impl Partial {
     }
 
     fn discard(self) -> io::Result<()> {
+        let _ = std::fs::remove_file(validator_path(&self.path));
         std::fs::remove_file(&self.path)
     }
 }

@@ -428,6 +428,7 @@ fn two_at_once_download_once() {
             scope.spawn(|| case.fetch().expect("fetched"));
         }
     });
+    assert_eq!(case.names(), [sha256()], "those who came late leave nothing");
     assert_eq!(case.kept().as_deref(), Some(CONTENT));
     assert_eq!(server.asked().len(), 1);
 }
