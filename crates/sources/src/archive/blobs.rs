@@ -24,7 +24,8 @@ pub(crate) struct Blobs<'scope, 'cas> {
     stored: Receiver<ServiceResult<Batch>>,
     /// What the thread met with; nothing is stored any more then.
     failed: Option<bourn_reapi::ServiceError>,
-    known: Vec<(usize, Digest)>,
+    /// Digests by number, as far as they are known.
+    known: Vec<Digest>,
     thread: Option<ScopedJoinHandle<'scope, ()>>,
 }
 
@@ -105,7 +106,7 @@ impl<'scope, 'cas> Blobs<'scope, 'cas> {
             if exact.cut {
                 return Err(cut_short());
             }
-            self.known.push((number, stored?));
+            self.know(number, stored?);
             return Ok(number);
         }
         let size = usize::try_from(size).unwrap_or(usize::MAX);
@@ -130,11 +131,20 @@ impl<'scope, 'cas> Blobs<'scope, 'cas> {
         }
     }
 
+    fn know(&mut self, number: usize, digest: Digest) {
+        if self.known.len() <= number {
+            self.known.resize(number + 1, Digest::empty());
+        }
+        self.known[number] = digest;
+    }
+
     /// Notes what became of a batch; it is empty then.
     fn note(&mut self, stored: ServiceResult<Batch>) -> Batch {
         match stored {
             Ok(mut batch) => {
-                self.known.extend(batch.numbers.iter().copied().zip(batch.digests.iter().copied()));
+                for (number, digest) in batch.numbers.iter().zip(&batch.digests) {
+                    self.know(*number, *digest);
+                }
                 batch.clear();
                 batch
             }
@@ -161,11 +171,7 @@ impl<'scope, 'cas> Blobs<'scope, 'cas> {
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
             return Err(ArchiveError::malformed("storing the content failed"));
         }
-        let mut digests = vec![Digest::empty(); self.count];
-        for (number, digest) in self.known {
-            digests[number] = digest;
-        }
-        Ok(digests)
+        Ok(self.known)
     }
 }
 

@@ -77,16 +77,16 @@ pub(crate) fn base_directory(members: &[Member], pattern: &str) -> Option<Vec<u8
 /// # Errors
 /// A member that may not be extracted, or cannot.
 pub(crate) fn extract(
-    members: &[Member],
+    mut members: Vec<Member>,
     digests: &[Digest],
     rules: &Rules<'_>,
     is_wanted: impl Fn(usize) -> bool,
 ) -> ArchiveResult<Scene> {
-    let members = members.iter().map(|member| rules.stripped(member)).collect();
+    // They stay where they are in memory: there may be millions.
+    let wanted: Vec<bool> = members.iter_mut().map(|member| rules.strip(member)).collect();
     let mut extraction = Extraction { scene: Scene::default(), members, digests, rules, named: None };
-    for at in 0..extraction.members.len() {
-        let (member, wanted) = &extraction.members[at];
-        if *wanted && is_wanted(at) && member.kind != Kind::Device {
+    for (at, wanted) in wanted.into_iter().enumerate() {
+        if wanted && is_wanted(at) && extraction.members[at].kind != Kind::Device {
             extraction.member(at)?;
         }
     }
@@ -94,20 +94,18 @@ pub(crate) fn extract(
 }
 
 impl Rules<'_> {
-    /// A member with its name stripped, and whether it is extracted.
-    fn stripped(&self, member: &Member) -> (Member, bool) {
-        let mut member = member.clone();
+    /// Strips the name of a member. Whether it is extracted.
+    fn strip(&self, member: &mut Member) -> bool {
         let wanted = match &self.strip {
             Strip::Nothing => true,
-            Strip::Base(base) => strip_base(&mut member, base),
-            Strip::Top => strip_top(&mut member),
+            Strip::Base(base) => strip_base(member, base),
+            Strip::Top => strip_top(member),
         };
         let excluded = || {
             let name = std::str::from_utf8(&member.name);
             name.is_ok_and(|name| self.exclude.iter().any(|glob| glob.matches(name)))
         };
-        let wanted = wanted && !excluded();
-        (member, wanted)
+        wanted && !excluded()
     }
 }
 
@@ -145,8 +143,8 @@ fn strip_top(member: &mut Member) -> bool {
 
 struct Extraction<'a> {
     scene: Scene,
-    /// Members with stripped names, and whether they are extracted.
-    members: Vec<(Member, bool)>,
+    /// With stripped names.
+    members: Vec<Member>,
     digests: &'a [Digest],
     rules: &'a Rules<'a>,
     /// The members by what their names mean, in order; made when it is needed first.
@@ -158,7 +156,7 @@ const MOST_DETOURS: usize = 64;
 
 impl Extraction<'_> {
     fn member(&mut self, at: usize) -> ArchiveResult<()> {
-        let member = self.members[at].0.clone();
+        let member = self.members[at].clone();
         let path = path_of(&member.name);
         check_path(path)?;
         self.check(&member)?;
@@ -202,7 +200,7 @@ impl Extraction<'_> {
         match kind {
             Kind::File(number) | Kind::Unknown(number) => {
                 let digest = self.digests.get(*number).copied().unwrap_or_default();
-                self.scene.write(path, digest, self.members[at].0.executable)?;
+                self.scene.write(path, digest, self.members[at].executable)?;
                 Ok(true)
             }
             Kind::Directory => match self.scene.make_directory(path)? {
@@ -256,7 +254,7 @@ impl Extraction<'_> {
         let members = &self.members;
         let named = self.named.get_or_insert_with(|| {
             let mut named = HashMap::<_, Vec<usize>>::with_capacity(members.len());
-            for (at, (member, _)) in members.iter().enumerate() {
+            for (at, member) in members.iter().enumerate() {
                 named.entry(normal(&member.name)).or_default().push(at);
             }
             named
@@ -267,7 +265,7 @@ impl Extraction<'_> {
         if detours == 0 {
             return Err(ArchiveError::malformed(format!("{} goes through links in a circle", shown(path))));
         }
-        let member = self.members[found].0.clone();
+        let member = self.members[found].clone();
         if member.kind == Kind::Device {
             return Err(ArchiveError::malformed(format!("{} is a special file", shown(&member.name))));
         }

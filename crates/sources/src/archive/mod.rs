@@ -95,7 +95,7 @@ pub(crate) fn unpack_stream<'a>(
 ) -> ArchiveResult<Scene> {
     let (members, digests) = read(input, cas)?;
     let rules = rules(&members)?;
-    extract::extract(&members, &digests, &rules, |_| true)
+    extract::extract(members, &digests, &rules, |_| true)
 }
 
 /// Reads a tar archive that is not compressed any more: its members, and the content of files by number, which is in

@@ -16,6 +16,8 @@ const CIRCLE: usize = 4096;
 /// Bytes of the longest path and link, and of the longest component, that Linux takes (`PATH_MAX`, `NAME_MAX`).
 const LONGEST_PATH: usize = 4095;
 const LONGEST_NAME: usize = 255;
+/// So many bytes of encoded directories are stored at once.
+const AT_ONCE: usize = 4 << 20;
 /// How deep directories may nest. A path reaches twice as deep, and through links a tree could become deeper still; whoever
 /// walks it does so in a thread whose stack ends somewhere.
 const DEEPEST: usize = 1024;
@@ -328,15 +330,21 @@ impl Scene {
         let mut directories: Vec<(usize, NodeId)> =
             self.depths.iter().map(|(id, depth)| (*depth, *id)).chain([(0, Scene::ROOT)]).collect();
         directories.sort_unstable_by(|a, b| b.cmp(a));
-        let (mut known, mut encoded) = (HashMap::new(), Vec::with_capacity(directories.len()));
+        let mut known = HashMap::with_capacity(directories.len());
+        let (mut encoded, mut size) = (Vec::new(), 0);
         let mut root = Digest::empty();
         for (_, id) in directories {
             let (bytes, digest) = self.sealed(id, &known)?;
+            size += bytes.len();
             encoded.push(bytes);
             known.insert(id, digest);
             root = digest;
+            if size >= AT_ONCE {
+                write(cas, &mut encoded)?;
+                size = 0;
+            }
         }
-        cas.write_many(&encoded.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        write(cas, &mut encoded)?;
         Ok(root)
     }
 
@@ -364,6 +372,13 @@ impl Scene {
         }
         Ok(directory.encode_canonical())
     }
+}
+
+/// Stores encoded directories, and forgets them.
+fn write(cas: &dyn Cas, encoded: &mut Vec<Vec<u8>>) -> ArchiveResult<()> {
+    cas.write_many(&encoded.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+    encoded.clear();
+    Ok(())
 }
 
 fn text(bytes: &[u8]) -> ArchiveResult<String> {

@@ -41,9 +41,10 @@ pub(super) fn stage(cas: &dyn Cas, directory: &Path, manifest: &Manifest) -> Res
     }
     let mut tree = Digest::empty();
     for (layer, read) in manifest.layers.iter().zip(layers) {
-        let is_wanted = |at: usize| read.wanted.get(&read.members[at].name) == Some(&at);
+        let is_wanted = |(at, member): (usize, &Member)| read.wanted.get(&member.name) == Some(&at);
+        let wanted: Vec<bool> = read.members.iter().enumerate().map(is_wanted).collect();
         let rules = Rules::trusting(Strip::Nothing);
-        let scene = extract::extract(&read.members, &read.digests, &rules, is_wanted);
+        let scene = extract::extract(read.members, &read.digests, &rules, |at| wanted[at]);
         let staged =
             scene.and_then(|scene| scene.store(cas)).map_err(|error| error.staging(&layer.digest))?;
         tree = trees::overlay(cas, &tree, &staged)?;
