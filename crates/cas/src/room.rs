@@ -67,13 +67,13 @@ impl Room {
     ) -> ServiceResult<u64> {
         let mut used = match (*held, self.quota.bytes) {
             (Some(held), _) => held.saturating_sub(left),
-            (None, Some(_)) => store.bytes_held()?,
+            (None, Some(_)) => on_threads_of_its_own(|| store.bytes_held())?,
             // Only the disk counts, so nobody needs to know.
             (None, None) => 0,
         };
         let mut room = store.limit(&self.quota, used)?.saturating_sub(used);
         if room < wanted {
-            let expired = store.expire_for(&self.quota, wanted)?;
+            let expired = on_threads_of_its_own(|| store.expire_for(&self.quota, wanted))?;
             used = expired.after;
             room = store.limit(&self.quota, used)?.saturating_sub(used);
         }
@@ -84,6 +84,22 @@ impl Room {
         *held = Some(used + portion);
         Ok(portion)
     }
+}
+
+/// Does something that works on all cores. Whoever asks may be a thread of rayon's pool, which waits for parts of its
+/// work by taking on something else, and that could be more writing, which waits for the very room that is being made.
+/// So it is done by threads that have nothing else to do, while this one only waits.
+fn on_threads_of_its_own<T: Send>(work: impl FnOnce() -> ServiceResult<T> + Send) -> ServiceResult<T> {
+    let failed = |error: &dyn std::fmt::Display| {
+        ServiceError::new(ErrorKind::Io, format!("cannot start a thread to make room in the cache: {error}"))
+            .hint("raise the limit of processes (`ulimit -u`), or end some")
+    };
+    let threads = rayon::ThreadPoolBuilder::new().build().map_err(|error| failed(&error))?;
+    std::thread::scope(|scope| {
+        let waits = std::thread::Builder::new().spawn_scoped(scope, || threads.install(work));
+        let waits = waits.map_err(|error| failed(&error))?;
+        waits.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn too_full(store: &Store, wanted: u64) -> ServiceError {

@@ -5,6 +5,8 @@ use bourn_cas::{Quota, Store};
 use bourn_reapi::artifact::{Artifact, ArtifactName};
 use bourn_reapi::services::{ErrorKind, ImportOptions};
 use bourn_reapi::{Assets, Cas, Digest};
+use rayon::prelude::*;
+use std::cell::Cell;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -261,4 +263,36 @@ fn what_is_in_use_fills_a_cache_for_good() {
     let error = store.import_tree(&path, &ImportOptions::default()).expect_err("an error");
     assert_eq!(error.kind, ErrorKind::NoSpace);
     assert!(store.write_from(&mut vec![1; 5 << 20].as_slice()).is_err());
+}
+
+thread_local! {
+    static WRITES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Counting what a cache holds and making room take long, on all cores. Whoever waits for that while it writes must not
+/// be given something else to do meanwhile: it could be more writing, which waits for the same.
+#[test]
+fn who_waits_for_room_does_nothing_else() {
+    let (place, cache) = closed(Scene::new());
+    let path = place.path().join("in");
+    let line = |number: usize| format!("{number} {number}\n");
+    write_tree(&path, &(0..2000).map(line).collect::<String>());
+    let _ = Store::open(&cache)
+        .and_then(|store| store.import_tree(&path, &ImportOptions::default()))
+        .expect("an import");
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(4).build().expect("threads");
+    for round in 0..40 {
+        let store = Arc::new(Store::open(&cache).expect("a cache"));
+        store.keep_within(quota(1000));
+        let work = |number: usize| {
+            assert!(!WRITES.get(), "something else while writing");
+            if number == 5 {
+                WRITES.set(true);
+                store.write(format!("new {round}").as_bytes()).expect("written");
+                WRITES.set(false);
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        };
+        threads.install(|| (0..64).into_par_iter().with_max_len(1).for_each(work));
+    }
 }
