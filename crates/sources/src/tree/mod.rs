@@ -31,6 +31,8 @@ pub struct LocalTrees {
     files: Files,
     /// Answers of this run: what is asked twice is looked at once.
     answers: Mutex<HashMap<Vec<u8>, Answer>>,
+    /// What was found out beside an answer that could not be waited for.
+    beside: Mutex<Vec<Local>>,
 }
 
 /// A digest that was asked for.
@@ -57,19 +59,22 @@ impl LocalTrees {
     /// Digests remembered in `directory` (`CACHEDIR/bourn`), which need not be there; `None`: in this run only.
     /// Other looks at the project are noted in `files`.
     pub fn new(directory: Option<&Path>, files: Files) -> LocalTrees {
-        LocalTrees { store: Store::open(directory), files, answers: Mutex::default() }
+        LocalTrees {
+            store: Store::open(directory),
+            files,
+            answers: Mutex::default(),
+            beside: Mutex::default(),
+        }
     }
 
-    /// What was asked in this run and found.
+    /// What was asked in this run and found; a tree that changed meanwhile may be there with two digests.
     pub fn found(&self) -> Vec<Local> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = answers.iter().filter_map(|(key, answer)| {
-            let (kind, path) = key.split_first()?;
-            let digest = *answer.get()?.as_ref().ok()?;
-            Some(Local { kind: *kind, path: OsStr::from_bytes(path).into(), digest })
-        });
-        let mut found: Vec<Local> = found.collect();
-        found.sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
+        let found = answers.iter().filter_map(|(key, answer)| local(key, answer.get()?));
+        let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<Local> = found.chain(beside.iter().cloned()).collect();
+        found.sort_by(|a, b| (&a.path, a.kind, a.digest.hash).cmp(&(&b.path, b.kind, b.digest.hash)));
+        found.dedup();
         found
     }
 
@@ -102,6 +107,12 @@ impl LocalTrees {
             let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
             answers.entry(key.clone()).or_default().clone()
         };
+        if walk::is_walking() && answer.get().is_none() {
+            let found = find(&key);
+            let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+            beside.extend(local(&key, &found));
+            return found;
+        }
         answer.get_or_init(|| find(&key)).clone()
     }
 
@@ -134,6 +145,12 @@ impl LocalTrees {
         self.store.put(key, record::file_record(&digest, &stamp, taken));
         Ok(digest)
     }
+}
+
+/// What was asked with this key, if it could be answered.
+fn local(key: &[u8], answer: &Result<Digest, SourceError>) -> Option<Local> {
+    let (kind, path) = key.split_first()?;
+    Some(Local { kind: *kind, path: OsStr::from_bytes(path).into(), digest: *answer.as_ref().ok()? })
 }
 
 impl LocalDigests for LocalTrees {

@@ -1,7 +1,10 @@
 use super::*;
 use bourn_yaml::Files;
+use rayon::prelude::*;
 use rustix::fs::{AtFlags, Timespec, Timestamps, utimensat};
+use std::cell::Cell;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::time::Duration;
 use tempfile::TempDir;
 
 struct Place {
@@ -182,4 +185,35 @@ fn what_is_missing_or_unreadable_is_named() {
         .tree(&place.path("t"), FileTimes::Dropped)
         .expect_err("an error");
     assert!(error.message.contains("UTF-8"), "{error}");
+}
+
+thread_local! {
+    static ASKS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Several elements may have one tree, and whoever hashes it waits for threads that help: while waiting it may be
+/// given one of these elements, and must not wait for its own answer.
+#[test]
+fn who_waits_for_parts_of_a_tree_may_need_the_tree() {
+    let place = Place::new();
+    for number in 0..200 {
+        place.write(&format!("t/{}/{number}", number / 4), &number.to_string());
+    }
+    let digest = place.fresh();
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(4).build().expect("threads");
+    for _ in 0..100 {
+        let trees = LocalTrees::new(None, Files::default());
+        let ask = || trees.tree(&place.path("t"), FileTimes::Dropped).expect("a digest");
+        let work = |number: usize| {
+            if number == 5 {
+                ASKS.set(true);
+                assert_eq!(ask(), digest);
+                ASKS.set(false);
+            } else if ASKS.get() {
+                assert_eq!(ask(), digest);
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        };
+        threads.install(|| (0..64).into_par_iter().with_max_len(1).for_each(work));
+    }
 }

@@ -8,6 +8,7 @@ use bourn_reapi::{Digest, Directory, DirectoryNode, FileNode, NodeProperties, Sy
 use rayon::prelude::*;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -40,6 +41,33 @@ enum Outcome {
     File(Digest, Stamp),
     Symlink(String),
     Directory(Hashed),
+}
+
+thread_local! {
+    /// How many walks this thread is in the middle of.
+    static WALKS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Says that this thread is in the middle of a walk.
+struct Walking;
+
+impl Walking {
+    fn begin() -> Walking {
+        WALKS.set(WALKS.get() + 1);
+        Walking
+    }
+}
+
+impl Drop for Walking {
+    fn drop(&mut self) {
+        WALKS.set(WALKS.get() - 1);
+    }
+}
+
+/// Whether this thread is in the middle of a walk: waiting for parts of it that other threads do, it was given something
+/// else to do. It must not wait for the answer of a walk then, which may be its own or wait for it.
+pub(super) fn is_walking() -> bool {
+    WALKS.get() > 0
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -80,6 +108,7 @@ impl<'a> Root<'a> {
             }
         }
         drop(directory);
+        let _walking = Walking::begin();
         below.par_iter().all(|(path, record)| self.is_unchanged(path, record))
     }
 
@@ -158,6 +187,7 @@ impl<'a> Root<'a> {
         times: FileTimes,
         taken: i128,
     ) -> Result<Vec<Outcome>, SourceError> {
+        let _walking = Walking::begin();
         // Files first, while the directory is open; then the directories below, with it closed.
         let here = entries.par_iter().map(|entry| match entry.kind {
             Kind::Directory => Ok(None),
