@@ -25,6 +25,7 @@ mod reading;
 mod release;
 mod repository;
 mod scratch;
+mod several;
 mod table;
 mod template;
 mod tree;

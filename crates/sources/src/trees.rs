@@ -143,6 +143,22 @@ fn put_at(cas: &dyn Cas, root: &Digest, parts: &[&str], entry: Entry) -> Result<
     Ok(cas.write_directory(&directory)?)
 }
 
+/// Trees laid over each other in their order.
+///
+/// # Errors
+/// The store.
+pub(crate) fn overlay_all(cas: &dyn Cas, mut trees: Vec<Digest>) -> Result<Digest, SourceError> {
+    // In pairs: one after the other, a large directory would be written for each.
+    while trees.len() > 1 {
+        let pairs = trees.chunks(2).map(|pair| match pair {
+            [base, over] => overlay(cas, base, over),
+            rest => Ok(rest.first().copied().unwrap_or_else(Digest::empty)),
+        });
+        trees = pairs.collect::<Result<_, _>>()?;
+    }
+    Ok(trees.pop().unwrap_or_else(Digest::empty))
+}
+
 /// The tree with another laid over it: directories are merged, everything else is replaced.
 ///
 /// # Errors

@@ -183,6 +183,29 @@ pub(crate) fn forget(env: &TestEnv) {
     }
 }
 
+#[test]
+fn repositories_of_many_files_are_staged_by_few_threads() {
+    let (mut env, upstream) = repositories();
+    let one = upstream.path().join("one");
+    for number in 0..3000 {
+        let directory = one.join(format!("many-{}", number / 100));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        std::fs::write(directory.join(number.to_string()), format!("{number}\n")).expect("a file");
+    }
+    git(&one, &["add", "."]);
+    git(&one, &["commit", "-q", "-m", "many"]);
+    env.run(&["source", "track", "git.bst", "git_repo.bst"]).success();
+    for threads in ["1", "2", "5"] {
+        forget(&env);
+        // Those that compute: none of them may wait for another.
+        env.set("RAYON_NUM_THREADS", threads);
+        env.run(&["source", "fetch", "git.bst", "git_repo.bst"]).success();
+    }
+    env.run(&["source", "checkout", "--directory", "out", "git_repo.bst"]).success();
+    let file = env.project().join("out/git_repo/many-17/1742");
+    assert_eq!(std::fs::read_to_string(file).expect("a file"), "1742\n");
+}
+
 /// Kills the program, and maybe git, at each call of git; the next run brings all and warns of nothing.
 fn check_git_kills(script: &str) {
     let (mut env, _upstream) = repositories();

@@ -73,11 +73,13 @@ impl Batch {
 }
 
 impl<'scope, 'cas> Blobs<'scope, 'cas> {
-    /// Starts the thread.
+    /// Starts the thread. Not to be called by a thread of rayon's pool (see [`crate::several`]): it would wait for the
+    /// one started here, which needs the pool for storing.
     pub(crate) fn start(scope: &'scope Scope<'scope, '_>, cas: &'cas dyn Cas) -> Blobs<'scope, 'cas>
     where
         'cas: 'scope,
     {
+        debug_assert!(rayon::current_thread_index().is_none(), "waiting in rayon's pool");
         let (batches, incoming) = sync_channel::<Batch>(1);
         let (outgoing, stored) = channel();
         let thread = scope.spawn(move || store(cas, &incoming, &outgoing));

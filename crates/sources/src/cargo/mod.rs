@@ -2,15 +2,16 @@
 
 use crate::crates::{Lock, Locked, Registry, RegistryCrate};
 use crate::declared::{Declared, reference};
+use crate::http::PER_HOST;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
+use crate::several::several;
 use crate::trees;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
 use bourn_reapi::Digest;
 use bourn_yaml::{Diagnostic, Diagnostics, Node, Text};
-use rayon::prelude::*;
 use std::path::Path;
 
 /// The kind.
@@ -132,9 +133,10 @@ impl Source for CargoSource {
     fn track(&self, context: &TrackContext<'_>) -> Result<Option<SourceRef>, SourceError> {
         let mut crates = self.locked(context)?;
         // A lock file does not know the sums of some.
-        crates.par_iter_mut().filter(|one| one.sha256.is_none()).try_for_each(|one| {
+        let unknown = crates.iter_mut().filter(|one| one.sha256.is_none());
+        several(PER_HOST, unknown.collect::<Vec<_>>(), |one| {
             one.sha256 = Some(one.file(&self.declared.kind, &self.registry).track(context)?.into());
-            Ok::<(), SourceError>(())
+            Ok(())
         })?;
         for one in &mut crates {
             let known =
@@ -151,14 +153,14 @@ impl Source for CargoSource {
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
         let kind = &self.declared.kind;
-        self.crates.par_iter().try_for_each(|one| one.file(kind, &self.registry).fetch(context))
+        several(PER_HOST, &self.crates, |one| one.file(kind, &self.registry).fetch(context)).map(drop)
     }
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
         let cas = context.cas;
-        let staged =
-            self.crates.par_iter().map(|one| one.stage(&self.declared.kind, &self.registry, context));
-        let vendored = staged.try_reduce(Digest::empty, |base, over| trees::overlay(cas, &base, &over))?;
+        let stage = |one: &RegistryCrate| one.stage(&self.declared.kind, &self.registry, context);
+        let staged = several(rayon::current_num_threads(), &self.crates, stage)?;
+        let vendored = trees::overlay_all(cas, staged)?;
         let config = format!(
             "[source.crates-io]\nregistry = \"{}\"\nreplace-with = \"vendored-sources\"\n[source.vendored-sources]\ndirectory = \"{}\"\n",
             self.registry.translated, self.vendor_directory

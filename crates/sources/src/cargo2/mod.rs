@@ -5,11 +5,13 @@ mod workspace;
 
 use crate::crates::{Lock, Locked, Registry, RegistryCrate};
 use crate::declared::{Declared, reference};
+use crate::http::PER_HOST;
 use crate::key;
 use crate::manifest;
 use crate::reading::Reading;
 use crate::release::Release;
 use crate::repository;
+use crate::several::several;
 use crate::trees;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -17,7 +19,6 @@ use bourn_reapi::Digest;
 use bourn_yaml::{Diagnostic, Diagnostics, Mapping, Node, Text};
 use git::GitCrate;
 use indexmap::IndexMap;
-use rayon::prelude::*;
 use std::path::Path;
 
 /// The kind.
@@ -211,12 +212,13 @@ impl Source for Cargo2Source {
             lock.packages.iter().map(|package| self.locked(package)).collect::<Result<_, _>>()?;
         crates.sort_by(|one, other| one.order().cmp(&other.order()));
         // Old lock files have no sums; what the registry has now is what counts.
-        crates.par_iter_mut().try_for_each(|one| match one {
-            Crate::Registry(one) if one.sha256.is_none() => {
-                one.sha256 = Some(one.file(&self.declared.kind, &self.registry).track(context)?.into());
-                Ok(())
-            }
-            _ => Ok::<_, SourceError>(()),
+        let unknown = crates.iter_mut().filter_map(|one| match one {
+            Crate::Registry(one) if one.sha256.is_none() => Some(one),
+            _ => None,
+        });
+        several(PER_HOST, unknown.collect::<Vec<_>>(), |one| {
+            one.sha256 = Some(one.file(&self.declared.kind, &self.registry).track(context)?.into());
+            Ok(())
         })?;
         Ok(Some(reference("ref", crates.iter().map(Crate::node).collect::<Vec<Node>>())))
     }
@@ -232,10 +234,11 @@ impl Source for Cargo2Source {
 
     fn fetch(&self, context: &FetchContext<'_>) -> Result<(), SourceError> {
         let kind = &self.declared.kind;
-        self.crates.par_iter().try_for_each(|one| match one {
+        let fetch = |one: &Crate| match one {
             Crate::Registry(one) => one.file(kind, &self.registry).fetch(context),
             Crate::Git(one) => one.fetch(kind, context),
-        })
+        };
+        several(PER_HOST, &self.crates, fetch).map(drop)
     }
 
     fn stage(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
@@ -294,14 +297,14 @@ impl Cargo2Source {
     /// The directory of all crates.
     fn vendored(&self, context: &StageContext<'_>) -> Result<Digest, SourceError> {
         let kind = &self.declared.kind;
-        let staged = self.crates.par_iter().map(|one| match one {
+        let stage = |one: &Crate| match one {
             Crate::Registry(one) => one.stage(kind, &self.registry, context),
             Crate::Git(one) => {
                 let tree = trees::Entry::Directory(one.stage(kind, context)?);
                 trees::put(context.cas, &Digest::empty(), &one.directory(), tree)
             }
-        });
-        let staged: Vec<Digest> = staged.collect::<Result<_, _>>()?;
+        };
+        let staged = several(rayon::current_num_threads(), &self.crates, stage)?;
         let mut seen = std::collections::HashSet::new();
         for one in &self.crates {
             if !seen.insert((one.name(), one.version())) {
@@ -310,7 +313,7 @@ impl Cargo2Source {
                 return Err(SourceError::new(message).hint("cargo cannot vendor such a project"));
             }
         }
-        staged.into_iter().try_fold(Digest::empty(), |base, over| trees::overlay(context.cas, &base, &over))
+        trees::overlay_all(context.cas, staged)
     }
 
     /// What cargo is told: where the vendored crates stand in for what.

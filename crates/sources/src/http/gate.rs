@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::sync::{Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// Servers and those who run them do not like more.
-pub(super) const PER_HOST: usize = 8;
+pub(crate) const PER_HOST: usize = 8;
 
 /// Answers under way, by host.
 static BUSY: LazyLock<(Mutex<HashMap<String, usize>>, Condvar)> = LazyLock::new(Default::default);

@@ -24,6 +24,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 pub(crate) use aside::Beside;
+pub(crate) use gate::PER_HOST;
 pub(crate) use transfer::{Fetched, Transfer, is_sum, write_whole};
 
 /// One agent for all: it keeps connections open per host.
@@ -42,7 +43,7 @@ fn configuration() -> Config {
         .max_redirects(0)
         .proxy(None)
         .max_idle_connections(64)
-        .max_idle_connections_per_host(gate::PER_HOST)
+        .max_idle_connections_per_host(PER_HOST)
         .build()
 }
 

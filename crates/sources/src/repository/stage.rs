@@ -6,10 +6,10 @@ use super::{Mirror, Objects, Oid};
 use crate::archive::ArchiveError;
 use crate::archive::blobs::Blobs;
 use crate::scratch::workspace;
+use crate::several::several;
 use bourn_plan::{FetchContext, SourceError};
 use bourn_reapi::services::ImportOptions;
 use bourn_reapi::{Digest, Directory, DirectoryNode, FileNode, SymlinkNode};
-use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
 
 /// What attributes of files do to their content.
@@ -132,10 +132,7 @@ impl Trees {
         let stored: Vec<Vec<Digest>> = match shares[..] {
             // Few are stored sooner than other threads wake up.
             [share] => vec![store_share(context, mirror, share)?],
-            _ => {
-                let stored = shares.par_iter().map(|share| store_share(context, mirror, share));
-                stored.collect::<Result<_, _>>()?
-            }
+            _ => several(readers, &shares, |share| store_share(context, mirror, share))?,
         };
         Ok(shares.into_iter().flatten().copied().zip(stored.into_iter().flatten()).collect())
     }

@@ -374,3 +374,15 @@ fn silent_servers() {
         }
     }
 }
+
+#[test]
+fn a_repository_of_many_files_is_staged() {
+    let case = Case::new();
+    let names: Vec<String> = (0..3000).map(|number| format!("d{}/f{number}", number / 100)).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), name.as_str())).collect();
+    let one = case.repository("one");
+    let commit = committed(&one, &files);
+    let (_, tree) = case.staged(&format!("kind: git_repo\nurl: up:one\nref: {commit}\n"));
+    check_clean(&tree);
+    assert_eq!(fs::read(tree.join("d17/f1742")).expect("a file"), b"d17/f1742");
+}
