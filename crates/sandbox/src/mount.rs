@@ -361,12 +361,8 @@ const GROUPS: &CStr = c"/proc/sys/user/max_cgroup_namespaces";
 /// it, can mount the group that the sandbox is in, which is that of the host; and the superuser of the host owns its
 /// files, as do users of what they were given.
 ///
-/// Commands that are not user 0 in here keep the possibility: such can make sandboxes of their own, whose tools (bwrap)
-/// ask for this namespace too. As user 0 nobody can, since Linux 5.12.
+/// So tools that make sandboxes of their own in here have to do without that namespace.
 fn withhold_groups() -> Result<(), Errno> {
-    if !rustix::process::getuid().is_root() {
-        return Ok(());
-    }
     let opened = openat(CWD, GROUPS, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
     match opened {
         // No groups or no limits in this kernel, or somebody else who does not want them changed.

@@ -331,7 +331,9 @@ fn related(namespace: &File, question: libc::c_ulong) -> Result<(), Errno> {
 /// The groups of processes of the host can be seen, and some of them changed, by whoever has a namespace of them.
 #[test]
 fn groups_of_processes_of_the_host_cannot_be_had() {
-    Bench::new().inside("escape::inside_groups_cannot_be_had", |_| {});
+    for uid in [0, 1000] {
+        Bench::new().inside("escape::inside_groups_cannot_be_had", |execution| execution.uid = uid);
+    }
 }
 
 #[test]
