@@ -14,7 +14,7 @@ use std::thread::Builder;
 /// The first in the order of the items of those that failed. After a failure nothing new is begun.
 pub(crate) fn several<T: Send, R: Send>(
     at_a_time: usize,
-    items: impl IntoIterator<Item = T, IntoIter: Send>,
+    items: impl IntoIterator<Item = T>,
     work: impl Fn(T) -> Result<R, SourceError> + Sync,
 ) -> Result<Vec<R>, SourceError> {
     let items: Vec<T> = items.into_iter().collect();

@@ -12,7 +12,6 @@ use bourn_build::cache::Cached;
 use bourn_build::cache::metadata::Setting;
 use bourn_build::session::{Query, Session};
 use bourn_plan::closure::Walk;
-
 use bourn_plan::explain::{Difference, KeyInputs, Subject, Traces};
 use bourn_project::ElementId;
 use bourn_reapi::ArtifactName;

@@ -134,7 +134,7 @@ impl Source for CargoSource {
         let mut crates = self.locked(context)?;
         // A lock file does not know the sums of some.
         let unknown = crates.iter_mut().filter(|one| one.sha256.is_none());
-        several(PER_HOST, unknown.collect::<Vec<_>>(), |one| {
+        several(PER_HOST, unknown, |one| {
             one.sha256 = Some(one.file(&self.declared.kind, &self.registry).track(context)?.into());
             Ok(())
         })?;

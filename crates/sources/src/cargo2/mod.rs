@@ -216,7 +216,7 @@ impl Source for Cargo2Source {
             Crate::Registry(one) if one.sha256.is_none() => Some(one),
             _ => None,
         });
-        several(PER_HOST, unknown.collect::<Vec<_>>(), |one| {
+        several(PER_HOST, unknown, |one| {
             one.sha256 = Some(one.file(&self.declared.kind, &self.registry).track(context)?.into());
             Ok(())
         })?;

@@ -1,5 +1,6 @@
 //! Bringing one file, whatever comes between.
 
+use super::apart::LOOK;
 use super::aside::{Beside, Buffer, Flow};
 use super::{Answer, Failure, RETRIES, Request, pause, send, shown};
 use bourn_plan::{Candidate, FetchContext, SourceError};
@@ -305,7 +306,7 @@ impl Transfer<'_> {
             if self.context.cancel.is_cancelled() {
                 return Err(Trouble::Cancelled);
             }
-            if let Some(buffer) = flow.buffer(Duration::from_millis(50)) {
+            if let Some(buffer) = flow.buffer(LOOK) {
                 return Ok(buffer);
             }
         }

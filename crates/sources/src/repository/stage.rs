@@ -129,11 +129,8 @@ impl Trees {
         let readers =
             (files.len() / FEW_BLOBS + 1).min(MOST_READERS).min(rayon::current_num_threads().max(1));
         let shares: Vec<&[Oid]> = files.chunks(files.len().div_ceil(readers).max(1)).collect();
-        let stored: Vec<Vec<Digest>> = match shares[..] {
-            // Few are stored sooner than other threads wake up.
-            [share] => vec![store_share(context, mirror, share)?],
-            _ => several(readers, &shares, |share| store_share(context, mirror, share))?,
-        };
+        // Few are one share, which is stored sooner than other threads wake up.
+        let stored = several(readers, &shares, |share| store_share(context, mirror, share))?;
         Ok(shares.into_iter().flatten().copied().zip(stored.into_iter().flatten()).collect())
     }
 
