@@ -72,6 +72,35 @@ pub(crate) fn measured(command: &mut Command) -> Result<(Duration, u64), String>
     Ok((elapsed, peak.into_inner()))
 }
 
+/// What the kernel counts of the time of processors: of a process itself, or of the children that it waited for.
+pub(crate) enum Processors<'a> {
+    /// Of the process whose number this is.
+    Of(&'a Child),
+    /// Of everything that this process started and that ended, with what that started.
+    OfEnded,
+}
+
+impl Processors<'_> {
+    /// How much it is so far, to 10 ms: in `/proc/PID/stat`, as `proc(5)` describes it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn read(&self) -> Result<Duration, String> {
+        // Counted from the field behind the name of the program, which may have blanks in it.
+        let (path, first) = match self {
+            Processors::Of(child) => (format!("/proc/{}/stat", child.id()), 11),
+            Processors::OfEnded => ("/proc/self/stat".to_owned(), 13),
+        };
+        let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+        let fields = text.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ').skip(first).take(2);
+        let ticks: Result<Vec<u64>, _> = fields.map(str::parse).collect();
+        match ticks.as_deref() {
+            Ok([user, system]) => Ok(Duration::from_millis(10 * (user + system))),
+            _ => Err(format!("{path} is not understood")),
+        }
+    }
+}
+
 /// The high-water mark of resident memory in bytes, which the kernel keeps.
 fn high_water(status: &str) -> Option<u64> {
     let text = fs::read_to_string(status).ok()?;
