@@ -307,6 +307,29 @@ mod tests {
     }
 
     #[test]
+    fn what_changed_a_moment_ago_may_change_once_more() {
+        let mut stat = rustix::fs::stat("/").expect("a status");
+        // When it changed and when it was looked at, in seconds and nanoseconds.
+        let mut is_told = |changed: (u32, u32), now: Timestamp| {
+            (stat.st_ctime, stat.st_ctime_nsec) = (changed.0.into(), changed.1.into());
+            Stamp::of(&stat, now) != Stamp::UNKNOWN
+        };
+        for nanos in [8, 4_000_008, 10_000_008, 50_000_008] {
+            assert!(!is_told((100, 8), (100, nanos)), "{nanos}");
+        }
+        assert!(is_told((100, 8), (100, 50_000_009)) && is_told((100, 8), (101, 0)));
+        assert!(!is_told((100, 999_999_999), (101, 40_000_000)), "across a second");
+        assert!(!is_told((100, 8), (99, 999_999_999)), "the clock was set back");
+        // The next tick of a file system of whole seconds.
+        assert!(!is_told((100, 0), (101, 999_999_999)) && is_told((100, 0), (102, 1)));
+        let [one, other] = [11, 12].map(|nanos| {
+            (stat.st_ctime, stat.st_ctime_nsec) = (100, nanos);
+            Stamp::of(&stat, (200, 0))
+        });
+        assert_ne!(one, other);
+    }
+
+    #[test]
     fn names_of_records_tell_the_tree() {
         let tree = Digest::of(b"x");
         assert_eq!(parse(&format!("{}-{}", tree.hex(), tree.size)), Some(tree));

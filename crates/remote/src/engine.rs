@@ -190,6 +190,8 @@ impl Engine {
             push: true,
             auth: Auth::default(),
             connection: Connection {
+                // Otherwise nothing is repeated after some seconds, which may have passed on a busy machine.
+                retry_limit: Some(3),
                 retry_delay: Some(Duration::from_millis(1)),
                 request_timeout: Some(Duration::from_secs(60)),
                 ..Connection::default()

@@ -18,7 +18,12 @@ pub(crate) struct Scene {
 impl Scene {
     /// An empty cache.
     pub(crate) fn new() -> Scene {
-        let place = tempfile::tempdir().expect("a temporary directory");
+        Scene::below(&std::env::temp_dir())
+    }
+
+    /// An empty cache somewhere below a directory.
+    pub(crate) fn below(directory: &Path) -> Scene {
+        let place = tempfile::tempdir_in(directory).expect("a temporary directory");
         let store = Store::open(&place.path().join("cache")).expect("a cache");
         Scene { place, store }
     }

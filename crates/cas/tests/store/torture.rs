@@ -118,7 +118,7 @@ fn is_expired(kind: ErrorKind) -> bool {
 #[test]
 #[ignore = "a worker of the tests below"]
 fn worker() {
-    let Ok(place) = std::env::var(PLACE).map(PathBuf::from) else { return };
+    let Some(place) = place() else { return };
     let mut random = Random(variable(SEED).unwrap_or(1));
     loop {
         // A new session every now and then, so that there is something to expire.
@@ -201,22 +201,36 @@ fn damage(cache: &Path, random: &mut Random) {
     }
 }
 
-/// Runs one of the ignored tests on a small file system of its own; says so loudly where that is impossible.
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+/// Runs one of the ignored tests on a small file system of its own.
 fn on_small_disk(test: &str) {
+    on_disk("-t tmpfs -o size=24m", test);
+}
+
+/// Runs one of the ignored tests on a file system of its own that is mounted with these options, and tells it where
+/// (see [`place`]); says so loudly where that is impossible.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+pub(crate) fn on_disk(options: &str, test: &str) {
     let place = tempfile::tempdir().expect("a directory");
     let binary = start(test, place.path(), 1);
     let mut command = Command::new("unshare");
-    command.args(["-Urm", "sh", "-c", r#"mount -t tmpfs -o size=24m tmpfs "$0" && exec "$@""#]);
+    let script = format!(r#"mount {options} bourn-test "$0" && exec "$@""#);
+    command.args(["-Urm", "sh", "-c", &script]);
     command.arg(place.path()).arg(binary.get_program()).args(binary.get_args());
     command.env(PLACE, place.path()).stdin(Stdio::null());
     match Command::new("unshare").args(["-Urm", "true"]).status() {
         Ok(status) if status.success() => {
             let output = command.output().expect("a process");
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let printed = String::from_utf8_lossy(&output.stdout);
+            let complained = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success() && printed.contains("1 passed"), "{printed}{complained}");
         }
-        _ => eprintln!("SKIPPED: there are no user namespaces here, so there is no small disk to fill"),
+        _ => eprintln!("SKIPPED: there are no user namespaces here, so {test} has no file system of its own"),
     }
+}
+
+/// Where a worker finds the file system of its own; `None` in one that nobody has started as such.
+pub(crate) fn place() -> Option<PathBuf> {
+    std::env::var(PLACE).ok().map(PathBuf::from)
 }
 
 #[test]
@@ -232,7 +246,7 @@ fn a_read_only_cache_can_be_read() {
 #[test]
 #[ignore = "a worker of the tests above"]
 fn fill() {
-    let Ok(place) = std::env::var(PLACE).map(PathBuf::from) else { return };
+    let Some(place) = place() else { return };
     let elsewhere = tempfile::tempdir().expect("a directory on another disk");
     let mut random = Random(7);
     let mut full = 0;
@@ -271,7 +285,7 @@ fn fill() {
 #[test]
 #[ignore = "a worker of the tests above"]
 fn read_only() {
-    let Ok(place) = std::env::var(PLACE).map(PathBuf::from) else { return };
+    let Some(place) = place() else { return };
     let cache = place.join("cache");
     let name = ArtifactName::new("demo", "e", "k");
     let tree = {
