@@ -55,6 +55,8 @@ mod smart;
 mod sockets;
 #[path = "differential/sources.rs"]
 mod sources;
+#[path = "differential/sourcing.rs"]
+mod sourcing;
 #[path = "differential/ssh.rs"]
 mod ssh;
 #[path = "differential/states.rs"]

@@ -2,13 +2,14 @@
 
 use crate::ahead::Known;
 use crate::fault::{Attempt, Fault};
-use crate::index::{Publication, Sort, artifact_urn};
-use crate::pair::Exchange;
+use crate::index::{Index, Publication, Sort, artifact_urn};
+use crate::pair::{Exchange, is_refusal};
 use crate::transfer::Transfer;
 use bourn_reapi::digest::DigestMessage;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use bourn_reapi::{Artifact, ArtifactName, Digest};
 use prost::Message;
+use std::sync::Arc;
 
 /// What an artifact refers to.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -126,6 +127,25 @@ impl Exchange<'_> {
         Ok(())
     }
 
+    /// Whether an index has these names already. What others staged of a single source counts as long as it is there: it
+    /// may differ in what does not matter, such as the times in a repository, and need not change with everybody who
+    /// pushes.
+    async fn is_published(
+        &self,
+        index: &Arc<Index>,
+        sort: Sort,
+        uris: &[String],
+        digest: Digest,
+    ) -> Attempt<bool> {
+        match sort {
+            Sort::Blob => index.all_mean(sort, uris, digest).await,
+            Sort::Directory => match index.fetch(sort, uris.to_vec()).await? {
+                Some(other) => Ok(other == digest || self.everywhere(other).await?),
+                None => Ok(false),
+            },
+        }
+    }
+
     /// Publishes names in every index that does not have them yet. Whether there was one.
     pub(crate) async fn publish(
         &self,
@@ -137,11 +157,22 @@ impl Exchange<'_> {
         for index in self.offers.indexes(true) {
             let url = index.link.url();
             self.report.status(&format!("Pushing {} -> {url}", self.what));
-            if index.all_mean(sort, uris, publication.digest).await? {
-                self.report.info(&format!("Remote ({url}) already has {} cached", self.what));
-                continue;
+            match self.is_published(index, sort, uris, publication.digest).await {
+                Ok(true) => {
+                    self.report.info(&format!("Remote ({url}) already has {} cached", self.what));
+                    continue;
+                }
+                // A server that cannot say may take it nevertheless.
+                Err(fault) if is_refusal(sort, &fault) => {}
+                asked => drop(asked?),
             }
-            index.push(sort, uris.to_vec(), publication).await?;
+            match index.push(sort, uris.to_vec(), publication).await {
+                Err(fault) if is_refusal(sort, &fault) => {
+                    self.without_directories(url, fault);
+                    continue;
+                }
+                done => done?,
+            }
             let what = match self.what.split_once(' ') {
                 Some((sort, key)) => format!("Pushed {sort} {key} -> {url}"),
                 None => format!("Pushed {} -> {url}", self.what),

@@ -33,8 +33,14 @@ pub(crate) struct Traits {
     pub(crate) hidden: Option<i64>,
     /// Whether it knows GetTree.
     pub(crate) trees: bool,
-    /// Whether it compresses, and whether in batches too.
+    /// Whether it compresses.
     pub(crate) zstd: bool,
+    /// Whether it compresses only what travels alone.
+    pub(crate) streams_only: bool,
+    /// The digest functions that it knows.
+    pub(crate) digests: &'static [i32],
+    /// How it says that it does not know a name.
+    pub(crate) unknown: Unknown,
     /// Whether it has a Capabilities service.
     pub(crate) capabilities: bool,
     /// Whether names can be asked for.
@@ -47,6 +53,17 @@ pub(crate) struct Traits {
     pub(crate) instance: String,
 }
 
+/// How an engine says that it does not know a name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Unknown {
+    /// With a status in place of an answer; for directories another one.
+    Status(Code, Code),
+    /// With a status in the answer.
+    Answer(Code),
+    /// With an answer that has nothing in it.
+    Nothing,
+}
+
 impl Default for Traits {
     fn default() -> Traits {
         Traits {
@@ -54,6 +71,9 @@ impl Default for Traits {
             hidden: None,
             trees: true,
             zstd: false,
+            streams_only: false,
+            digests: &[SHA256],
+            unknown: Unknown::Status(Code::NotFound, Code::NotFound),
             capabilities: true,
             fetch: true,
             push: true,
@@ -110,6 +130,8 @@ pub(crate) struct State {
     pub(crate) traits: Traits,
     pub(crate) blobs: HashMap<Digest, Vec<u8>>,
     pub(crate) names: HashMap<String, Digest>,
+    /// What was published, in order.
+    pub(crate) pushed: Vec<PushRequest>,
     /// Uploads under way.
     partial: HashMap<String, Vec<u8>>,
     /// Messages of an upload that are still to be taken.
@@ -473,7 +495,8 @@ impl State {
                 let partial = self.partial.get(&question.resource_name).ok_or(Code::NotFound)?;
                 one(QueryWriteStatusResponse { committed_size: partial.len() as i64, complete: false })
             }
-            "FetchBlob" | "FetchDirectory" if self.traits.fetch => self.fetch(&decoded(messages)?),
+            "FetchBlob" if self.traits.fetch => self.fetch(&decoded(messages)?, false),
+            "FetchDirectory" if self.traits.fetch => self.fetch(&decoded(messages)?, true),
             "PushBlob" | "PushDirectory" if self.traits.push => self.push(&decoded(messages)?),
             _ => Err(Code::Unimplemented),
         }
@@ -534,10 +557,14 @@ impl State {
         let compressors = if self.traits.zstd { vec![ZSTD] } else { Vec::new() };
         one(ServerCapabilities {
             cache_capabilities: Some(CacheCapabilities {
-                digest_functions: vec![SHA256],
+                digest_functions: self.traits.digests.to_vec(),
                 max_batch_total_size_bytes: self.traits.batch,
                 supported_compressors: compressors.clone(),
-                supported_batch_update_compressors: compressors,
+                supported_batch_update_compressors: if self.traits.streams_only {
+                    Vec::new()
+                } else {
+                    compressors
+                },
                 ..CacheCapabilities::default()
             }),
             ..ServerCapabilities::default()
@@ -566,7 +593,8 @@ impl State {
                 *first ^= 1;
             }
             let mut compressor = IDENTITY;
-            if question.acceptable_compressors.contains(&ZSTD) && code == 0 {
+            let accepts = question.acceptable_compressors.contains(&ZSTD);
+            if accepts && !self.traits.streams_only && code == 0 {
                 data = zstd::bulk::compress(&data, 1).unwrap();
                 compressor = ZSTD;
             }
@@ -593,6 +621,7 @@ impl State {
         for request in question.requests {
             let digest: Digest = request.digest.as_ref().unwrap().try_into().unwrap();
             let data = match request.compressor {
+                ZSTD if self.traits.streams_only => return Err(Code::InvalidArgument),
                 ZSTD => zstd::bulk::decompress(&request.data, digest.size as usize).unwrap(),
                 _ => request.data.to_vec(),
             };
@@ -694,13 +723,24 @@ impl State {
         one(WriteResponse { committed_size })
     }
 
-    fn fetch(&self, question: &FetchRequest) -> Answer {
+    fn fetch(&self, question: &FetchRequest, is_directory: bool) -> Answer {
         self.check(&question.instance_name)?;
         if question.uris.is_empty() {
             return Err(Code::InvalidArgument);
         }
-        let found = question.uris.iter().find_map(|uri| self.names.get(uri)).ok_or(Code::NotFound)?;
-        one(FetchResponse { status: None, digest: Some((*found).into()) })
+        let Some(found) = question.uris.iter().find_map(|uri| self.names.get(uri)) else {
+            return match self.traits.unknown {
+                Unknown::Status(_, code) if is_directory => Err(code),
+                Unknown::Status(code, _) => Err(code),
+                Unknown::Answer(code) => {
+                    let status = StatusMessage { code: code as i32, message: "No item found".into() };
+                    one(FetchResponse { status: Some(status), digest: None })
+                }
+                Unknown::Nothing => Ok(vec![Vec::new()]),
+            };
+        };
+        let status = matches!(self.traits.unknown, Unknown::Answer(_)).then(StatusMessage::default);
+        one(FetchResponse { status, digest: Some((*found).into()) })
     }
 
     fn push(&mut self, question: &PushRequest) -> Answer {
@@ -717,6 +757,7 @@ impl State {
         for uri in &question.uris {
             self.names.insert(uri.clone(), digest);
         }
+        self.pushed.push(question.clone());
         Ok(vec![Vec::new()])
     }
 

@@ -126,14 +126,20 @@ pub(crate) fn artifact(store: &MemoryStore) -> Artifact {
 
 /// Pushes and pulls by way of an engine that is like this.
 fn check_engine(traits: Traits) {
-    let engine = Engine::start(traits.clone());
-    let one = place(vec![engine.server(ServerKind::All)]);
+    let engine = Engine::start(traits);
+    check_servers(&engine, vec![engine.server(ServerKind::All)]);
+}
+
+/// Pushes and pulls an artifact by way of these servers, of which this engine knows the names.
+pub(crate) fn check_servers(engine: &Engine, servers: Vec<Server>) {
+    let traits = engine.state().traits.clone();
+    let one = place(servers.clone());
     assert!(one.refused.is_empty(), "{:?}", one.refused);
     let artifact = artifact(&one.store);
     assert!(one.push(&artifact).unwrap(), "{traits:?}");
     assert!(!one.push(&artifact).unwrap(), "{traits:?}");
-    assert!(!engine.state().too_early);
-    let two = place(vec![engine.server(ServerKind::All)]);
+    assert!(servers.len() > 1 || !engine.state().too_early);
+    let two = place(servers);
     assert_eq!(two.caches.available(&[name("s"), name("x")], &Cancel::default()).unwrap(), [true, false]);
     assert_eq!(two.pull(false).unwrap().as_ref(), Some(&artifact), "{traits:?}: {:?}", two.heard.0);
     assert!(two.holds(&artifact) && !two.holds_build_tree(&artifact));
@@ -300,6 +306,9 @@ pub(crate) const SMALL: Traits = Traits {
     hidden: None,
     trees: true,
     zstd: false,
+    streams_only: false,
+    digests: &[crate::message::SHA256],
+    unknown: crate::engine::Unknown::Status(Code::NotFound, Code::NotFound),
     capabilities: true,
     fetch: true,
     push: true,

@@ -7,7 +7,7 @@ use crate::fault::{Attempt, Fault, describe, kind_of};
 use crate::link::{Lane, Link};
 use crate::message::{FetchRequest, FetchResponse, Nothing, PushRequest, SHA256};
 use bourn_reapi::services::{ErrorKind, SourceName};
-use bourn_reapi::{ArtifactName, Digest};
+use bourn_reapi::{ArtifactName, Digest, ServiceError};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
@@ -38,6 +38,15 @@ pub(crate) fn source_urn(name: &SourceName) -> (String, Sort) {
         SourceName::Single { kind, key } => {
             (format!("urn:fdc:buildstream.build:2020:source:{kind}/{key}"), Sort::Directory)
         }
+    }
+}
+
+/// What kind of error a status is that answers a request about names. Some engines do not allow anybody to ask about
+/// directories, whoever it is.
+fn refusal(sort: Sort, code: Code) -> ErrorKind {
+    match (sort, code) {
+        (Sort::Directory, Code::PermissionDenied) => ErrorKind::Invalid,
+        _ => kind_of(code),
     }
 }
 
@@ -109,15 +118,16 @@ impl Index {
         let answer: FetchResponse = match self.link.unary_status(Lane::Talk, path, question).await? {
             Ok(answer) => answer,
             Err(status) if status.code() == Code::NotFound => return Ok(None),
-            Err(status) => return Err(self.link.fault(path, &status)),
+            Err(status) => return Err(self.refused(sort, path, &status)),
         };
         let status = answer.status.unwrap_or_default();
         match Code::from_i32(status.code) {
             Code::Ok => {}
             Code::NotFound => return Ok(None),
             code => {
-                let why = describe(&Status::new(code, status.message));
-                return Err(Fault::remote(kind_of(code), format!("{}: {why}", self.link.url())));
+                let status = Status::new(code, status.message);
+                let text = format!("{}: {}", self.link.url(), describe(&status));
+                return Err(Fault::remote(refusal(sort, code), text));
             }
         }
         let digest =
@@ -169,7 +179,17 @@ impl Index {
             references_directories: messages(&publication.directories),
             digest_function: SHA256,
         };
-        self.link.unary::<_, Nothing>(Lane::Talk, path, question).await.map(drop)
+        let answer = self.link.unary_status::<_, Nothing>(Lane::Talk, path, question).await?;
+        answer.map(drop).map_err(|status| self.refused(sort, path, &status))
+    }
+
+    fn refused(&self, sort: Sort, path: &str, status: &Status) -> Fault {
+        match self.link.fault(path, status) {
+            Fault::Remote(error) => {
+                Fault::Remote(ServiceError { kind: refusal(sort, status.code()), ..error })
+            }
+            fault => fault,
+        }
     }
 
     fn question(&self, uris: Vec<String>) -> FetchRequest {

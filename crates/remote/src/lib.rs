@@ -17,6 +17,8 @@ mod caches;
 #[cfg(test)]
 mod engine;
 #[cfg(test)]
+mod engines;
+#[cfg(test)]
 mod exchanges;
 mod fault;
 mod index;

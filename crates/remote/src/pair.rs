@@ -59,6 +59,12 @@ impl Offers {
     }
 }
 
+/// Whether a server does not speak of directories. Several engines know names of blobs alone, and say so in different
+/// ways; others answer like this for a directory that they do not have.
+pub(crate) fn is_refusal(sort: Sort, fault: &Fault) -> bool {
+    sort == Sort::Directory && fault.remote_kind() == Some(ErrorKind::Invalid)
+}
+
 /// What was warned of already: a server that is gone is told of once, not for each element.
 #[derive(Default)]
 pub(crate) struct Told(Mutex<HashSet<String>>);
@@ -122,6 +128,11 @@ impl Exchange<'_> {
             let digest = match index.fetch(sort, vec![uri.to_owned()]).await {
                 Ok(Some(digest)) => digest,
                 Ok(None) => {
+                    self.absent(url, sort);
+                    continue;
+                }
+                Err(fault) if is_refusal(sort, &fault) => {
+                    self.without_directories(url, fault);
                     self.absent(url, sort);
                     continue;
                 }
@@ -193,6 +204,14 @@ impl Exchange<'_> {
                 }
                 Ok(error)
             }
+        }
+    }
+
+    /// Says once that a server knows sources only as they are together in an element.
+    pub(crate) fn without_directories(&self, url: &str, fault: Fault) {
+        if self.told.is_new(&format!("{url}: directories")) {
+            let why = fault.into_error().message;
+            self.report.warn(&format!("Sources are shared by {url} for whole elements only: {why}"));
         }
     }
 

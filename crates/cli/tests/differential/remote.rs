@@ -66,9 +66,10 @@ pub(crate) fn storage_daemon(both: &Both) -> Server {
 }
 
 /// A server for blobs alone that shares no code with the reference: it has an instance name, limits of its own, whole
-/// trees and no compression. `None`, loudly, where it is not installed.
-fn foreign_storage(both: &Both) -> Option<Server> {
-    let Some(program) = std::env::var_os("BOURN_BUILDGRID") else {
+/// trees and no compression; with `small` batches of a few files and pages of a few directories. `None`, loudly, where
+/// it is not installed.
+fn foreign_storage(both: &Both, small: bool) -> Option<Server> {
+    let Some(program) = std::env::var_os("BOURN_BUILDGRID").map(PathBuf::from) else {
         eprintln!("SKIPPED: BOURN_BUILDGRID names no bgd to speak to (`cargo xtask test` sets it)");
         return None;
     };
@@ -86,9 +87,14 @@ fn foreign_storage(both: &Both) -> Option<Server> {
     );
     std::fs::write(&configuration, text).expect("a file");
     let log = std::fs::File::create(directory.join("log")).expect("a file");
-    let child = Command::new(program)
-        .args(["server", "start"])
+    // Its limits are not a matter of configuration.
+    let start = "import sys; from buildgrid.server import settings\n\
+                 if sys.argv.pop() == 'small': settings.MAX_REQUEST_SIZE, settings.MAX_REQUEST_COUNT = 5000, 3\n\
+                 from buildgrid.server.app import cli; cli.main()";
+    let child = Command::new(program.with_file_name("python3"))
+        .args(["-c", start, "server", "start"])
         .arg(&configuration)
+        .arg(if small { "small" } else { "usual" })
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a file"))
         .stderr(log)
@@ -174,7 +180,7 @@ fn an_artifact_server_is_shared() {
 #[test]
 fn blobs_and_names_on_servers_of_two_makers() {
     let Some(both) = project() else { return };
-    let Some(storage) = foreign_storage(&both) else { return };
+    let Some(storage) = foreign_storage(&both, false) else { return };
     let index = storage_daemon(&both);
     // Large enough for streams, and of bytes that differ.
     let large = |place: &Both| {
@@ -221,10 +227,48 @@ fn blobs_and_names_on_servers_of_two_makers() {
     }
 }
 
+/// What is large for one server travels alone, and directories come a few at a time.
+#[test]
+fn small_batches_on_a_server_of_another_maker() {
+    let Some(both) = project() else { return };
+    let Some(storage) = foreign_storage(&both, true) else { return };
+    let index = storage_daemon(&both);
+    for at in 0..60_usize {
+        let directory = both.bourn.project().join(format!("files/src/{}/{at}", at % 7));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let content = format!("{at} {}", "x".repeat(at * 200));
+        std::fs::write(directory.join("file"), content).expect("a file");
+    }
+    let servers = [
+        format!("url={},type=index", index.url),
+        format!("url={},type=storage,instance-name=main/store", storage.url),
+    ];
+    let with = |command: &[&'static str], options: &[&'static str], target: &'static str| {
+        let options = options.iter().flat_map(|option| servers.iter().map(move |server| (*option, server)));
+        let options = options.flat_map(|(option, server)| [option.to_owned(), server.clone()]);
+        let words = command.iter().map(ToString::to_string).chain(options);
+        words.chain([target.to_owned()]).collect::<Vec<String>>()
+    };
+    let run = |place: &Both, is_bourn: bool, words: &[String]| {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        if is_bourn { place.bourn(&words).success() } else { place.bst(&words).success() }
+    };
+    let build = with(&["build"], &["--artifact-remote", "--source-remote"], "all.bst");
+    let built = run(&both.elsewhere(), true, &build);
+    assert_said(&built, &["Pushed artifact", "Pushed source"]);
+    for is_bourn in [true, false] {
+        let place = both.elsewhere();
+        let pull = with(&["artifact", "pull", "--deps", "all"], &["--artifact-remote"], "all.bst");
+        assert_said(&run(&place, is_bourn, &pull), &["INFO    Pulled artifact"]);
+        let fetch = with(&["source", "fetch"], &["--source-remote"], "hello.bst");
+        assert_said(&run(&place, is_bourn, &fetch), &["INFO    Pulled source"]);
+    }
+}
+
 #[test]
 fn a_foreign_storage_behind_the_local_cache() {
     let Some(both) = project() else { return };
-    let Some(storage) = foreign_storage(&both) else { return };
+    let Some(storage) = foreign_storage(&both, false) else { return };
     let index = storage_daemon(&both);
     let configure = |place: &Both| {
         let (storage, index) = (&storage.url, &index.url);
