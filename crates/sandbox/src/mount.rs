@@ -10,7 +10,7 @@ use crate::kernel::{self, List};
 use crate::orders::{DIRECTORY, Holds, OVERLAY, PARTS, Reader};
 use crate::remount::{descriptor_path, set_attributes};
 use rustix::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, symlinkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, mkdirat, openat, statat, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
@@ -478,10 +478,10 @@ fn put_binds(taken: &List<RawFd>, mut orders: Reader<'_>) -> Result<(), Failure>
     Ok(())
 }
 
-/// Makes the place where something is mounted below `/tmp`, which is empty at first whatever the tree holds there.
+/// Makes the place where something is mounted below `/tmp` or `/dev`, which have nothing of the tree in them.
 fn make_place(mount: &OwnedFd, path: &CStr) -> Result<(), Errno> {
     let bytes = path.to_bytes();
-    if !bytes.starts_with(b"/tmp/") {
+    if !bytes.starts_with(b"/tmp/") && !bytes.starts_with(b"/dev/") {
         return Ok(());
     }
     let mut buffer = [0_u8; 4096];
@@ -489,16 +489,25 @@ fn make_place(mount: &OwnedFd, path: &CStr) -> Result<(), Errno> {
     copy.copy_from_slice(bytes);
     for end in bytes.iter().enumerate().skip(5).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at) {
         buffer[end] = 0;
-        there(mkdirat(CWD, text_of(&buffer)?, Mode::from_raw_mode(0o755)))?;
+        make_directory(text_of(&buffer)?)?;
         buffer[end] = b'/';
     }
     let path = text_of(&buffer)?;
     if FileType::from_raw_mode(fstat(mount)?.st_mode) == FileType::Directory {
-        return there(mkdirat(CWD, path, Mode::from_raw_mode(0o755)));
+        return make_directory(path);
     }
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    drop(openat(CWD, path, flags, Mode::from_raw_mode(0o644))?);
-    Ok(())
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    there(openat(CWD, path, flags, Mode::from_raw_mode(0o644)).map(drop))
+}
+
+/// Makes a directory that may be there already. A link is none: those in `/dev` lead to files that are open here.
+fn make_directory(path: &CStr) -> Result<(), Errno> {
+    there(mkdirat(CWD, path, Mode::from_raw_mode(0o755)))?;
+    let found = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::Directory => Ok(()),
+        _ => Err(Errno::NOTDIR),
+    }
 }
 
 fn text_of(buffer: &[u8]) -> Result<&CStr, Errno> {

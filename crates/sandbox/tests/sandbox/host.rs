@@ -26,6 +26,10 @@ fn host_files_appear_where_they_are_wanted() {
         "/bin/ls",
         "/tmp/file",
         "/tmp/new/deep/file",
+        "/dev/file",
+        "/dev/shm/file",
+        "/dev/shm/new/deep/file",
+        "/dev/new/file",
     ] {
         let mut execution =
             bench.execution(&format!("cat {path}; echo x 2> /dev/null > {path} || echo kept"));
@@ -43,6 +47,21 @@ fn host_files_appear_where_they_are_wanted() {
     let (_, log) = bench.execute(&execution).expect("the sandbox works");
     assert!(log.starts_with("inner\n") && log.ends_with("kept\n"), "{log}");
     assert_eq!(std::fs::read_to_string(host.path().join("sub/out")).expect("written"), "back\n");
+}
+
+/// The links in `/dev` lead to what the first process has open.
+#[test]
+fn host_files_go_through_no_links_of_devices() {
+    let bench = Bench::new();
+    let host = tempfile::tempdir_in(&*DIRECTORY).expect("a directory");
+    std::fs::write(host.path().join("file"), "from the host\n").expect("a file");
+    for path in (0..16).map(|number| format!("/dev/fd/{number}/new")).chain(["/dev/core/new".to_owned()]) {
+        let mut execution = bench.execution("true");
+        execution.mounts = vec![mount(&host.path().join("file"), &path, false)];
+        let error = bench.execute(&execution).expect_err("it leads elsewhere");
+        assert!(error.kind == ErrorKind::Sandbox && error.message.contains(&path), "{error:?}");
+    }
+    assert_eq!(std::fs::read_dir(host.path()).expect("a directory").count(), 1);
 }
 
 #[test]
