@@ -41,6 +41,11 @@ impl MemoryStore {
         locked(&self.blobs).len()
     }
 
+    /// Bytes of all blobs that are held.
+    pub fn bytes(&self) -> u64 {
+        locked(&self.blobs).keys().map(|digest| digest.size).sum()
+    }
+
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -271,7 +276,12 @@ impl Remotes for MemoryRemote {
         self.pushes
     }
 
-    fn available(&self, names: &[ArtifactName], _: &Cancel) -> ServiceResult<Vec<bool>> {
+    fn available(
+        &self,
+        names: &[ArtifactName],
+        _: &dyn Report,
+        _: &Cancel,
+    ) -> ServiceResult<Vec<bool>> {
         self.fails()?;
         names.iter().map(|name| Ok(self.remote.artifact(name)?.is_some())).collect()
     }

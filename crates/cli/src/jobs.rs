@@ -16,19 +16,19 @@ use bourn_build::{named, run};
 use bourn_project::ElementId;
 use bourn_project::selection::{self, Selection as Scope};
 use bourn_reapi::ArtifactName;
-use bourn_remote::{Caches, Refused};
+use bourn_remote::Caches;
 use std::sync::Arc;
 
 /// The servers that a command speaks to.
 pub(crate) struct Connected {
     /// As they were declared, of every project.
     pub(crate) servers: Servers,
-    /// Those that answered, if any were asked.
+    /// Those that are spoken to, if there are any.
     pub(crate) caches: Option<Arc<Caches>>,
 }
 
-/// Connects to the servers of every project, as the command line and the configuration want them. Warns of those that
-/// cannot be used.
+/// Begins to connect to the servers of every project, as the command line and the configuration want them. Whoever
+/// needs one waits for it.
 ///
 /// # Errors
 /// Declarations that cannot be read.
@@ -38,31 +38,45 @@ pub(crate) fn connect(
     remotes: &Remotes,
     contact: Contact,
 ) -> Result<Connected, Failure> {
-    let (servers, caches, refused) = invocation.reporter.timed("Initializing remote caches", || {
+    let (servers, caches) = invocation.reporter.timed("Initializing remote caches", || {
         let settings = invocation.settings;
         let servers = Servers::resolve(settings, invocation.files, world.graph(), remotes, contact)?;
         if servers.artifacts.values().chain(servers.sources.values()).all(Vec::is_empty) {
-            return Ok((servers, None, Vec::new()));
+            return Ok((servers, None));
         }
-        let connect = || wire::caches(settings, &world.services, &servers, world.control.cancel());
-        let (caches, refused) = signals::steered(invocation, &world.control, connect)?;
-        Ok((servers, Some(Arc::new(caches)), refused))
+        let caches = wire::caches(settings, &world.services, &servers)?;
+        Ok((servers, Some(Arc::new(caches))))
     })?;
-    for Refused { url, error } in refused {
-        let detail = error.hint.as_deref();
-        let text = format!("Failed to initialize remote {url}: {}", error.message);
-        invocation.reporter.message(MessageKind::Warn, &text, detail, None);
-    }
     world.services.remotes = caches.clone().map(|caches| caches as Arc<dyn bourn_reapi::Remotes>);
     Ok(Connected { servers, caches })
 }
 
 impl Connected {
+    /// Waits until all servers have answered. Warns of those that cannot be used.
+    ///
+    /// # Errors
+    /// It was asked to stop.
+    pub(crate) fn meet_all(&self, invocation: &Invocation<'_>, world: &World) -> Result<(), Failure> {
+        let Some(caches) = &self.caches else { return Ok(()) };
+        let wait = || caches.refused(world.control.cancel());
+        for refused in signals::steered(invocation, &world.control, wait)? {
+            let (text, hint) = (refused.to_string(), refused.error.hint.as_deref());
+            invocation.reporter.message(MessageKind::Warn, &text, hint, None);
+        }
+        Ok(())
+    }
+
     /// Makes sure that artifacts can be pulled, or pushed.
     ///
     /// # Errors
-    /// No server can be used for that.
-    pub(crate) fn assert_artifacts(&self, push: bool) -> Result<(), Failure> {
+    /// No server can be used for that; it was asked to stop.
+    pub(crate) fn assert_artifacts(
+        &self,
+        invocation: &Invocation<'_>,
+        world: &World,
+        push: bool,
+    ) -> Result<(), Failure> {
+        self.meet_all(invocation, world)?;
         let usable = self.caches.as_ref().is_some_and(|caches| caches.has_artifacts(push));
         let doing = if push { "pushing" } else { "pulling" };
         usable.then_some(()).ok_or_else(|| {
@@ -73,8 +87,13 @@ impl Connected {
     /// Makes sure that sources can be pushed.
     ///
     /// # Errors
-    /// No server can be used for that.
-    pub(crate) fn assert_source_pushes(&self) -> Result<(), Failure> {
+    /// No server can be used for that; it was asked to stop.
+    pub(crate) fn assert_source_pushes(
+        &self,
+        invocation: &Invocation<'_>,
+        world: &World,
+    ) -> Result<(), Failure> {
+        self.meet_all(invocation, world)?;
         let usable = self.caches.as_ref().is_some_and(|caches| caches.has_sources(true));
         usable
             .then_some(())

@@ -94,13 +94,12 @@ impl SourceCaches {
         }
         let sources = [(ANY_PROJECT.to_owned(), wanted.clone())].into_iter().collect();
         let servers = Servers { artifacts: Default::default(), sources };
-        let connect = || wire::caches(settings, loader.services, &servers, control.cancel());
-        let (caches, refused) = signals::steered(invocation, control, connect)?;
+        let caches = Arc::new(wire::caches(settings, loader.services, &servers)?);
+        let refused = signals::steered(invocation, control, || caches.refused(control.cancel()))?;
         for Refused { url, error } in refused {
             let text = format!("Source server {url} cannot be used: {}", error.message);
             invocation.reporter.message(MessageKind::Status, &text, None, None);
         }
-        let caches = Arc::new(caches);
         known.push((wanted.clone(), caches.clone()));
         Ok(Some(caches))
     }

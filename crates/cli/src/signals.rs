@@ -9,7 +9,9 @@ use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread::Scope;
+use std::time::Duration;
 
 /// Runs `work` while signals steer it: ^C asks what to do (or ends it where nobody can be asked), ^Z stops everything
 /// in the sandboxes with the program, a request to end ends it, and another one does not wait for anything.
@@ -30,7 +32,7 @@ pub(crate) fn steered<T>(invocation: &Invocation<'_>, control: &Control, work: i
                         // In a thread of its own, so that the next ^C is heard.
                         scope.spawn(|| interrupted(invocation, control));
                     }
-                    _ if control.is_terminated() => give_up(invocation, signal),
+                    _ if control.is_terminated() => give_up(scope, invocation, signal),
                     _ => control.terminate(),
                 }
             }
@@ -70,10 +72,19 @@ fn unheard() -> Arc<AtomicBool> {
     flag.clone()
 }
 
+/// How long the live region may take to be taken away: whoever reads what is said may have stopped to.
+const FAREWELL: Duration = Duration::from_millis(200);
+
 /// Ends at once, as programs end that know nothing of signals: something keeps the jobs from stopping. The kernel ends the
 /// sandboxes with this process, and the next one sweeps up what it leaves.
-fn give_up(invocation: &Invocation<'_>, signal: i32) {
-    invocation.reporter.finish();
+fn give_up<'s>(scope: &'s Scope<'s, '_>, invocation: &'s Invocation<'_>, signal: i32) {
+    let (tell, told) = mpsc::channel();
+    scope.spawn(move || {
+        invocation.reporter.finish();
+        // Nobody listens any more where it took too long.
+        let _ = tell.send(());
+    });
+    let _ = told.recv_timeout(FAREWELL);
     if emulate_default_handler(signal).is_err() {
         std::process::abort();
     }

@@ -13,7 +13,7 @@ use bourn_project::{Installed, KindOrigin, KindTraits, Kinds, Project};
 use bourn_pyhost::{Python, PythonKinds};
 use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ServiceResult};
 use bourn_reapi::{Executor, ServiceError, Services};
-use bourn_remote::{Actions, Auth, Backed, Caches, Connection, Nested, Offer, Refused, Server, ServerKind};
+use bourn_remote::{Actions, Auth, Backed, Caches, Connection, Nested, Offer, Server, ServerKind};
 use bourn_sandbox::LocalExecutor;
 use bourn_sources::{LocalTrees, Netrc, NetrcError, Proxies, UrlSettings};
 use bourn_yaml::{Diagnostics, Files};
@@ -236,23 +236,18 @@ pub(crate) fn backed(
     Ok(Some(Arc::new(Backed::connect(&server, cas, assets, executor, cancel.clone())?)))
 }
 
-/// The artifact and source servers, connected to; with those that cannot be used.
+/// The artifact and source servers, which are being connected to.
 ///
 /// # Errors
-/// There are no threads to be had; it was asked to stop.
-pub(crate) fn caches(
-    settings: &Settings,
-    services: &Services,
-    servers: &Servers,
-    cancel: &Cancel,
-) -> Result<(Caches, Vec<Refused>), Failure> {
+/// There are no threads to be had.
+pub(crate) fn caches(settings: &Settings, services: &Services, servers: &Servers) -> Result<Caches, Failure> {
     let group = |servers: &IndexMap<String, Vec<RemoteSpec>>| {
         let usable = |specs: &Vec<RemoteSpec>| specs.iter().filter_map(server).collect();
         servers.iter().map(|(project, specs)| (project.clone(), usable(specs))).collect()
     };
     let (artifacts, sources) = (group(&servers.artifacts), group(&servers.sources));
     let key_length = settings.user.logging.key_length;
-    Ok(Caches::connect(services.cas.clone(), &artifacts, &sources, key_length, cancel)?)
+    Ok(Caches::connect(services.cas.clone(), artifacts, sources, key_length)?)
 }
 
 /// A declared server as it is spoken to; none for services of remote execution.

@@ -65,6 +65,8 @@ mod states;
 mod tables;
 #[path = "differential/tracking.rs"]
 mod tracking;
+#[path = "differential/turmoil.rs"]
+mod turmoil;
 #[path = "differential/urls.rs"]
 mod urls;
 

@@ -252,11 +252,17 @@ pub trait Remotes: Send + Sync {
     /// Whether there is a cache to push sources of a project to.
     fn pushes_sources(&self, project: &str) -> bool;
 
-    /// Which of these artifacts any remote knows, without bringing anything.
+    /// Which of these artifacts any remote knows, without bringing anything. Remotes that cannot be asked are warned of,
+    /// and know nothing.
     ///
     /// # Errors
-    /// A remote failed, and no other knew an artifact.
-    fn available(&self, names: &[ArtifactName], cancel: &Cancel) -> ServiceResult<Vec<bool>>;
+    /// It was asked to stop.
+    fn available(
+        &self,
+        names: &[ArtifactName],
+        report: &dyn Report,
+        cancel: &Cancel,
+    ) -> ServiceResult<Vec<bool>>;
 
     /// Says that these artifacts are going to be pulled, in about this order: what can be done for all of them together
     /// begins. Returns at once.

@@ -49,7 +49,7 @@ impl Actions {
         let transfer = self.storage.transfer();
         let (roots, trees) = (digests(result.roots())?, digests(result.trees())?);
         let mut blobs = digests(result.blobs())?;
-        transfer.fetch_blobs(trees.clone()).await?;
+        transfer.fetch_messages(trees.clone()).await?;
         for tree in trees {
             blobs.extend(digests(transfer.decode::<TreeMessage>(tree).await?.files())?);
         }

@@ -8,7 +8,7 @@
 use crate::fault::Attempt;
 use crate::index::{Sort, artifact_urn};
 use crate::pair::Offers;
-use crate::transfer::Transfer;
+use crate::transfer::{LARGEST_MESSAGE, Transfer};
 use bourn_reapi::{Artifact, ArtifactName, Digest};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -120,11 +120,12 @@ async fn ask(offers: &Offers, told: &[Told]) -> Vec<Known> {
 
 /// Brings artifacts with their metadata, their directories, and their files if these are small.
 async fn bring(transfer: &Transfer, artifacts: Vec<Digest>) -> Attempt<()> {
-    transfer.fetch_blobs(artifacts.clone()).await?;
+    transfer.fetch_messages(artifacts.clone()).await?;
     let (mut blobs, mut roots) = (Vec::new(), Vec::new());
     for digest in artifacts {
         let artifact: Artifact = transfer.decode(digest).await?;
         let references = crate::artifact::References::of(&artifact, transfer.storage.link.url())?;
+        transfer.assert_sizes(&references.messages, LARGEST_MESSAGE)?;
         blobs.extend(references.blobs);
         roots.extend(references.files);
     }

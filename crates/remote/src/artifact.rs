@@ -4,7 +4,7 @@ use crate::ahead::Known;
 use crate::fault::{Attempt, Fault};
 use crate::index::{Index, Publication, Sort, artifact_urn};
 use crate::pair::{Exchange, is_refusal};
-use crate::transfer::Transfer;
+use crate::transfer::{LARGEST_MESSAGE, Transfer};
 use bourn_reapi::digest::DigestMessage;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use bourn_reapi::{Artifact, ArtifactName, Digest};
@@ -18,6 +18,8 @@ pub(crate) struct References {
     pub(crate) files: Vec<Digest>,
     /// Metadata and logs.
     pub(crate) blobs: Vec<Digest>,
+    /// The metadata alone, which is read as a whole.
+    pub(crate) messages: Vec<Digest>,
     /// Trees that only those get who ask for them.
     pub(crate) extra: Vec<Digest>,
 }
@@ -30,11 +32,12 @@ impl References {
                 Fault::remote(ErrorKind::Corrupt, format!("{from}: the artifact is malformed: {error}"))
             })
         };
-        let mut blobs = vec![
+        let messages = vec![
             artifact.low_diversity_meta.as_ref(),
             artifact.high_diversity_meta.as_ref(),
             artifact.public_data.as_ref(),
         ];
+        let mut blobs = messages.clone();
         blobs.extend(artifact.logs.iter().map(|log| log.digest.as_ref()));
         let mut extra =
             vec![artifact.buildtree.as_ref(), artifact.sources.as_ref(), artifact.buildroot.as_ref()];
@@ -42,6 +45,7 @@ impl References {
         Ok(References {
             files: read(vec![artifact.files.as_ref()])?,
             blobs: read(blobs)?,
+            messages: read(messages)?,
             extra: read(extra)?,
         })
     }
@@ -73,15 +77,18 @@ impl Exchange<'_> {
         names: &[ArtifactName],
         artifact: &Artifact,
     ) -> ServiceResult<bool> {
+        if !self.offers.can(true) {
+            return Ok(false);
+        }
         let push = async {
-            let publication = self.send_artifact(artifact).await?;
+            let (publication, sent) = self.send_artifact(artifact).await?;
             let uris: Vec<String> = names.iter().map(artifact_urn).collect();
-            self.publish(Sort::Blob, &uris, &publication).await
+            self.publish(Sort::Blob, &uris, &publication, sent).await
         };
         push.await.map_err(|fault| self.failed("push", fault))
     }
 
-    async fn send_artifact(&self, artifact: &Artifact) -> Attempt<Publication> {
+    async fn send_artifact(&self, artifact: &Artifact) -> Attempt<(Publication, Sent)> {
         let references = References::of(artifact, "the local cache")?;
         let held = self.held(references.extra.clone()).await?;
         let trees = references.files.iter().copied();
@@ -91,7 +98,7 @@ impl Exchange<'_> {
         let cas = self.cas.clone();
         let digest = crate::link::blocking(move || cas.write(&content)).await?;
         let blobs = [references.blobs.as_slice(), &[digest]].concat();
-        self.send(trees.clone(), blobs).await?;
+        let sent = self.send(trees.clone(), blobs).await?;
         let mut directories = trees;
         // What is not here may have been sent by whoever built it.
         for (tree, _) in held.into_iter().filter(|(_, whole)| !whole) {
@@ -99,7 +106,7 @@ impl Exchange<'_> {
                 directories.push(tree);
             }
         }
-        Ok(Publication { digest, blobs: references.blobs, directories })
+        Ok((Publication { digest, blobs: references.blobs, directories }, sent))
     }
 
     /// Whether all storages have a blob.
@@ -113,15 +120,35 @@ impl Exchange<'_> {
     }
 
     /// Sends trees and blobs to every storage.
-    pub(crate) async fn send(&self, trees: Vec<Digest>, blobs: Vec<Digest>) -> Attempt<()> {
+    pub(crate) async fn send(&self, trees: Vec<Digest>, blobs: Vec<Digest>) -> Attempt<Sent> {
+        let mut breaks = Vec::new();
         for storage in self.offers.storages(true) {
             let url = storage.link.url();
             self.report.status(&format!("Pushing data from {} -> {url}", self.what));
+            breaks.push(storage.link.breaks());
             match self.transfer(storage).send_trees(trees.clone(), blobs.clone()).await? {
                 true => self.report.info(&format!("Pushed data from {} -> {url}", self.what)),
                 false => {
                     self.report.info(&format!("Remote ({url}) already has all data of {} cached", self.what))
                 }
+            }
+        }
+        Ok(Sent { trees, blobs, breaks })
+    }
+
+    /// Where a connection broke since this was sent, the server may have lost what it said that it had: it is asked once
+    /// more.
+    async fn send_again(&self, sent: &mut Sent) -> Attempt<()> {
+        /// A server that is gone now and then is believed at last.
+        const ROUNDS: usize = 3;
+        for (storage, breaks) in self.offers.storages(true).zip(&mut sent.breaks) {
+            for _ in 0..ROUNDS {
+                let now = storage.link.breaks();
+                if now == *breaks {
+                    break;
+                }
+                *breaks = now;
+                self.transfer(storage).send_trees(sent.trees.clone(), sent.blobs.clone()).await?;
             }
         }
         Ok(())
@@ -152,19 +179,21 @@ impl Exchange<'_> {
         sort: Sort,
         uris: &[String],
         publication: &Publication,
+        mut sent: Sent,
     ) -> Attempt<bool> {
         let mut pushed = false;
         for index in self.offers.indexes(true) {
             let url = index.link.url();
             self.report.status(&format!("Pushing {} -> {url}", self.what));
-            match self.is_published(index, sort, uris, publication.digest).await {
-                Ok(true) => {
-                    self.report.info(&format!("Remote ({url}) already has {} cached", self.what));
-                    continue;
-                }
+            let is_there = match self.is_published(index, sort, uris, publication.digest).await {
                 // A server that cannot say may take it nevertheless.
-                Err(fault) if is_refusal(sort, &fault) => {}
-                asked => drop(asked?),
+                Err(fault) if is_refusal(sort, &fault) => false,
+                asked => asked?,
+            };
+            self.send_again(&mut sent).await?;
+            if is_there {
+                self.report.info(&format!("Remote ({url}) already has {} cached", self.what));
+                continue;
             }
             match index.push(sort, uris.to_vec(), publication).await {
                 Err(fault) if is_refusal(sort, &fault) => {
@@ -184,6 +213,14 @@ impl Exchange<'_> {
     }
 }
 
+/// What every storage was sent, unless it had it.
+pub(crate) struct Sent {
+    trees: Vec<Digest>,
+    blobs: Vec<Digest>,
+    /// How often something had been broken off then, on the way to each storage.
+    breaks: Vec<u64>,
+}
+
 /// Brings an artifact from one storage.
 async fn fetch(
     transfer: Transfer,
@@ -191,7 +228,7 @@ async fn fetch(
     digest: Digest,
     build_tree: bool,
 ) -> Attempt<Artifact> {
-    transfer.fetch_blobs(vec![digest]).await?;
+    transfer.fetch_messages(vec![digest]).await?;
     let url = transfer.storage.link.url();
     let artifact: Artifact = transfer.decode(digest).await?;
     let keys = [&artifact.strong_key, &artifact.weak_key, &artifact.strict_key];
@@ -204,6 +241,7 @@ async fn fetch(
     if build_tree {
         trees.extend(references.extra);
     }
+    transfer.assert_sizes(&references.messages, LARGEST_MESSAGE)?;
     let (blobs, trees) = tokio::join!(transfer.fetch_blobs(references.blobs), transfer.fetch_trees(trees));
     blobs?;
     trees?;
@@ -229,6 +267,7 @@ mod tests {
         let expect = References {
             files: vec![digest("files")],
             blobs: vec![digest("low"), digest("log")],
+            messages: vec![digest("low")],
             extra: vec![digest("tree")],
         };
         assert_eq!(references, expect);

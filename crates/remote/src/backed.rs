@@ -4,7 +4,7 @@
 //! written out or staged. Whatever is published is in the storage before it has a name here, so that what the local
 //! store loses later can be had again.
 
-use crate::caches::{stoppable, threads};
+use crate::caches::{Threads, stoppable};
 use crate::fault::{Attempt, Fault, Here};
 use crate::link::Link;
 use crate::server::Server;
@@ -18,11 +18,10 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::runtime::Runtime;
 
 /// A local store, names and executor with a storage behind them.
 pub struct Backed {
-    runtime: Runtime,
+    threads: Threads,
     local: Arc<dyn Cas>,
     assets: Arc<dyn Assets>,
     executor: Arc<dyn Executor>,
@@ -43,15 +42,15 @@ impl Backed {
         executor: Arc<dyn Executor>,
         cancel: Cancel,
     ) -> ServiceResult<Backed> {
-        let runtime = threads()?;
+        let threads = Threads::start()?;
         let link = {
-            let _within = runtime.enter();
+            let _within = threads.handle.enter();
             Arc::new(Link::new(server)?)
         };
         let storage = Arc::new(Storage::new(link));
         let meet = async { storage.abilities().await.map_err(Fault::into_error) };
-        stoppable(&runtime, &cancel, || (), meet)?;
-        Ok(Backed { runtime, local, assets, executor, storage, cancel, troubles: Mutex::default() })
+        stoppable(&threads.handle, &cancel, || (), meet)?;
+        Ok(Backed { threads, local, assets, executor, storage, cancel, troubles: Mutex::default() })
     }
 
     /// What could not be stored there, since this was last asked: it is in the local store alone.
@@ -64,7 +63,7 @@ impl Backed {
     /// # Errors
     /// Those of [`Link::new`].
     pub(crate) fn link(&self, server: &Server) -> ServiceResult<Link> {
-        let _within = self.runtime.enter();
+        let _within = self.threads.handle.enter();
         Link::new(server)
     }
 
@@ -75,7 +74,7 @@ impl Backed {
     /// Runs an exchange to its end, whichever thread this is.
     pub(crate) fn run<T: Send>(&self, work: impl Future<Output = Attempt<T>> + Send) -> Attempt<T> {
         let work = async { Ok(work.await) };
-        let run = || stoppable(&self.runtime, &self.cancel, || (), work);
+        let run = || stoppable(&self.threads.handle, &self.cancel, || (), work);
         // A thread of some runtime cannot wait for another one.
         std::thread::scope(|scope| match scope.spawn(run).join() {
             Ok(result) => result.here()?,

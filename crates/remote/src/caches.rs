@@ -1,19 +1,16 @@
 //! The door: remote caches as a build sees them.
 
 use crate::ahead::{self, Ahead, QUESTIONS, TOGETHER};
-use crate::fault::{Attempt, Fault};
-use crate::index::Index;
-use crate::link::Link;
-use crate::pair::{Exchange, Offer, Offers, Told};
+use crate::meeting::{Meeting, Refused};
+use crate::pair::{Exchange, Told};
 use crate::server::Server;
-use crate::storage::Storage;
-use crate::transfer::Transfer;
+use crate::transfer::{Meter, Transfer};
 use bourn_reapi::services::{Cancel, ErrorKind, Report, ServiceResult, SourceName};
 use bourn_reapi::{Artifact, ArtifactName, Cas, Remotes, ServiceError, Source};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -31,126 +28,100 @@ pub type Group = HashMap<String, Vec<Server>>;
 
 /// Remote caches.
 pub struct Caches {
-    runtime: Runtime,
+    threads: Threads,
     cas: Arc<dyn Cas>,
-    artifacts: HashMap<String, Offers>,
-    sources: HashMap<String, Offers>,
+    artifacts: Group,
+    sources: Group,
+    meeting: Arc<Meeting>,
     key_length: usize,
     told: Told,
     ahead: Ahead,
 }
 
-/// A server that cannot be used, and why.
-#[derive(Debug)]
-pub struct Refused {
-    /// Its URL.
-    pub url: String,
-    /// What is wrong.
-    pub error: ServiceError,
-}
-
 impl Caches {
-    /// Connects to all servers at once and sees which can be used. Those that cannot are told of and left out; the
-    /// others are used without them. `key_length` is how much of a key is shown in messages.
+    /// Begins to connect to all servers at once, and waits for none of them. Whoever needs one waits until it is known
+    /// whether it can be used; whoever is first told of one that cannot warns of it. `key_length` is how much of a key
+    /// is shown in messages.
     ///
     /// # Errors
     /// There are no threads to be had.
     pub fn connect(
         cas: Arc<dyn Cas>,
-        artifacts: &Group,
-        sources: &Group,
+        artifacts: Group,
+        sources: Group,
         key_length: usize,
-        cancel: &Cancel,
-    ) -> ServiceResult<(Caches, Vec<Refused>)> {
-        let runtime = threads()?;
-        let mut servers: Vec<Server> = Vec::new();
-        for server in artifacts.values().chain(sources.values()).flatten() {
-            if !servers.contains(server) {
-                servers.push(server.clone());
-            }
-        }
-        servers.sort_by(|a, b| a.url.cmp(&b.url));
-        let asked = servers.clone();
-        let offers = stoppable(&runtime, cancel, || (), async move {
-            let jobs: Vec<_> = asked.into_iter().map(|server| tokio::spawn(offer(server))).collect();
-            let mut offers = Vec::new();
-            for job in jobs {
-                offers.push(job.await.unwrap_or_else(|error| {
-                    Err(Fault::remote(ErrorKind::Io, format!("the connection was ended: {error}")))
-                }));
-            }
-            Ok(offers)
-        })?;
-        let mut refused = Vec::new();
-        let mut usable = HashMap::new();
-        for (server, offer) in servers.into_iter().zip(offers) {
-            match offer {
-                Ok(offer) => drop(usable.insert(server, offer)),
-                Err(fault) => refused.push(Refused { url: server.url, error: fault.into_error() }),
-            }
-        }
-        let group = |group: &Group| {
-            let of = |servers: &Vec<Server>| {
-                Offers(servers.iter().filter_map(|server| usable.get(server).cloned()).collect())
-            };
-            group.iter().map(|(project, servers)| (project.clone(), of(servers))).collect()
+    ) -> ServiceResult<Caches> {
+        let threads = Threads::start()?;
+        let servers = artifacts.values().chain(sources.values()).flatten();
+        let meeting = Arc::new(Meeting::begin(&threads.handle, servers));
+        let (told, ahead) = (Told::default(), Ahead::default());
+        Ok(Caches { threads, cas, artifacts, sources, meeting, key_length, told, ahead })
+    }
+
+    /// Waits until all servers have answered. Those that cannot be used, each of which is told of once.
+    ///
+    /// # Errors
+    /// It was asked to stop.
+    pub fn refused(&self, cancel: &Cancel) -> ServiceResult<Vec<Refused>> {
+        let end = async {
+            self.meeting.end().await;
+            Ok(())
         };
-        let (artifacts, sources) = (group(artifacts), group(sources));
-        Ok((
-            Caches {
-                runtime,
-                cas,
-                artifacts,
-                sources,
-                key_length,
-                told: Told::default(),
-                ahead: Ahead::default(),
-            },
-            refused,
-        ))
+        stoppable(&self.threads.handle, cancel, || (), end)?;
+        Ok(self.meeting.untold())
     }
 
-    /// Whether artifacts of any project can be pulled, or pushed.
+    /// Whether artifacts of any project can be pulled, or pushed, as far as servers have answered.
     pub fn has_artifacts(&self, push: bool) -> bool {
-        self.artifacts.values().any(|offers| offers.can(push))
+        self.artifacts.values().any(|servers| self.meeting.can(servers, push))
     }
 
-    /// Whether sources of any project can be pulled, or pushed.
+    /// Whether sources of any project can be pulled, or pushed, as far as servers have answered.
     pub fn has_sources(&self, push: bool) -> bool {
-        self.sources.values().any(|offers| offers.can(push))
+        self.sources.values().any(|servers| self.meeting.can(servers, push))
     }
 
-    /// The servers of a project; those of no project in particular where it is not known.
-    fn offers<'a>(&self, offers: &'a HashMap<String, Offers>, project: &str) -> Option<&'a Offers> {
-        offers.get(project).or_else(|| offers.get(ANY_PROJECT))
+    /// Whether the servers of a project can be pulled from, or pushed to.
+    fn can(&self, group: &Group, project: &str, push: bool) -> bool {
+        servers(group, project).is_some_and(|servers| self.meeting.can(servers, push))
     }
 
-    fn exchange<'a>(
+    /// An exchange with those of these servers that can be used; warns of the others, once.
+    async fn exchange<'a>(
         &'a self,
-        offers: &'a HashMap<String, Offers>,
-        project: &str,
+        servers: &[Server],
         report: &'a dyn Report,
+        meter: &Arc<Meter>,
         what: String,
-    ) -> Option<Exchange<'a>> {
-        let offers = self.offers(offers, project)?;
-        let (cas, told) = (&self.cas, &self.told);
-        Some(Exchange { offers, cas, report, meter: Arc::default(), told, what })
+    ) -> Exchange<'a> {
+        let offers = self.meeting.usable(servers).await;
+        self.warn_of_refused(report);
+        let (cas, told, meter) = (&self.cas, &self.told, meter.clone());
+        Exchange { offers, cas, report, meter, told, what }
+    }
+
+    fn warn_of_refused(&self, report: &dyn Report) {
+        for refused in self.meeting.untold() {
+            let hint = refused.error.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            report.warn(&format!("{refused}{hint}"));
+        }
     }
 
     /// Runs work to its end, or until it is asked to stop; says how far it is.
     fn run<T>(
         &self,
-        exchange: &Exchange<'_>,
+        report: &dyn Report,
+        meter: &Meter,
         cancel: &Cancel,
         work: impl Future<Output = ServiceResult<T>>,
     ) -> ServiceResult<T> {
         let tell = || {
-            let (done, total) = exchange.meter.read();
+            let (done, total) = meter.read();
             if total > 0 {
-                exchange.report.bytes(done, Some(total));
+                report.bytes(done, Some(total));
             }
         };
-        stoppable(&self.runtime, cancel, tell, work)
+        stoppable(&self.threads.handle, cancel, tell, work)
     }
 
     fn short<'k>(&self, key: &'k str) -> &'k str {
@@ -160,6 +131,34 @@ impl Caches {
     fn source_key<'n>(&self, name: &'n SourceName) -> &'n str {
         match name {
             SourceName::Element(key) | SourceName::Single { key, .. } => self.short(key),
+        }
+    }
+}
+
+/// How long threads that wait for something of this machine are waited for at the end: those that write have ended
+/// then, and a name that is looked up may take much longer.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Threads for the network, which end with this value whatever they wait for.
+pub(crate) struct Threads {
+    /// Where work is handed in.
+    pub(crate) handle: Handle,
+    runtime: Option<Runtime>,
+}
+
+impl Threads {
+    /// # Errors
+    /// There are none to be had.
+    pub(crate) fn start() -> ServiceResult<Threads> {
+        let runtime = threads()?;
+        Ok(Threads { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(FAREWELL);
         }
     }
 }
@@ -178,7 +177,7 @@ pub(crate) fn threads() -> ServiceResult<Runtime> {
 
 /// Runs work to its end, or until it is asked to stop.
 pub(crate) fn stoppable<T>(
-    runtime: &Runtime,
+    runtime: &Handle,
     cancel: &Cancel,
     tell: impl Fn(),
     work: impl Future<Output = ServiceResult<T>>,
@@ -197,69 +196,61 @@ pub(crate) fn stoppable<T>(
     })
 }
 
-/// Connects to a server and sees what it offers.
-async fn offer(server: Server) -> Attempt<Offer> {
-    let link = Arc::new(Link::new(&server).map_err(Fault::Remote)?);
-    let index = server.is_index().then(|| Arc::new(Index { link: link.clone() }));
-    let storage = server.is_storage().then(|| Arc::new(Storage::new(link)));
-    let check = async {
-        match &index {
-            Some(index) => index.check(server.push).await,
-            None => Ok(()),
-        }
-    };
-    let ask = async {
-        match &storage {
-            Some(storage) => storage.meet().await,
-            None => Ok(()),
-        }
-    };
-    let (checked, asked) = tokio::join!(check, ask);
-    checked?;
-    asked?;
-    Ok(Offer { index, storage, push: server.push })
+/// The servers of a project; those of no project in particular where it is not known.
+fn servers<'g>(group: &'g Group, project: &str) -> Option<&'g [Server]> {
+    group.get(project).or_else(|| group.get(ANY_PROJECT)).map(Vec::as_slice)
 }
 
 impl Remotes for Caches {
     fn pulls_artifacts(&self, project: &str) -> bool {
-        self.offers(&self.artifacts, project).is_some_and(|offers| offers.can(false))
+        self.can(&self.artifacts, project, false)
     }
 
     fn pushes_artifacts(&self, project: &str) -> bool {
-        self.offers(&self.artifacts, project).is_some_and(|offers| offers.can(true))
+        self.can(&self.artifacts, project, true)
     }
 
     fn pulls_sources(&self, project: &str) -> bool {
-        self.offers(&self.sources, project).is_some_and(|offers| offers.can(false))
+        self.can(&self.sources, project, false)
     }
 
     fn pushes_sources(&self, project: &str) -> bool {
-        self.offers(&self.sources, project).is_some_and(|offers| offers.can(true))
+        self.can(&self.sources, project, true)
     }
 
-    fn available(&self, names: &[ArtifactName], cancel: &Cancel) -> ServiceResult<Vec<bool>> {
+    fn available(
+        &self,
+        names: &[ArtifactName],
+        report: &dyn Report,
+        cancel: &Cancel,
+    ) -> ServiceResult<Vec<bool>> {
         let work = async {
             let turns = Arc::new(Semaphore::new(QUESTIONS));
             let mut jobs = JoinSet::new();
             for (at, name) in names.iter().enumerate() {
-                let Some(offers) = self.offers(&self.artifacts, &name.project).cloned() else { continue };
+                let Some(servers) = servers(&self.artifacts, &name.project) else { continue };
+                let offers = self.meeting.usable(servers).await;
                 let (turns, name) = (turns.clone(), name.clone());
                 jobs.spawn(async move {
                     let _turn = turns.acquire().await;
-                    offers.is_available(&name).await.map(|found| (at, found))
+                    (at, offers.is_available(&name).await)
                 });
             }
-            let mut found = vec![false; names.len()];
+            self.warn_of_refused(report);
+            let (mut found, mut failed) = (vec![false; names.len()], None);
             while let Some(joined) = jobs.join_next().await {
-                let joined = joined.map_err(|error| {
-                    ServiceError::new(ErrorKind::Io, format!("a question was not answered: {error}"))
-                })?;
-                let (at, is_there) = joined.map_err(Fault::into_error)?;
-                found[at] = is_there;
+                match joined {
+                    Ok((at, Ok(is_there))) => found[at] = is_there,
+                    Ok((_, Err(fault))) => failed = failed.or_else(|| Some(fault.into_error().message)),
+                    Err(error) => failed = Some(format!("a question was not answered: {error}")),
+                }
+            }
+            if let Some(why) = failed {
+                report.warn(&format!("What remote caches have is not known: {why}"));
             }
             Ok(found)
         };
-        stoppable(&self.runtime, cancel, || (), work)
+        stoppable(&self.threads.handle, cancel, || (), work)
     }
 
     fn expect(&self, names: &[ArtifactName]) {
@@ -270,14 +261,17 @@ impl Remotes for Caches {
             let others = told.iter().position(|(name, _)| name.project != project).unwrap_or(told.len());
             let rest = told.split_off(others.min(TOGETHER));
             let together = std::mem::replace(&mut told, rest);
-            let Some(offers) = self.offers(&self.artifacts, &project).cloned() else { continue };
-            let cas = self.cas.clone();
-            let transfer = offers.storages(false).next().cloned().map(|storage| Transfer {
-                storage,
-                cas,
-                meter: Arc::default(),
+            let Some(servers) = servers(&self.artifacts, &project).map(<[Server]>::to_vec) else { continue };
+            let (meeting, cas) = (self.meeting.clone(), self.cas.clone());
+            self.threads.handle.spawn(async move {
+                let offers = meeting.usable(&servers).await;
+                let transfer = offers.storages(false).next().cloned().map(|storage| Transfer {
+                    storage,
+                    cas,
+                    meter: Arc::default(),
+                });
+                ahead::prepare(&offers, transfer, together).await;
             });
-            self.runtime.spawn(async move { ahead::prepare(&offers, transfer, together).await });
         }
     }
 
@@ -288,15 +282,14 @@ impl Remotes for Caches {
         report: &dyn Report,
         cancel: &Cancel,
     ) -> ServiceResult<Option<Artifact>> {
-        let what = format!("artifact {}", self.short(&name.key));
-        let Some(exchange) = self.exchange(&self.artifacts, &name.project, report, what) else {
-            return Ok(None);
-        };
+        let Some(servers) = servers(&self.artifacts, &name.project) else { return Ok(None) };
+        let (what, meter) = (format!("artifact {}", self.short(&name.key)), Arc::default());
         let pull = async {
+            let exchange = self.exchange(servers, report, &meter, what).await;
             let known = self.ahead.take(name).await;
             exchange.pull_artifact(name, build_tree, known).await
         };
-        self.run(&exchange, cancel, pull)
+        self.run(report, &meter, cancel, pull)
     }
 
     fn push_artifact(
@@ -307,11 +300,13 @@ impl Remotes for Caches {
         cancel: &Cancel,
     ) -> ServiceResult<bool> {
         let Some(name) = names.first() else { return Ok(false) };
-        let what = format!("artifact {}", self.short(&name.key));
-        let Some(exchange) = self.exchange(&self.artifacts, &name.project, report, what) else {
-            return Ok(false);
+        let Some(servers) = servers(&self.artifacts, &name.project) else { return Ok(false) };
+        let (what, meter) = (format!("artifact {}", self.short(&name.key)), Arc::default());
+        let push = async {
+            let exchange = self.exchange(servers, report, &meter, what).await;
+            exchange.push_artifact(names, artifact).await
         };
-        self.run(&exchange, cancel, exchange.push_artifact(names, artifact))
+        self.run(report, &meter, cancel, push)
     }
 
     fn pull_source(
@@ -321,9 +316,13 @@ impl Remotes for Caches {
         report: &dyn Report,
         cancel: &Cancel,
     ) -> ServiceResult<Option<Source>> {
-        let what = format!("source {}", self.source_key(name));
-        let Some(exchange) = self.exchange(&self.sources, project, report, what) else { return Ok(None) };
-        self.run(&exchange, cancel, exchange.pull_source(name))
+        let Some(servers) = servers(&self.sources, project) else { return Ok(None) };
+        let (what, meter) = (format!("source {}", self.source_key(name)), Arc::default());
+        let pull = async {
+            let exchange = self.exchange(servers, report, &meter, what).await;
+            exchange.pull_source(name).await
+        };
+        self.run(report, &meter, cancel, pull)
     }
 
     fn push_source(
@@ -334,8 +333,39 @@ impl Remotes for Caches {
         report: &dyn Report,
         cancel: &Cancel,
     ) -> ServiceResult<bool> {
-        let what = format!("source {}", self.source_key(name));
-        let Some(exchange) = self.exchange(&self.sources, project, report, what) else { return Ok(false) };
-        self.run(&exchange, cancel, exchange.push_source(name, source))
+        let Some(servers) = servers(&self.sources, project) else { return Ok(false) };
+        let (what, meter) = (format!("source {}", self.source_key(name)), Arc::default());
+        let push = async {
+            let exchange = self.exchange(servers, report, &meter, what).await;
+            exchange.push_source(name, source).await
+        };
+        self.run(report, &meter, cancel, push)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn a_name_that_is_looked_up_for_long_keeps_nobody() {
+        let threads = Threads::start().unwrap();
+        let (begun, begins) = mpsc::channel();
+        let (answer, answered) = mpsc::channel::<()>();
+        // As the operating system does, which cannot be told to stop.
+        let lookup = move || {
+            begun.send(()).unwrap();
+            let _ = answered.recv();
+        };
+        threads.handle.spawn_blocking(lookup);
+        begins.recv().unwrap();
+        let (ended, ends) = mpsc::channel();
+        std::thread::spawn(move || {
+            drop(threads);
+            ended.send(()).unwrap();
+        });
+        ends.recv_timeout(Duration::from_secs(120)).unwrap();
+        drop(answer);
     }
 }

@@ -2,11 +2,11 @@
 //! with everything that can go wrong on the way.
 
 use crate::message::{
-    BatchReadBlobsRequest, BatchReadBlobsResponse, BatchUpdateBlobsRequest, BatchUpdateBlobsResponse,
+    Any, BatchReadBlobsRequest, BatchReadBlobsResponse, BatchUpdateBlobsRequest, BatchUpdateBlobsResponse,
     CacheCapabilities, FetchRequest, FetchResponse, FindMissingBlobsRequest, FindMissingBlobsResponse,
     GetTreeRequest, GetTreeResponse, IDENTITY, PushRequest, QueryWriteStatusRequest,
-    QueryWriteStatusResponse, ReadBlob, ReadRequest, ReadResponse, SHA256, ServerCapabilities, StatusMessage,
-    UpdatedBlob, WriteRequest, WriteResponse, ZSTD,
+    QueryWriteStatusResponse, ReadBlob, ReadRequest, ReadResponse, RetryDelay, RetryInfo, SHA256,
+    ServerCapabilities, StatusDetails, StatusMessage, UpdatedBlob, WriteRequest, WriteResponse, ZSTD,
 };
 use crate::server::{Auth, Connection, Server, ServerKind};
 use bourn_reapi::{Digest, Directory, SymlinkNode};
@@ -51,6 +51,24 @@ pub(crate) struct Traits {
     pub(crate) token: Option<String>,
     /// The instance that it answers for.
     pub(crate) instance: String,
+    /// What it grants a connection.
+    pub(crate) grants: Grants,
+}
+
+/// What a server grants a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grants {
+    /// Requests at a time.
+    pub(crate) streams: u32,
+    /// Bytes of a request, and of all, that it takes before it says so.
+    pub(crate) window: u32,
+    /// Bytes of headers.
+    pub(crate) headers: u32,
+}
+
+impl Grants {
+    /// As most servers do.
+    pub(crate) const USUAL: Grants = Grants { streams: 1000, window: 8 << 20, headers: 16 << 20 };
 }
 
 /// How an engine says that it does not know a name.
@@ -79,6 +97,7 @@ impl Default for Traits {
             push: true,
             token: None,
             instance: String::new(),
+            grants: Grants::USUAL,
         }
     }
 }
@@ -114,6 +133,30 @@ pub(crate) enum Mishap {
     Renew,
     /// An upload breaks off, and what came of it is taken only after it was asked how much there is.
     Late,
+    /// The stream is reset with this code, before the answer.
+    Reset(u32),
+    /// The connection is closed with this code; what is under way is still answered if it is 0.
+    GoAway(u32),
+    /// There is too much to do; the server says when to come back, or that it has no room.
+    Busy(bool),
+    /// Every second blob of a batch cannot be had at the moment.
+    Partly,
+    /// Every answer comes twice.
+    Twice,
+    /// Nothing that is asked for is there.
+    Forgetful,
+    /// An upload is answered without being read to its end: it is there already.
+    Early,
+    /// An upload is taken, and the answer says that less was.
+    Short,
+    /// Bytes come one by one, with some time between.
+    Drip,
+    /// A compressed stream of nothing, without end.
+    Skip,
+    /// The server loses all that it has, and is started anew.
+    Wipe,
+    /// There are more headers than anybody needs.
+    Verbose,
 }
 
 /// What happens to a method.
@@ -145,6 +188,10 @@ pub(crate) struct State {
     held: usize,
     /// The methods that were called, in order.
     pub(crate) calls: Vec<String>,
+    /// What everything is compressed to, if that is a lie.
+    pub(crate) bomb: Option<Vec<u8>>,
+    /// Uploads that were answered before they came to their end.
+    pub(crate) early: usize,
     /// Whether an asset was published before what it refers to was there.
     pub(crate) too_early: bool,
 }
@@ -227,25 +274,44 @@ async fn serve(listener: TcpListener, state: Arc<Mutex<State>>, held: watch::Rec
         let (state, held) = (state.clone(), held.clone());
         let _ = socket.set_nodelay(true);
         tokio::spawn(async move {
+            let grants = state.lock().unwrap_or_else(PoisonError::into_inner).traits.grants;
             let Ok(mut connection) = h2::server::Builder::new()
-                .initial_window_size(8 << 20)
-                .initial_connection_window_size(32 << 20)
+                .initial_window_size(grants.window)
+                .initial_connection_window_size(grants.window.saturating_mul(4))
+                .max_concurrent_streams(grants.streams)
+                .max_header_list_size(grants.headers)
                 .handshake::<_, Bytes>(socket)
                 .await
             else {
                 return;
             };
-            let (close, mut closed) = tokio::sync::mpsc::channel::<()>(1);
+            let (close, mut closed) = tokio::sync::mpsc::channel::<Close>(16);
             loop {
                 let accepted = tokio::select! {
                     accepted = connection.accept() => accepted,
-                    _ = closed.recv() => return,
+                    how = closed.recv() => match how {
+                        Some(Close::Break) | None => return,
+                        Some(Close::GoAway(0)) => {
+                            connection.graceful_shutdown();
+                            continue;
+                        }
+                        Some(Close::GoAway(reason)) => {
+                            connection.abrupt_shutdown(reason.into());
+                            continue;
+                        }
+                    },
                 };
                 let Some(Ok((request, respond))) = accepted else { return };
                 tokio::spawn(answer(request, respond, state.clone(), close.clone(), held.clone()));
             }
         });
     }
+}
+
+/// How a connection is closed.
+enum Close {
+    Break,
+    GoAway(u32),
 }
 
 /// What an answer consists of.
@@ -255,7 +321,7 @@ async fn answer(
     request: http::Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
     state: Arc<Mutex<State>>,
-    close: tokio::sync::mpsc::Sender<()>,
+    close: tokio::sync::mpsc::Sender<Close>,
     mut held: watch::Receiver<bool>,
 ) {
     let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
@@ -267,6 +333,9 @@ async fn answer(
     if method == "Write" && mishap == Some(Mishap::Hold) {
         locked().held += 1;
         let _ = held.wait_for(|go| *go).await;
+    }
+    if method == "Write" && mishap == Some(Mishap::Early) {
+        return answer_early(request, &mut respond, &state).await;
     }
     let breaks = method == "Write" && matches!(mishap, Some(Mishap::Cut | Mishap::Late));
     let half = breaks.then_some(64 << 10);
@@ -287,10 +356,23 @@ async fn answer(
             tokio::time::sleep(Duration::from_secs(60)).await;
             return;
         }
-        Some(Mishap::Drop) => {
-            let _ = close.send(()).await;
+        Some(Mishap::Drop | Mishap::Wipe) => {
+            if mishap == Some(Mishap::Wipe) {
+                locked().blobs.clear();
+            }
+            let _ = close.send(Close::Break).await;
             return;
         }
+        Some(Mishap::Reset(reason)) => return respond.send_reset(reason.into()),
+        Some(Mishap::GoAway(reason)) => {
+            let _ = close.send(Close::GoAway(reason)).await;
+            if reason != 0 {
+                // Whatever is said now comes too late.
+                return tokio::time::sleep(Duration::from_secs(60)).await;
+            }
+        }
+        Some(Mishap::Verbose) => return verbose(&mut respond),
+        Some(Mishap::Busy(tells)) => return busy(&mut respond, tells),
         Some(Mishap::Renew) => locked().traits.token = Some("renewed".to_owned()),
         Some(Mishap::Gateway) => {
             let page = http::Response::builder().status(503).body(()).unwrap();
@@ -304,6 +386,7 @@ async fn answer(
     };
     let answer = match (is_known, mishap) {
         (true, Some(Mishap::Lie)) => locked().lie(&method, &messages),
+        (true, Some(Mishap::Forgetful)) => forgetful(&messages),
         (true, _) => locked().act(&method, &messages, mishap == Some(Mishap::Corrupt)),
         (false, _) => Err(Code::Unauthenticated),
     };
@@ -313,7 +396,13 @@ async fn answer(
     }
     match (answer, mishap) {
         (Err(code), _) => refuse(&mut respond, code),
+        (Ok(messages), Some(Mishap::Partly | Mishap::Twice | Mishap::Short)) => {
+            let change = |message: &Vec<u8>| changed(&method, message, mishap);
+            send(&mut respond, messages.iter().map(change).collect(), None).await;
+        }
+        (Ok(messages), Some(Mishap::Drip)) => drip(&mut respond, &messages).await,
         (Ok(messages), Some(Mishap::Endless)) => send_forever(&mut respond, &method, &messages).await,
+        (Ok(_), Some(Mishap::Skip)) => send_forever(&mut respond, "nothing", &[]).await,
         (Ok(messages), Some(Mishap::Hold)) if method != "Write" => {
             let half = messages.len() / 2;
             let Some(mut stream) = begin(&mut respond) else { return };
@@ -370,6 +459,8 @@ async fn send_forever(respond: &mut SendResponse<Bytes>, method: &str, messages:
         }
         count += 1;
         let more = match method {
+            // Pages without anything in them.
+            "GetTree" if count.is_multiple_of(2) => GetTreeResponse::default().encode_to_vec(),
             "GetTree" => {
                 let link = SymlinkNode { target: "x".repeat(50 << 10), ..SymlinkNode::default() };
                 let directories = (0..4).map(|at| Directory {
@@ -379,10 +470,125 @@ async fn send_forever(respond: &mut SendResponse<Bytes>, method: &str, messages:
                 GetTreeResponse { directories: directories.collect(), next_page_token: String::new() }
                     .encode_to_vec()
             }
+            // A frame of zstd that is to be skipped.
+            "nothing" => {
+                let mut frame = [0x50, 0x2a, 0x4d, 0x18, 0, 0, 1, 0].to_vec();
+                frame.resize(8 + (64 << 10), 0);
+                ReadResponse { data: Bytes::from(frame) }.encode_to_vec()
+            }
             _ => ReadResponse { data: Bytes::from(vec![7; 64 << 10]) }.encode_to_vec(),
         };
         next = framed(&[more]).freeze();
     }
+}
+
+/// Says that a blob is there already, before all of it came.
+async fn answer_early(
+    mut request: http::Request<RecvStream>,
+    respond: &mut SendResponse<Bytes>,
+    state: &Mutex<State>,
+) {
+    // The first part says which blob it is, and that it is compressed or not.
+    let first = request.body_mut().data().await.and_then(Result::ok).unwrap_or_default();
+    let name = || {
+        let mut message = first.get(6..)?;
+        let length = prost::encoding::decode_varint(&mut message).ok()? as usize;
+        String::from_utf8(message.get(..length)?.to_vec()).ok()
+    };
+    let name = name().unwrap();
+    let size = name.rsplit('/').next().and_then(|size| size.parse().ok()).unwrap_or(0);
+    let committed_size = if name.contains("/compressed-blobs/") { -1 } else { size };
+    state.lock().unwrap_or_else(PoisonError::into_inner).early += 1;
+    let Some(mut stream) = begin(respond) else { return };
+    let answer = WriteResponse { committed_size }.encode_to_vec();
+    let _ = stream.send_data(framed(&[answer]).freeze(), false);
+    end(stream);
+    // What was sent has to leave before the reset overtakes it.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    respond.send_reset(Reason::NO_ERROR);
+}
+
+fn forgetful(messages: &[Bytes]) -> Answer {
+    let question: FindMissingBlobsRequest = decoded(messages)?;
+    one(FindMissingBlobsResponse { missing_blob_digests: question.blob_digests })
+}
+
+/// Sends an answer byte by byte, each as a message of its own as far as that is possible.
+async fn drip(respond: &mut SendResponse<Bytes>, messages: &[Vec<u8>]) {
+    let Some(mut stream) = begin(respond) else { return };
+    let all: Vec<u8> = messages
+        .iter()
+        .flat_map(|message| ReadResponse::decode(message.as_slice()).unwrap().data.to_vec())
+        .collect();
+    for byte in all {
+        let message = ReadResponse { data: Bytes::copy_from_slice(&[byte]) }.encode_to_vec();
+        if stream.send_data(framed(&[message]).freeze(), false).is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    end(stream);
+}
+
+/// An answer that is not all that was asked for, or more.
+fn changed(method: &str, message: &[u8], mishap: Option<Mishap>) -> Vec<u8> {
+    let passing = StatusMessage { code: Code::Unavailable as i32, message: "come back".into() };
+    match (method, mishap) {
+        ("BatchReadBlobs", Some(Mishap::Partly)) => {
+            let mut answer = BatchReadBlobsResponse::decode(message).unwrap();
+            for response in answer.responses.iter_mut().step_by(2) {
+                (response.status, response.data) = (Some(passing.clone()), Vec::new());
+            }
+            answer.encode_to_vec()
+        }
+        ("BatchReadBlobs", Some(Mishap::Twice)) => {
+            let mut answer = BatchReadBlobsResponse::decode(message).unwrap();
+            answer.responses.extend(answer.responses.clone());
+            answer.encode_to_vec()
+        }
+        ("BatchUpdateBlobs", Some(Mishap::Partly)) => {
+            let mut answer = BatchUpdateBlobsResponse::decode(message).unwrap();
+            for response in answer.responses.iter_mut().step_by(2) {
+                response.status = Some(passing.clone());
+            }
+            answer.encode_to_vec()
+        }
+        ("BatchUpdateBlobs", Some(Mishap::Twice)) => {
+            let mut answer = BatchUpdateBlobsResponse::decode(message).unwrap();
+            answer.responses.extend(answer.responses.clone());
+            answer.encode_to_vec()
+        }
+        ("FindMissingBlobs", Some(Mishap::Twice)) => {
+            let mut answer = FindMissingBlobsResponse::decode(message).unwrap();
+            answer.missing_blob_digests.extend(answer.missing_blob_digests.clone());
+            answer.encode_to_vec()
+        }
+        ("Write", Some(Mishap::Short)) => WriteResponse { committed_size: 1 }.encode_to_vec(),
+        _ => message.to_vec(),
+    }
+}
+
+/// Refuses at length.
+fn verbose(respond: &mut SendResponse<Bytes>) {
+    let mut response = http::Response::builder()
+        .header("content-type", "application/grpc")
+        .header("grpc-status", (Code::Internal as i32).to_string())
+        .header("grpc-message", "x".repeat(8_000));
+    for number in 0..40 {
+        response = response.header(format!("x-{number}"), "y".repeat(2_000));
+    }
+    let _ = respond.send_response(response.body(()).unwrap(), true);
+}
+
+/// Refuses because there is too much to do.
+fn busy(respond: &mut SendResponse<Bytes>, tells: bool) {
+    let info = RetryInfo { retry_delay: Some(RetryDelay { seconds: 0, nanos: 1_000_000 }) };
+    let told =
+        Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".into(), value: info.encode_to_vec() };
+    let details = StatusDetails { details: if tells { vec![told] } else { Vec::new() } };
+    let details = details.encode_to_vec().into();
+    let status = tonic::Status::with_details(Code::ResourceExhausted, "as the test wants it", details);
+    let _ = respond.send_response(status.into_http::<()>(), true);
 }
 
 /// The parts of an answer in another order.
@@ -595,7 +801,7 @@ impl State {
             let mut compressor = IDENTITY;
             let accepts = question.acceptable_compressors.contains(&ZSTD);
             if accepts && !self.traits.streams_only && code == 0 {
-                data = zstd::bulk::compress(&data, 1).unwrap();
+                data = self.bomb.clone().unwrap_or_else(|| zstd::bulk::compress(&data, 1).unwrap());
                 compressor = ZSTD;
             }
             let status = Some(StatusMessage { code, message: String::new() });
@@ -672,7 +878,7 @@ impl State {
             *last ^= 1;
         }
         if packed {
-            data = zstd::bulk::compress(&data, 1).unwrap();
+            data = self.bomb.clone().unwrap_or_else(|| zstd::bulk::compress(&data, 1).unwrap());
         }
         let pieces = data
             .chunks(64 << 10)

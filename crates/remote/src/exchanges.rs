@@ -1,6 +1,6 @@
 //! Exchanges with a server, whatever it is like and whatever goes wrong.
 
-use crate::engine::{Engine, Mishap, Traits};
+use crate::engine::{Engine, Grants, Mishap, Traits};
 use crate::{ANY_PROJECT, Backed, Caches, Group, Refused, Server, ServerKind};
 use bourn_reapi::services::{Cancel, ErrorKind, ExportOptions, Report, ServiceResult, SourceName};
 use bourn_reapi::{
@@ -49,7 +49,8 @@ pub(crate) struct Place {
 pub(crate) fn place(servers: Vec<Server>) -> Place {
     let store = MemoryStore::new();
     let group: Group = [(ANY_PROJECT.to_owned(), servers)].into();
-    let (caches, refused) = Caches::connect(store.clone(), &group, &group, 8, &Cancel::default()).unwrap();
+    let caches = Caches::connect(store.clone(), group.clone(), group, 8).unwrap();
+    let refused = caches.refused(&Cancel::default()).unwrap();
     Place { store, caches, refused, heard: Heard::default() }
 }
 
@@ -140,7 +141,8 @@ pub(crate) fn check_servers(engine: &Engine, servers: Vec<Server>) {
     assert!(!one.push(&artifact).unwrap(), "{traits:?}");
     assert!(servers.len() > 1 || !engine.state().too_early);
     let two = place(servers);
-    assert_eq!(two.caches.available(&[name("s"), name("x")], &Cancel::default()).unwrap(), [true, false]);
+    let available = two.caches.available(&[name("s"), name("x")], &two.heard, &Cancel::default());
+    assert_eq!(available.unwrap(), [true, false]);
     assert_eq!(two.pull(false).unwrap().as_ref(), Some(&artifact), "{traits:?}: {:?}", two.heard.0);
     assert!(two.holds(&artifact) && !two.holds_build_tree(&artifact));
     assert_eq!(two.pull(true).unwrap(), Some(artifact.clone()));
@@ -159,6 +161,11 @@ fn engines_of_all_kinds() {
     check_engine(Traits { batch: 1 << 40, ..Traits::default() });
     check_engine(Traits { hidden: Some(10_000), ..Traits::default() });
     check_engine(Traits { instance: "main/sub".into(), zstd: true, ..Traits::default() });
+    for zstd in [false, true] {
+        check_engine(Traits { zstd, grants: Grants { streams: 1, ..Grants::USUAL }, ..SMALL });
+        check_engine(Traits { zstd, grants: Grants { window: 100, ..Grants::USUAL }, ..SMALL });
+        check_engine(Traits { zstd, grants: Grants { headers: 2_000, ..Grants::USUAL }, ..SMALL });
+    }
 }
 
 #[test]
@@ -314,6 +321,7 @@ pub(crate) const SMALL: Traits = Traits {
     push: true,
     token: None,
     instance: String::new(),
+    grants: Grants::USUAL,
 };
 
 /// A store with the engine behind it, and the store itself.

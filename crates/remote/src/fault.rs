@@ -1,8 +1,11 @@
 //! What goes wrong between two machines, and whether trying again may help.
 
+use crate::message::{RetryInfo, StatusDetails};
 use bourn_reapi::ServiceError;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
+use prost::Message;
 use std::error::Error;
+use std::time::Duration;
 use tonic::{Code, Status};
 
 /// Why something did not work: on the other side or on the way there, or here.
@@ -65,7 +68,18 @@ pub(crate) fn describe(status: &Status) -> String {
         }
         source = error.source();
     }
-    format!("{} ({})", text.trim(), code_name(status.code()))
+    format!("{} ({})", printable(text.trim()), code_name(status.code()))
+}
+
+/// What of a text of somebody else is shown: terminals take some characters for orders.
+fn printable(text: &str) -> String {
+    const LONGEST: usize = 2000;
+    let mut shown: String =
+        text.chars().take(LONGEST).map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// The name of a status code as the protocol's documentation spells it.
@@ -110,15 +124,30 @@ pub(crate) fn kind_of(code: Code) -> ErrorKind {
 pub(crate) fn is_passing(status: &Status) -> bool {
     match status.code() {
         Code::Unavailable | Code::Aborted | Code::DeadlineExceeded => true,
+        // A server that has too much to do says so with a time, or by breaking off. Without either it is full, or what
+        // was asked for is too large.
+        Code::ResourceExhausted => status.source().is_some() || told_to_wait(status).is_some(),
         // What a connection that breaks becomes; said by a server itself, these do not pass.
         Code::Unknown | Code::Internal | Code::Cancelled => status.source().is_some(),
         _ => false,
     }
 }
 
+/// After what time the server wants to be asked again (`google.rpc.RetryInfo` in its status), if it said so.
+pub(crate) fn told_to_wait(status: &Status) -> Option<Duration> {
+    const NAME: &str = "/google.rpc.RetryInfo";
+    let details = StatusDetails::decode(status.details()).ok()?.details;
+    let told = details.into_iter().find(|detail| detail.type_url.ends_with(NAME))?;
+    let delay = RetryInfo::decode(told.value.as_slice()).ok()?.retry_delay.unwrap_or_default();
+    let (seconds, nanos) =
+        (u64::try_from(delay.seconds).unwrap_or(0), u32::try_from(delay.nanos).unwrap_or(0));
+    Some(Duration::from_secs(seconds).saturating_add(Duration::from_nanos(nanos.into())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::{Any, RetryDelay};
 
     #[test]
     fn only_what_may_pass_is_tried_again() {
@@ -132,5 +161,35 @@ mod tests {
         broken.set_source(std::sync::Arc::new(std::io::Error::other("connection reset")));
         assert!(is_passing(&broken));
         assert_eq!(describe(&broken), "h2 protocol error: connection reset (UNKNOWN)");
+    }
+
+    #[test]
+    fn servers_say_when_to_come_back() {
+        let info = RetryInfo { retry_delay: Some(RetryDelay { seconds: 3, nanos: 500_000_000 }) };
+        let told =
+            Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".into(), value: info.encode_to_vec() };
+        let other = Any { type_url: "type.googleapis.com/google.rpc.Help".into(), value: vec![0xff] };
+        let status = |details: Vec<Any>| {
+            let details = StatusDetails { details }.encode_to_vec();
+            Status::with_details(Code::ResourceExhausted, "too much", details.into())
+        };
+        let busy = status(vec![other.clone(), told]);
+        assert_eq!(told_to_wait(&busy), Some(Duration::from_millis(3500)));
+        assert!(is_passing(&busy));
+        let full = status(vec![other]);
+        assert_eq!(told_to_wait(&full), None);
+        assert!(!is_passing(&full));
+        let odd = RetryInfo { retry_delay: Some(RetryDelay { seconds: -1, nanos: i32::MIN }) };
+        let odd = Any { type_url: "x/google.rpc.RetryInfo".into(), value: odd.encode_to_vec() };
+        assert_eq!(told_to_wait(&status(vec![odd])), Some(Duration::ZERO));
+        assert_eq!(told_to_wait(&Status::with_details(Code::Unavailable, "", vec![0xff; 9].into())), None);
+    }
+
+    #[test]
+    fn nobody_gives_orders_to_the_terminal() {
+        let status = Status::internal("\u{1b}]0;title\u{7}red\r".to_owned() + &"x".repeat(10_000));
+        let text = describe(&status);
+        assert!(text.starts_with(" ]0;title red x") || text.starts_with("]0;title red x"), "{text}");
+        assert!(text.len() < 2100 && text.ends_with("… (INTERNAL)"), "{text}");
     }
 }

@@ -152,13 +152,13 @@ impl Index {
             let (index, uri) = (self.clone(), uri.clone());
             questions.spawn(async move { index.fetch(sort, vec![uri]).await });
         }
+        // All of them: that one was broken off is noticed only by whoever waits for it.
+        let mut all = true;
         while let Some(answer) = questions.join_next().await {
             let ended = |error| Fault::remote(ErrorKind::Io, format!("a question was not answered: {error}"));
-            if answer.map_err(ended)?? != Some(digest) {
-                return Ok(false);
-            }
+            all &= answer.map_err(ended)?? == Some(digest);
         }
-        Ok(true)
+        Ok(all)
     }
 
     /// Says what names mean from now on. Everything that it refers to is in the storage already.

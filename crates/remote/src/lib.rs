@@ -23,6 +23,7 @@ mod exchanges;
 mod fault;
 mod index;
 mod link;
+mod meeting;
 mod message;
 #[cfg(test)]
 mod mishaps;
@@ -31,14 +32,19 @@ mod pair;
 mod server;
 mod source;
 mod storage;
+#[cfg(test)]
+mod strain;
 mod stream;
 mod token;
+mod traffic;
 mod transfer;
+mod tries;
 #[cfg(test)]
 mod way;
 
 pub use actions::Actions;
 pub use backed::Backed;
-pub use caches::{ANY_PROJECT, Caches, Group, Refused};
+pub use caches::{ANY_PROJECT, Caches, Group};
+pub use meeting::Refused;
 pub use nested::{Nested, Offer};
 pub use server::{Auth, Connection, Server, ServerKind};

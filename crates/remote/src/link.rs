@@ -3,12 +3,14 @@
 use crate::fault::{Attempt, Fault, Here, code_name, describe, is_passing, kind_of};
 use crate::server::{Auth, Server};
 use crate::token::Token;
+use crate::traffic::{Counted, Traffic};
+use crate::tries::{Next, Policy, Tries};
 use bourn_reapi::ServiceError;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use prost::Message;
 use std::future::Future;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tonic::client::Grpc;
@@ -40,9 +42,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The time before the first repetition, unless told otherwise.
 const DELAY: Duration = Duration::from_millis(200);
 
-/// The longest time between two repetitions.
-const LONGEST_DELAY: Duration = Duration::from_secs(10);
-
 /// How long nothing is asked of a server that could not be reached although it was tried again and again.
 const REST: Duration = Duration::from_secs(30);
 
@@ -50,8 +49,14 @@ const REST: Duration = Duration::from_secs(30);
 /// wait for large ones.
 const BULK: usize = 2;
 
-/// Messages of other clients may be larger than what is asked for here; beyond this they are refused.
-const LARGEST_MESSAGE: usize = 64 << 20;
+/// Messages of other servers may be larger than what is asked for here; beyond this they are refused.
+const LARGEST_MESSAGE: usize = 16 << 20;
+
+/// Bytes that move in a second at least, on the way to a server that is there.
+const SLOWEST: u64 = 256;
+
+/// How many times as long as any request one with blobs may take while something moves.
+const LONGER: u32 = 10;
 
 /// What a request travels with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,12 +74,14 @@ pub(crate) struct Link {
     token: Option<Token>,
     timeout: Duration,
     first_timeout: Duration,
-    retries: u32,
-    patience: Duration,
-    delay: Duration,
+    policy: Policy,
     talk: Channel,
     bulk: Vec<Channel>,
     next: AtomicUsize,
+    /// What moved over all of these.
+    pub(crate) traffic: Traffic,
+    /// How often something was broken off.
+    breaks: AtomicU64,
     /// Whether the server ever did what it was asked for.
     met: AtomicBool,
     /// Since when the server cannot be reached, and why.
@@ -95,12 +102,16 @@ impl Link {
             token: server.auth.access_token.clone().map(|path| Token::new(path, server.auth.token_reload)),
             timeout: connection.request_timeout.unwrap_or(TIMEOUT),
             first_timeout: connection.request_timeout.unwrap_or(FIRST_TIMEOUT),
-            retries: connection.retry_limit.unwrap_or(RETRIES),
-            patience: if connection.retry_limit.is_some() { Duration::MAX } else { PATIENCE },
-            delay: connection.retry_delay.unwrap_or(DELAY),
+            policy: Policy {
+                retries: connection.retry_limit.unwrap_or(RETRIES),
+                patience: if connection.retry_limit.is_some() { Duration::MAX } else { PATIENCE },
+                delay: connection.retry_delay.unwrap_or(DELAY),
+            },
             talk: endpoint.connect_lazy(),
             bulk: (0..BULK).map(|_| endpoint.connect_lazy()).collect(),
             next: AtomicUsize::new(0),
+            traffic: Traffic::default(),
+            breaks: AtomicU64::new(0),
             met: AtomicBool::new(false),
             down: Mutex::new(None),
         })
@@ -116,14 +127,22 @@ impl Link {
         &self.instance
     }
 
-    /// The time before the first repetition.
-    pub(crate) fn delay(&self) -> Duration {
-        self.delay
+    /// The tries of a request that is about to be sent.
+    pub(crate) fn tries(&self) -> Tries {
+        Tries::new(self.policy)
     }
 
-    /// How often a request is repeated.
-    pub(crate) fn retries(&self) -> u32 {
-        self.retries
+    /// How often something was broken off so far: a server may be another one since then, or have lost what it had.
+    pub(crate) fn breaks(&self) -> u64 {
+        self.breaks.load(Ordering::Relaxed)
+    }
+
+    /// What to do after a try in which `before` bytes had moved at the beginning.
+    pub(crate) fn next(&self, tries: &mut Tries, before: u64, status: &Status) -> Next {
+        if is_passing(status) {
+            self.breaks.fetch_add(1, Ordering::Relaxed);
+        }
+        tries.after(status, self.traffic.bytes() > before)
     }
 
     /// How long a request may take, or nothing may come of a large blob.
@@ -157,17 +176,42 @@ impl Link {
         Q: Message + Clone + 'static,
         A: Message + Default + 'static,
     {
-        self.persist(path, || {
-            let question = question.clone();
-            async move {
-                let request = self.request(question)?;
-                let mut grpc = self.ready(lane).await?;
-                let codec = ProstCodec::<Q, A>::default();
-                let answer = grpc.unary(request, PathAndQuery::from_static(path), codec);
-                Ok(self.in_time(answer).await?.into_inner())
-            }
+        self.persist(path, || async {
+            let mut request = self.authorized(Request::new(question.clone()))?;
+            // The server may stop then. The client keeps to the same header, and should not be the one to notice.
+            request.set_timeout(self.timeout + GRACE);
+            self.in_time(self.ask(lane, path, request)).await
         })
         .await
+    }
+
+    /// The same of many blobs, which may take longer than any other answer while they come or leave.
+    ///
+    /// # Errors
+    /// The server said no, or could not be reached.
+    pub(crate) async fn exchange<Q, A>(&self, lane: Lane, path: &'static str, question: Q) -> Attempt<A>
+    where
+        Q: Message + Clone + 'static,
+        A: Message + Default + 'static,
+    {
+        let longest = self.timeout.saturating_mul(LONGER);
+        let work = || async {
+            let mut request = self.authorized(Request::new(question.clone()))?;
+            request.set_timeout(longest.saturating_add(GRACE));
+            let answer = self.while_moving(self.ask(lane, path, request));
+            tokio::time::timeout(longest, answer).await.unwrap_or_else(|_| Err(late(longest)))
+        };
+        self.persist(path, work).await?.map_err(|status| self.fault(path, &status))
+    }
+
+    async fn ask<Q, A>(&self, lane: Lane, path: &'static str, request: Request<Q>) -> Result<A, Status>
+    where
+        Q: Message + 'static,
+        A: Message + Default + 'static,
+    {
+        let mut grpc = self.ready(lane).await?;
+        let answer = grpc.unary(request, PathAndQuery::from_static(path), ProstCodec::<Q, A>::default());
+        Ok(answer.await?.into_inner())
     }
 
     /// One question, many answers. Nothing is repeated, and no deadline is set for the whole: who reads knows whether
@@ -186,7 +230,7 @@ impl Link {
         let mut grpc = self.ready(lane).await?;
         let codec = ProstCodec::<Q, A>::default();
         let answer = grpc.server_streaming(request, PathAndQuery::from_static(path), codec);
-        Ok(self.in_time(answer).await?.into_inner())
+        Ok(answer.await?.into_inner())
     }
 
     /// Many parts of a question, one answer. Nothing is repeated, and no deadline is set: who sends knows whether it
@@ -218,13 +262,30 @@ impl Link {
     where
         F: Future<Output = Result<T, Status>>,
     {
+        self.persist_from(path, || 0, work).await
+    }
+
+    /// The same of work that goes on where it was broken off; `done` says how far it is.
+    ///
+    /// # Errors
+    /// Those of [`Link::persist`].
+    pub(crate) async fn persist_from<T, F>(
+        &self,
+        path: &'static str,
+        done: impl Fn() -> u64,
+        work: impl Fn() -> F,
+    ) -> Attempt<Result<T, Status>>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
         self.assert_up()?;
-        let mut delay = self.delay;
+        let mut tries = self.tries();
+        let mut furthest = done();
         let mut renewed = false;
         let mut sent = self.credentials();
-        let mut repeated = 0;
-        let begin = Instant::now();
         loop {
+            tries.begin();
+            let before = self.traffic.bytes();
             let status = match work().await {
                 Ok(done) => {
                     self.set_up();
@@ -232,25 +293,22 @@ impl Link {
                 }
                 Err(status) => status,
             };
-            if let Some(local) = local_error(&status) {
-                return Err(Fault::Local(local));
+            if let Some(fault) = carried(&status) {
+                return Err(fault);
+            }
+            if done() > furthest {
+                (furthest, renewed) = (done(), false);
+                tries.progressed();
             }
             if status.code() == Code::Unauthenticated && !renewed && self.has_newer(sent.as_ref()) {
                 (renewed, sent) = (true, self.credentials());
                 continue;
             }
-            if !is_passing(&status) {
-                return Ok(Err(status));
+            match self.next(&mut tries, before, &status) {
+                Next::Again(delay) => tokio::time::sleep(delay).await,
+                Next::Refused => return Ok(Err(status)),
+                Next::Gone => return Err(self.set_down(path, &status)),
             }
-            // Whatever took all of its time once will hardly be quicker the third time.
-            let limit =
-                if status.code() == Code::DeadlineExceeded { self.retries.min(1) } else { self.retries };
-            if repeated >= limit || begin.elapsed() >= self.patience {
-                return Err(self.set_down(path, &status));
-            }
-            repeated += 1;
-            tokio::time::sleep(delay).await;
-            delay = (delay * 2).min(LONGEST_DELAY);
         }
     }
 
@@ -279,17 +337,37 @@ impl Link {
     }
 
     /// Lets `work` take as long as a request may.
-    pub(crate) async fn in_time<T>(
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+        let (timeout, begin) = (self.timeout(), Instant::now());
+        match tokio::time::timeout(timeout, work).await {
+            // On a busy machine the client may notice first that time is up, and calls it by another name.
+            Ok(Err(status)) if status.code() == Code::Cancelled && begin.elapsed() >= timeout => {
+                Err(late(timeout))
+            }
+            Ok(result) => result,
+            Err(_) => Err(late(timeout)),
+        }
+    }
+
+    /// Lets `work` take as long as things move on the way to the server, whosever they are: many share a slow line. In
+    /// every time that a request may take, a little has to.
+    ///
+    /// # Errors
+    /// Those of `work`; nothing moved.
+    pub(crate) async fn while_moving<T>(
         &self,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
-        let (timeout, begin) = (self.timeout(), Instant::now());
-        let late = || Status::deadline_exceeded(format!("no answer within {} s", timeout.as_secs_f32()));
-        match tokio::time::timeout(timeout, work).await {
-            // On a busy machine the client may notice first that time is up, and calls it by another name.
-            Ok(Err(status)) if status.code() == Code::Cancelled && begin.elapsed() >= timeout => Err(late()),
-            Ok(result) => result,
-            Err(_) => Err(late()),
+        let mut work = std::pin::pin!(work);
+        loop {
+            let (timeout, before) = (self.timeout(), self.traffic.bytes());
+            if let Ok(result) = tokio::time::timeout(timeout, &mut work).await {
+                return result;
+            }
+            let moved = self.traffic.bytes() - before;
+            if moved < SLOWEST.saturating_mul(timeout.as_secs().max(1)) && !self.traffic.is_kept() {
+                return Err(late(timeout));
+            }
         }
     }
 
@@ -309,7 +387,8 @@ impl Link {
         self.down.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    fn set_down(&self, path: &str, status: &Status) -> Fault {
+    /// Notes that the server cannot be reached, and says so.
+    pub(crate) fn set_down(&self, path: &str, status: &Status) -> Fault {
         let fault = self.fault(path, status);
         if let Fault::Remote(error) = &fault {
             let why = (Instant::now(), error.message.clone());
@@ -328,27 +407,25 @@ impl Link {
         self.token.as_ref().zip(refused).is_some_and(|(token, refused)| token.renew(refused))
     }
 
-    fn request<Q>(&self, question: Q) -> Result<Request<Q>, Status> {
-        let mut request = self.authorized(Request::new(question))?;
-        // The server may stop then. The client keeps to the same header, and should not be the one to notice.
-        request.set_timeout(self.timeout + GRACE);
-        Ok(request)
-    }
-
     fn authorized<Q>(&self, mut request: Request<Q>) -> Result<Request<Q>, Status> {
         if let Some(token) = &self.token {
-            let value = token.value().map_err(as_status)?;
+            // Of another server they may be in order.
+            let unusable = |error: ServiceError| {
+                let message = format!("{}: {}", self.url, error.message);
+                carrying(Fault::Remote(ServiceError { kind: ErrorKind::Denied, message, ..error }))
+            };
+            let value = token.value().map_err(unusable)?;
             request.metadata_mut().insert("authorization", value);
         }
         Ok(request)
     }
 
-    async fn ready(&self, lane: Lane) -> Result<Grpc<Channel>, Status> {
+    async fn ready(&self, lane: Lane) -> Result<Grpc<Counted>, Status> {
         let channel = match lane {
             Lane::Talk => &self.talk,
             Lane::Bulk => &self.bulk[self.next.fetch_add(1, Ordering::Relaxed) % self.bulk.len()],
         };
-        let mut grpc = Grpc::new(channel.clone())
+        let mut grpc = Grpc::new(Counted { channel: channel.clone(), traffic: self.traffic.clone() })
             .max_decoding_message_size(LARGEST_MESSAGE)
             .max_encoding_message_size(LARGEST_MESSAGE);
         self.in_time(async {
@@ -363,33 +440,49 @@ impl Link {
     }
 }
 
-/// Carries an error of this machine through what only knows statuses.
+/// That time is up.
+fn late(timeout: Duration) -> Status {
+    Status::deadline_exceeded(format!("no answer within {} s", timeout.as_secs_f32()))
+}
+
+/// Carries a fault through what only knows statuses.
 #[derive(Debug)]
-struct Carried(ServiceError);
+struct Carried(Fault);
 
 impl std::fmt::Display for Carried {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
+        let (Fault::Remote(error) | Fault::Local(error)) = &self.0;
+        error.fmt(f)
     }
 }
 
 impl std::error::Error for Carried {}
 
-/// An error of this machine as a status.
-pub(crate) fn as_status(error: ServiceError) -> Status {
-    let mut status = Status::failed_precondition(error.message.clone());
-    status.set_source(Arc::new(Carried(error)));
+/// A fault as a status.
+fn carrying(fault: Fault) -> Status {
+    let carried = Carried(fault);
+    let mut status = Status::failed_precondition(carried.to_string());
+    status.set_source(Arc::new(carried));
     status
 }
 
-/// The error of this machine in a status, if it is one.
-pub(crate) fn local_error(status: &Status) -> Option<ServiceError> {
-    let Carried(error) = std::error::Error::source(status)?.downcast_ref()?;
-    Some(ServiceError {
+/// An error of this machine as a status.
+pub(crate) fn as_status(error: ServiceError) -> Status {
+    carrying(Fault::Local(error))
+}
+
+/// The fault in a status that carries one.
+pub(crate) fn carried(status: &Status) -> Option<Fault> {
+    let Carried(fault) = std::error::Error::source(status)?.downcast_ref()?;
+    let copy = |error: &ServiceError| ServiceError {
         kind: error.kind,
         message: error.message.clone(),
         hint: error.hint.clone(),
         detail: error.detail.clone(),
+    };
+    Some(match fault {
+        Fault::Remote(error) => Fault::Remote(copy(error)),
+        Fault::Local(error) => Fault::Local(copy(error)),
     })
 }
 
@@ -482,5 +575,49 @@ mod tests {
         assert_eq!(told.timeout(), Duration::from_secs(7));
         told.set_up();
         assert_eq!(told.timeout(), Duration::from_secs(7));
+    }
+
+    /// Work that is looked at `times` times before it is done, and moves something each time, or nothing.
+    async fn work(link: &Link, times: usize, moves: bool) -> Result<usize, Status> {
+        let mut looked = 0;
+        std::future::poll_fn(|_| {
+            looked += 1;
+            if moves {
+                link.traffic.count(1 << 20);
+            }
+            if looked < times { std::task::Poll::Pending } else { std::task::Poll::Ready(Ok(looked)) }
+        })
+        .await
+    }
+
+    #[test]
+    fn whoever_is_slow_is_waited_for_and_whoever_is_silent_is_not() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _within = runtime.enter();
+        let link = link(Some(Duration::from_millis(5)));
+        let slow = runtime.block_on(link.while_moving(work(&link, 10, true)));
+        assert_eq!(slow.unwrap(), 10);
+        let silent = runtime.block_on(link.while_moving(work(&link, 10, false)));
+        assert_eq!(silent.unwrap_err().code(), Code::DeadlineExceeded);
+        // What keeps it is this machine.
+        let kept = runtime.block_on(link.while_moving(link.traffic.keep(work(&link, 10, false))));
+        assert_eq!(kept.unwrap(), 10);
+    }
+
+    #[test]
+    fn a_server_that_is_gone_is_asked_again_after_a_while() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _within = runtime.enter();
+        let link = link(None);
+        link.set_down("/x/Y", &Status::unavailable("gone"));
+        let fault = link.assert_up().unwrap_err();
+        assert!(fault.into_error().message.contains("gone"));
+        let before = Instant::now().checked_sub(REST).unwrap();
+        *link.down.lock().unwrap() = Some((before, "gone".into()));
+        link.assert_up().unwrap();
+        // It answers.
+        link.set_down("/x/Y", &Status::unavailable("gone"));
+        link.set_up();
+        link.assert_up().unwrap();
     }
 }

@@ -1,7 +1,7 @@
 //! The messages of the services that are spoken to, as far as they are used.
 //!
 //! Field numbers come from the public protocol definitions: `build.bazel.remote.execution.v2` (storage,
-//! capabilities), `google.bytestream`, and `build.bazel.remote.asset.v1`.
+//! capabilities), `google.bytestream`, `build.bazel.remote.asset.v1`, and `google.rpc`.
 
 use bourn_reapi::digest::DigestMessage;
 use bourn_reapi::{ActionResult, Directory};
@@ -16,6 +16,38 @@ pub(crate) const IDENTITY: i32 = 0;
 
 /// `Compressor.Value.ZSTD`.
 pub(crate) const ZSTD: i32 = 1;
+
+/// The details of a `google.rpc.Status`, as they come in its header.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct StatusDetails {
+    #[prost(message, repeated, tag = "3")]
+    pub(crate) details: Vec<Any>,
+}
+
+/// `google.protobuf.Any`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Any {
+    #[prost(string, tag = "1")]
+    pub(crate) type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) value: Vec<u8>,
+}
+
+/// `google.rpc.RetryInfo`.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) retry_delay: Option<RetryDelay>,
+}
+
+/// `google.protobuf.Duration`.
+#[derive(Clone, Copy, PartialEq, Message)]
+pub(crate) struct RetryDelay {
+    #[prost(int64, tag = "1")]
+    pub(crate) seconds: i64,
+    #[prost(int32, tag = "2")]
+    pub(crate) nanos: i32,
+}
 
 /// `google.rpc.Status`, without its details.
 #[derive(Clone, PartialEq, Message)]

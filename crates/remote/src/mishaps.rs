@@ -201,7 +201,10 @@ fn large_files_keep_nobody_waiting() {
         assert!(two.store.contains_tree(&files).unwrap());
         let pulled = two.caches.pull_source("p", &source_name, &two.heard, &cancel).unwrap();
         assert_eq!(pulled, Some(source));
-        assert_eq!(two.caches.available(&[name("small"), name("x")], &cancel).unwrap(), [true, false]);
+        assert_eq!(
+            two.caches.available(&[name("small"), name("x")], &two.heard, &cancel).unwrap(),
+            [true, false]
+        );
         engine.let_go();
         assert_eq!(bulk.join().unwrap().unwrap(), Some(large));
     });
@@ -250,7 +253,7 @@ fn a_token_that_was_renewed_does_for_everything_under_way() {
     let one = place(vec![server.clone()]);
     let names: Vec<_> = (0..100).map(|at| name(&format!("key-{at}"))).collect();
     renew("second");
-    assert_eq!(one.caches.available(&names, &Cancel::default()).unwrap(), [false; 100]);
+    assert_eq!(one.caches.available(&names, &one.heard, &Cancel::default()).unwrap(), [false; 100]);
     // Uploads, large and small.
     let artifact = artifact(&one.store);
     let digests: Vec<Digest> = [&artifact.files, &artifact.buildtree]
@@ -513,7 +516,8 @@ fn servers_that_say_nothing_are_asked_whether_they_are_there() {
     std::thread::scope(|scope| {
         let connect = || {
             let none = crate::Group::default();
-            crate::Caches::connect(MemoryStore::new(), &group, &none, 8, &cancel).map(drop)
+            let caches = crate::Caches::connect(MemoryStore::new(), group.clone(), none, 8)?;
+            caches.refused(&cancel).map(drop)
         };
         let connected = scope.spawn(connect);
         await_ping(listener.accept().unwrap().0);

@@ -8,7 +8,6 @@ use crate::storage::Storage;
 use crate::transfer::{Meter, Transfer};
 use bourn_reapi::services::{ErrorKind, Report};
 use bourn_reapi::{ArtifactName, Cas, Digest, ServiceError};
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What one server offers; a server may be of use for one half alone.
@@ -65,19 +64,27 @@ pub(crate) fn is_refusal(sort: Sort, fault: &Fault) -> bool {
     sort == Sort::Directory && fault.remote_kind() == Some(ErrorKind::Invalid)
 }
 
-/// What was warned of already: a server that is gone is told of once, not for each element.
+/// What was warned of already: a server that is gone is told of once, and so is one whose blobs are damaged; not for
+/// each element.
 #[derive(Default)]
-pub(crate) struct Told(Mutex<HashSet<String>>);
+pub(crate) struct Told(Mutex<Vec<(String, ErrorKind)>>);
 
 impl Told {
-    fn is_new(&self, text: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned())
+    fn is_new(&self, url: &str, kind: ErrorKind) -> bool {
+        // After a deadline nothing more is asked, and that is another kind.
+        let kind = if kind == ErrorKind::TimedOut { ErrorKind::Unavailable } else { kind };
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = !told.iter().any(|(other, before)| other == url && *before == kind);
+        if is_new {
+            told.push((url.to_owned(), kind));
+        }
+        is_new
     }
 }
 
 /// One exchange: about what, with whom, and who is told.
 pub(crate) struct Exchange<'a> {
-    pub(crate) offers: &'a Offers,
+    pub(crate) offers: Offers,
     pub(crate) cas: &'a Arc<dyn Cas>,
     pub(crate) report: &'a dyn Report,
     pub(crate) meter: Arc<Meter>,
@@ -198,7 +205,7 @@ impl Exchange<'_> {
             Fault::Local(_) => Err(fault),
             Fault::Remote(error) => {
                 let text = format!("Could not pull {} from {url}: {}", self.what, error.message);
-                match self.told.is_new(&error.message) {
+                match self.told.is_new(url, error.kind) {
                     true => self.report.warn(&text),
                     false => self.report.status(&text),
                 }
@@ -209,7 +216,7 @@ impl Exchange<'_> {
 
     /// Says once that a server knows sources only as they are together in an element.
     pub(crate) fn without_directories(&self, url: &str, fault: Fault) {
-        if self.told.is_new(&format!("{url}: directories")) {
+        if self.told.is_new(&format!("{url}: directories"), ErrorKind::Invalid) {
             let why = fault.into_error().message;
             self.report.warn(&format!("Sources are shared by {url} for whole elements only: {why}"));
         }

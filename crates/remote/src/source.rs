@@ -25,6 +25,9 @@ impl Exchange<'_> {
     /// # Errors
     /// A server failed.
     pub(crate) async fn push_source(&self, name: &SourceName, source: &Source) -> ServiceResult<bool> {
+        if !self.offers.can(true) {
+            return Ok(false);
+        }
         let (urn, sort) = source_urn(name);
         let push = async {
             let files = files(source, "the local cache")?;
@@ -35,8 +38,8 @@ impl Exchange<'_> {
                 publication.directories.push(files);
                 blobs.push(publication.digest);
             }
-            self.send(vec![files], blobs).await?;
-            self.publish(sort, &[urn], &publication).await
+            let sent = self.send(vec![files], blobs).await?;
+            self.publish(sort, &[urn], &publication, sent).await
         };
         push.await.map_err(|fault| self.failed("push", fault))
     }
@@ -52,7 +55,7 @@ async fn fetch(transfer: Transfer, sort: Sort, digest: Digest) -> Attempt<Source
     let source = match sort {
         Sort::Directory => Source { version: 0, files: Some(digest.into()) },
         Sort::Blob => {
-            transfer.fetch_blobs(vec![digest]).await?;
+            transfer.fetch_messages(vec![digest]).await?;
             transfer.decode(digest).await?
         }
     };

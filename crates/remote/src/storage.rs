@@ -1,12 +1,14 @@
 //! A server's blobs: which it has, and small ones many at a time.
 
-use crate::fault::{Attempt, Fault, describe, kind_of};
+use crate::fault::{Attempt, Fault, describe, is_passing, kind_of};
 use crate::link::{Lane, Link};
 use crate::message::{
     BatchReadBlobsRequest, BatchReadBlobsResponse, BatchUpdateBlobsRequest, BatchUpdateBlobsResponse,
     FindMissingBlobsRequest, FindMissingBlobsResponse, GetCapabilitiesRequest, GetTreeRequest,
-    GetTreeResponse, IDENTITY, ReadBlob, SHA256, ServerCapabilities, UpdateBlob, ZSTD,
+    GetTreeResponse, IDENTITY, ReadBlob, SHA256, ServerCapabilities, StatusMessage, UpdateBlob, ZSTD,
 };
+use crate::tries::Next;
+use bourn_reapi::digest::DigestMessage;
 use bourn_reapi::services::ErrorKind;
 use bourn_reapi::{Digest, Directory};
 use prost::bytes::Bytes;
@@ -111,6 +113,8 @@ impl Abilities {
 /// Blobs that a server is known to have.
 struct Known {
     since: Instant,
+    /// What [`Link::breaks`] said then.
+    breaks: u64,
     blobs: HashSet<Digest>,
 }
 
@@ -119,14 +123,15 @@ struct Known {
 const LASTS: Duration = Duration::from_secs(600);
 
 impl Known {
-    fn new() -> Known {
-        Known { since: Instant::now(), blobs: HashSet::new() }
+    fn new(breaks: u64) -> Known {
+        Known { since: Instant::now(), breaks, blobs: HashSet::new() }
     }
 
-    /// Forgets everything when it was learned too long ago.
-    fn refreshed(&mut self) -> &mut HashSet<Digest> {
-        if self.since.elapsed() > LASTS {
-            *self = Known::new();
+    /// Forgets everything when it was learned too long ago, or the server may have been started anew.
+    fn refreshed(&mut self, link: &Link) -> &mut HashSet<Digest> {
+        let breaks = link.breaks();
+        if self.since.elapsed() > LASTS || self.breaks != breaks {
+            *self = Known::new(breaks);
         }
         &mut self.blobs
     }
@@ -160,7 +165,7 @@ impl Storage {
             talk_turns: Semaphore::new(AT_A_TIME),
             stream_turns: Semaphore::new(AT_A_TIME),
             sending: Semaphore::new(SENDING as usize),
-            known: Mutex::new(Known::new()),
+            known: Mutex::new(Known::new(0)),
             trees: AtomicBool::new(true),
         }
     }
@@ -171,7 +176,10 @@ impl Storage {
     /// Those of [`Storage::abilities`].
     pub(crate) async fn meet(&self) -> Attempt<()> {
         let question = || GetCapabilitiesRequest { instance_name: self.link.instance().to_owned() };
-        let open = || self.link.download::<_, ServerCapabilities>(Lane::Bulk, CAPABILITIES, question());
+        let open = || {
+            let asked = self.link.download::<_, ServerCapabilities>(Lane::Bulk, CAPABILITIES, question());
+            self.link.while_moving(asked)
+        };
         let (abilities, ..) = tokio::join!(self.abilities(), open(), open());
         abilities.map(drop)
     }
@@ -224,13 +232,13 @@ impl Storage {
     /// Which of these are not known to be there.
     pub(crate) fn unknown(&self, digests: &[Digest]) -> Vec<Digest> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.refreshed();
+        let known = known.refreshed(&self.link);
         digests.iter().filter(|digest| !known.contains(digest)).copied().collect()
     }
 
     /// Remembers what is there.
     pub(crate) fn learn(&self, digests: &[Digest]) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).refreshed().extend(digests);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).refreshed(&self.link).extend(digests);
     }
 
     /// Which of at most [`DIGESTS`] blobs are not there; the others are remembered.
@@ -265,44 +273,70 @@ impl Storage {
         batch: &[Digest],
     ) -> Attempt<(Vec<(Digest, ReadBlob)>, Vec<Digest>)> {
         let abilities = self.abilities().await?;
-        let question = BatchReadBlobsRequest {
+        let mut question = BatchReadBlobsRequest {
             instance_name: self.link.instance().to_owned(),
             digests: batch.iter().map(|digest| (*digest).into()).collect(),
             acceptable_compressors: if abilities.zstd { vec![ZSTD] } else { Vec::new() },
             digest_function: SHA256,
         };
-        let answer: BatchReadBlobsResponse = self.link.unary(lane, READ, question).await?;
-        let mut wanted: HashSet<Digest> = batch.iter().copied().collect();
         let (mut blobs, mut missing) = (Vec::with_capacity(batch.len()), Vec::new());
-        for response in answer.responses {
-            let digest = response.digest.as_ref().and_then(|digest| Digest::try_from(digest).ok());
-            let Some(digest) = digest.filter(|digest| wanted.remove(digest)) else { continue };
-            match self.is_there(&digest, &response)? {
-                true => blobs.push((digest, response)),
-                false => missing.push(digest),
+        let mut tries = self.link.tries();
+        loop {
+            tries.begin();
+            let before = self.link.traffic.bytes();
+            let answer: BatchReadBlobsResponse = self.link.exchange(lane, READ, question.clone()).await?;
+            let answers = answer.responses.into_iter().map(|response| (response.digest.clone(), response));
+            let mut passing = None;
+            let mut again = Vec::new();
+            for (digest, response) in self.expected(&question.digests, answers, "BatchReadBlobs")? {
+                let status = response.status.as_ref().map_or_else(|| Status::ok(""), StatusMessage::status);
+                match status.code() {
+                    Code::Ok => blobs.push((digest, response)),
+                    Code::NotFound => missing.push(digest),
+                    _ if is_passing(&status) => {
+                        again.push(digest.into());
+                        passing = Some((digest, status));
+                    }
+                    _ => return Err(self.unreadable(&digest, &status)),
+                }
+            }
+            let Some((digest, status)) = passing else { return Ok((blobs, missing)) };
+            let Next::Again(delay) = self.link.next(&mut tries, before, &status) else {
+                return Err(self.unreadable(&digest, &status));
+            };
+            tokio::time::sleep(delay).await;
+            question.digests = again;
+        }
+    }
+
+    /// The answers that were asked for, each once.
+    fn expected<T>(
+        &self,
+        asked: &[DigestMessage],
+        answers: impl Iterator<Item = (Option<DigestMessage>, T)>,
+        method: &str,
+    ) -> Attempt<Vec<(Digest, T)>> {
+        let mut wanted: HashSet<Digest> =
+            asked.iter().filter_map(|message| Digest::try_from(message).ok()).collect();
+        let mut found = Vec::with_capacity(asked.len());
+        for (digest, answer) in answers {
+            let digest = digest.as_ref().and_then(|digest| Digest::try_from(digest).ok());
+            if let Some(digest) = digest.filter(|digest| wanted.remove(digest)) {
+                found.push((digest, answer));
             }
         }
         match wanted.iter().next() {
-            None => Ok((blobs, missing)),
+            None => Ok(found),
             Some(digest) => {
-                let text = format!("{}: BatchReadBlobs did not answer for blob {digest}", self.link.url());
+                let text = format!("{}: {method} did not answer for blob {digest}", self.link.url());
                 Err(Fault::remote(ErrorKind::Unavailable, text))
             }
         }
     }
 
-    /// Whether an answer has a blob.
-    fn is_there(&self, digest: &Digest, blob: &ReadBlob) -> Attempt<bool> {
-        let Some(status) = &blob.status else { return Ok(true) };
-        match Code::from_i32(status.code) {
-            Code::Ok => Ok(true),
-            Code::NotFound => Ok(false),
-            code => {
-                let why = describe(&Status::new(code, &status.message));
-                let text = format!("{}: blob {digest} cannot be read: {why}", self.link.url());
-                Err(Fault::remote(kind_of(code), text))
-            }
-        }
+    fn unreadable(&self, digest: &Digest, status: &Status) -> Fault {
+        let text = format!("{}: blob {digest} cannot be read: {}", self.link.url(), describe(status));
+        Fault::remote(kind_of(status.code()), text)
     }
 
     /// The fault for a blob that is not what its digest says.
@@ -311,8 +345,9 @@ impl Storage {
         Fault::remote(ErrorKind::Corrupt, text)
     }
 
-    /// The fault for a blob that is not there.
+    /// The fault for a blob that is not there, whatever was known of it.
     pub(crate) fn missing(&self, digest: &Digest) -> Fault {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).blobs.remove(digest);
         Fault::remote(ErrorKind::Missing, format!("{}: blob {digest} is not there", self.link.url()))
     }
 
@@ -321,34 +356,49 @@ impl Storage {
     /// # Errors
     /// The server failed, or did not take one of them.
     pub(crate) async fn update(&self, digests: &[Digest], requests: Vec<UpdateBlob>) -> Attempt<()> {
-        let question = BatchUpdateBlobsRequest {
+        let mut question = BatchUpdateBlobsRequest {
             instance_name: self.link.instance().to_owned(),
             requests,
             digest_function: SHA256,
         };
         let _turn = self.turn(Lane::Bulk).await;
-        let answer: BatchUpdateBlobsResponse = self.link.unary(Lane::Bulk, UPDATE, question).await?;
-        let mut waiting: HashSet<Digest> = digests.iter().copied().collect();
-        for response in answer.responses {
-            let digest = response.digest.as_ref().and_then(|digest| Digest::try_from(digest).ok());
-            let code = Code::from_i32(response.status.as_ref().map_or(0, |status| status.code));
-            if let Some(digest) = digest
-                && matches!(code, Code::Ok | Code::AlreadyExists)
-            {
-                waiting.remove(&digest);
-                continue;
+        let mut tries = self.link.tries();
+        loop {
+            tries.begin();
+            let before = self.link.traffic.bytes();
+            let answer: BatchUpdateBlobsResponse =
+                self.link.exchange(Lane::Bulk, UPDATE, question.clone()).await?;
+            let asked: Vec<_> = question.requests.iter().filter_map(|blob| blob.digest.clone()).collect();
+            let answers = answer.responses.into_iter().map(|response| (response.digest, response.status));
+            let mut passing = None;
+            let mut again = HashSet::new();
+            for (digest, status) in self.expected(&asked, answers, "BatchUpdateBlobs")? {
+                let status = status.as_ref().map_or_else(|| Status::ok(""), StatusMessage::status);
+                match status.code() {
+                    Code::Ok | Code::AlreadyExists => {}
+                    _ if is_passing(&status) => {
+                        again.insert(DigestMessage::from(digest));
+                        passing = Some((digest, status));
+                    }
+                    _ => return Err(self.unaccepted(&digest, &status)),
+                }
             }
-            let why = Status::new(code, response.status.map(|status| status.message).unwrap_or_default());
-            let blob = digest.map_or_else(|| "a blob".to_owned(), |digest| format!("blob {digest}"));
-            let text = format!("{}: {blob} was not accepted: {}", self.link.url(), describe(&why));
-            return Err(Fault::remote(kind_of(code), text));
-        }
-        if let Some(digest) = waiting.iter().next() {
-            let text = format!("{}: BatchUpdateBlobs did not answer for blob {digest}", self.link.url());
-            return Err(Fault::remote(ErrorKind::Unavailable, text));
+            let Some((digest, status)) = passing else { break };
+            let Next::Again(delay) = self.link.next(&mut tries, before, &status) else {
+                return Err(self.unaccepted(&digest, &status));
+            };
+            tokio::time::sleep(delay).await;
+            question
+                .requests
+                .retain(|blob| blob.digest.as_ref().is_some_and(|digest| again.contains(digest)));
         }
         self.learn(digests);
         Ok(())
+    }
+
+    fn unaccepted(&self, digest: &Digest, status: &Status) -> Fault {
+        let text = format!("{}: blob {digest} was not accepted: {}", self.link.url(), describe(status));
+        Fault::remote(kind_of(status.code()), text)
     }
 
     /// Whether whole trees can be asked for, as far as is known.
@@ -380,10 +430,11 @@ impl Storage {
                 page_token,
                 digest_function: SHA256,
             };
-            let asked = self.link.download::<_, GetTreeResponse>(Lane::Bulk, GET_TREE, question).await;
+            let asked = self.link.download::<_, GetTreeResponse>(Lane::Bulk, GET_TREE, question);
+            let asked = self.link.while_moving(asked).await;
             let Some(mut pages) = self.unless_refused(asked) else { return Ok(()) };
             page_token = String::new();
-            while let Some(Some(page)) = self.unless_refused(self.link.in_time(pages.message()).await) {
+            while let Some(Some(page)) = self.unless_refused(self.link.while_moving(pages.message()).await) {
                 page_token = page.next_page_token;
                 if !each(page.directories).await? {
                     return Ok(());
@@ -402,6 +453,13 @@ impl Storage {
                 self.trees.fetch_and(status.code() != Code::Unimplemented, Ordering::Relaxed);
             })
             .ok()
+    }
+}
+
+impl StatusMessage {
+    /// As everything else that a server says.
+    fn status(&self) -> Status {
+        Status::new(Code::from_i32(self.code), self.message.clone())
     }
 }
 

@@ -1,11 +1,12 @@
 //! Blobs too large for batches, piece by piece, resumed where a connection broke.
 
 use crate::fault::{Attempt, Fault};
-use crate::link::{Lane, as_status, blocking, local_error};
+use crate::link::{Lane, as_status, blocking, carried};
 use crate::message::{
     QueryWriteStatusRequest, QueryWriteStatusResponse, ReadRequest, ReadResponse, WriteRequest, WriteResponse,
 };
 use crate::storage::{LEVEL, Storage};
+use crate::tries::Next;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use bourn_reapi::{Cas, Digest, ServiceError};
 use prost::bytes::Bytes;
@@ -23,6 +24,10 @@ const QUERY: &str = "/google.bytestream.ByteStream/QueryWriteStatus";
 
 /// Bytes that are sent at a time.
 pub(crate) const PIECE: usize = 128 << 10;
+
+/// The largest window of a compressed stream, as a power of two: so much memory it may take. Whoever compresses with
+/// larger ones is asked for the blob as it is.
+const WINDOW: u32 = 25;
 
 /// Pieces that may wait for the disk or the network.
 pub(crate) const WAITING: usize = 16;
@@ -43,7 +48,9 @@ impl Storage {
         let _turn = self.stream_turn(lane).await;
         if self.abilities().await?.zstd {
             match self.download_as(cas, digest, true).await {
-                Err(Fault::Remote(error)) if error.kind != ErrorKind::Missing => {}
+                // Whoever fell silent would do so again.
+                Err(Fault::Remote(error))
+                    if !matches!(error.kind, ErrorKind::Missing | ErrorKind::TimedOut) => {}
                 result => return result,
             }
         }
@@ -84,13 +91,13 @@ impl Storage {
     async fn receive(&self, digest: &Digest, pieces: &Sender<io::Result<Bytes>>) -> Result<(), Ended> {
         let name = self.resource("blobs", digest);
         let done = AtomicU64::new(0);
-        let work = || async {
+        let read = || async {
             let start = done.load(Ordering::Relaxed);
             if start == digest.size {
                 return Ok(());
             }
             let mut stream = self.open_read(&name, start).await?;
-            while let Some(answer) = self.link.in_time(stream.message()).await? {
+            while let Some(answer) = stream.message().await? {
                 let now =
                     done.fetch_add(answer.data.len() as u64, Ordering::Relaxed) + answer.data.len() as u64;
                 if now > digest.size {
@@ -103,20 +110,31 @@ impl Storage {
                 false => Err(Status::unavailable("the stream ended too early")),
             }
         };
-        self.persisting(digest, &done, work).await
+        // By pieces: a stream that never has more than a few bytes gets nowhere.
+        let far = || done.load(Ordering::Relaxed) / PIECE as u64;
+        match self.link.persist_from(READ, far, || self.link.while_moving(read())).await {
+            Ok(received) => received.map_err(|status| self.ended(digest, status)),
+            Err(fault) => Err(Ended::Fault(fault)),
+        }
     }
 
     /// The same of a compressed stream, which cannot be resumed in the middle.
     async fn receive_packed(&self, digest: &Digest, pieces: &Sender<io::Result<Bytes>>) -> Result<(), Ended> {
         let name = self.resource("compressed-blobs/zstd", digest);
-        let received = async {
+        let most = most_packed(digest.size);
+        let read = async {
             let mut stream = self.open_read(&name, 0).await?;
-            while let Some(answer) = self.link.in_time(stream.message()).await? {
+            let mut came = 0;
+            while let Some(answer) = stream.message().await? {
+                came += answer.data.len() as u64;
+                if came > most {
+                    return Err(Status::data_loss("more came than the digest says"));
+                }
                 self.hand_on(pieces, answer.data).await?;
             }
             Ok(())
         };
-        received.await.map_err(|status| self.ended(digest, status))
+        self.link.while_moving(read).await.map_err(|status| self.ended(digest, status))
     }
 
     async fn open_read(&self, name: &str, offset: u64) -> Result<tonic::Streaming<ReadResponse>, Status> {
@@ -129,35 +147,19 @@ impl Storage {
     }
 
     async fn hand_on(&self, pieces: &Sender<io::Result<Bytes>>, data: Bytes) -> Result<(), Status> {
-        pieces.send(Ok(data)).await.map_err(|_| Status::cancelled(UNREAD))
-    }
-
-    /// Repeats `work` as long as each time at least something came.
-    async fn persisting<F>(
-        &self,
-        digest: &Digest,
-        done: &AtomicU64,
-        work: impl Fn() -> F,
-    ) -> Result<(), Ended>
-    where
-        F: Future<Output = Result<(), Status>>,
-    {
-        loop {
-            let before = done.load(Ordering::Relaxed);
-            match self.link.persist(READ, &work).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(status)) => return Err(self.ended(digest, status)),
-                Err(Fault::Remote(_)) if done.load(Ordering::Relaxed) > before + PIECE as u64 => {}
-                Err(fault) => return Err(Ended::Fault(fault)),
-            }
-        }
+        let sent = self.link.traffic.keep(pieces.send(Ok(data))).await;
+        sent.map_err(|_| Status::cancelled(UNREAD))
     }
 
     fn ended(&self, digest: &Digest, status: Status) -> Ended {
+        if let Some(fault) = carried(&status) {
+            return Ended::Fault(fault);
+        }
         match status.code() {
             Code::Cancelled if status.message() == UNREAD => Ended::Unread,
             Code::NotFound => Ended::Fault(self.missing(digest)),
             Code::DataLoss => Ended::Fault(self.corrupt(digest)),
+            Code::DeadlineExceeded => Ended::Fault(self.link.set_down(READ, &status)),
             _ => Ended::Fault(self.link.fault(READ, &status)),
         }
     }
@@ -168,55 +170,69 @@ impl Storage {
     /// The server failed; the local store does not hold the blob.
     pub(crate) async fn upload_blob(&self, cas: &Arc<dyn Cas>, digest: &Digest) -> Attempt<()> {
         let _turn = self.stream_turn(Lane::Bulk).await;
-        if self.abilities().await?.zstd {
-            match self.write_packed(cas, digest).await {
-                Ok(()) => {
-                    self.learn(&[*digest]);
-                    return Ok(());
-                }
-                Err(status) => local_error(&status).map_or(Ok(()), |error| Err(Fault::Local(error)))?,
-            }
+        if !self.abilities().await?.zstd || !self.upload_packed(cas, digest).await? {
+            self.upload_plain(cas, digest).await?;
         }
+        self.learn(&[*digest]);
+        Ok(())
+    }
+
+    /// Sends a blob compressed, in one go. Whether that worked; where it did not, for whatever reason, the blob is sent
+    /// as it is.
+    async fn upload_packed(&self, cas: &Arc<dyn Cas>, digest: &Digest) -> Attempt<bool> {
+        let name = self.resource(&format!("uploads/{}/compressed-blobs/zstd", identifier()), digest);
+        let (store, own) = (cas.clone(), *digest);
+        match self.write_parts(move |pieces| pack_pieces(&*store, &own, name, pieces)).await {
+            Ok((committed, sent)) => self.is_accepted(digest, committed, sent).await,
+            Err(status) => match carried(&status) {
+                Some(fault @ Fault::Local(_)) => Err(fault),
+                // Whoever fell silent would do so again.
+                None if status.code() == Code::DeadlineExceeded => Err(self.link.set_down(WRITE, &status)),
+                _ => Ok(false),
+            },
+        }
+    }
+
+    /// Sends a blob as it is; goes on where a connection broke.
+    async fn upload_plain(&self, cas: &Arc<dyn Cas>, digest: &Digest) -> Attempt<()> {
         let fresh = || self.resource(&format!("uploads/{}/blobs", identifier()), digest);
         let mut name = fresh();
-        let mut delay = self.link.delay();
+        let mut tries = self.link.tries();
         let mut sent = self.link.credentials();
-        let mut fruitless = 0;
-        let mut offset = 0;
-        let mut furthest = 0;
-        let mut has_broken = false;
+        let (mut offset, mut furthest, mut has_broken) = (0, 0, false);
         loop {
-            let status = match self.write(cas, digest, &name, offset).await {
-                Ok(()) => {
-                    self.learn(&[*digest]);
-                    return Ok(());
-                }
+            tries.begin();
+            let before = self.link.traffic.bytes();
+            let mut status = match self.write(cas, digest, &name, offset).await {
+                Ok(committed) if self.is_accepted(digest, committed, digest.size).await? => return Ok(()),
+                Ok(committed) => Status::unavailable(format!("only {committed} bytes were accepted")),
                 Err(status) => status,
             };
-            if let Some(local) = local_error(&status) {
-                return Err(Fault::Local(local));
+            if let Some(fault) = carried(&status) {
+                return Err(fault);
             }
-            let is_renewed = status.code() == Code::Unauthenticated && self.link.has_newer(sent.as_ref());
-            sent = self.link.credentials();
+            if status.code() == Code::Unauthenticated && self.link.has_newer(sent.as_ref()) {
+                sent = self.link.credentials();
+                status = Status::unavailable("the access token was renewed");
+            }
             // What was on its way when an upload broke off may be taken only after the server has said how much it has.
             // Then it refuses to go on from there; nothing comes between under another name.
-            let is_outdated = has_broken && matches!(status.code(), Code::InvalidArgument | Code::OutOfRange);
-            if is_outdated {
+            if has_broken && matches!(status.code(), Code::InvalidArgument | Code::OutOfRange) {
                 name = fresh();
+                status = Status::unavailable(status.message());
             }
-            let goes_on = is_renewed || is_outdated || crate::fault::is_passing(&status);
-            if !goes_on || fruitless >= self.link.retries() {
-                return Err(self.link.fault(WRITE, &status));
+            match self.link.next(&mut tries, before, &status) {
+                Next::Again(delay) => tokio::time::sleep(delay).await,
+                Next::Refused => return Err(self.link.fault(WRITE, &status)),
+                Next::Gone => return Err(self.link.set_down(WRITE, &status)),
             }
             has_broken = true;
-            tokio::time::sleep(delay).await;
-            delay *= 2;
-            fruitless += 1;
             // A server that has more than there is, is told everything again.
             offset =
                 Some(self.committed(&name).await?).filter(|committed| *committed <= digest.size).unwrap_or(0);
             if offset > furthest {
-                (furthest, fruitless, delay) = (offset, 0, self.link.delay());
+                furthest = offset;
+                tries.progressed();
             }
             // It may have ended well without being able to say so.
             if offset == 0 && self.find_missing(&[*digest]).await?.is_empty() {
@@ -225,35 +241,26 @@ impl Storage {
         }
     }
 
-    /// Sends a blob compressed, in one go. Where that does not work, for whatever reason, it is sent as it is.
-    async fn write_packed(&self, cas: &Arc<dyn Cas>, digest: &Digest) -> Result<(), Status> {
-        let name = self.resource(&format!("uploads/{}/compressed-blobs/zstd", identifier()), digest);
-        let (store, digest) = (cas.clone(), *digest);
-        let (committed, sent) =
-            self.write_parts(move |pieces| pack_pieces(&*store, &digest, name, pieces)).await?;
-        // -1 says that the blob was there already.
-        match committed == -1 || u64::try_from(committed) == Ok(sent) {
-            true => Ok(()),
-            false => Err(Status::unavailable(format!("only {committed} bytes were accepted"))),
+    /// Whether the server has a blob now, of which it says that so many bytes were committed; `sent` were. What it had
+    /// before needs not come to its end: the size that it has is committed then, or -1 where it was sent compressed.
+    async fn is_accepted(&self, digest: &Digest, committed: i64, sent: u64) -> Attempt<bool> {
+        if committed == -1 || u64::try_from(committed).is_ok_and(|size| size == sent || size == digest.size) {
+            return Ok(true);
         }
+        Ok(self.find_missing(&[*digest]).await?.is_empty())
     }
 
-    /// Sends a blob from `offset` on.
+    /// Sends a blob from `offset` on; how much of it is committed.
     async fn write(
         &self,
         cas: &Arc<dyn Cas>,
         digest: &Digest,
         name: &str,
         offset: u64,
-    ) -> Result<(), Status> {
+    ) -> Result<i64, Status> {
         let (store, digest, name) = (cas.clone(), *digest, name.to_owned());
         let read = move |pieces: &Sender<WriteRequest>| read_pieces(&*store, &digest, name, offset, pieces);
-        let (committed, _) = self.write_parts(read).await?;
-        // The full size says that it is there, now or already before.
-        match u64::try_from(committed) == Ok(digest.size) {
-            true => Ok(()),
-            false => Err(Status::unavailable(format!("only {committed} bytes were accepted"))),
-        }
+        self.write_parts(read).await.map(|(committed, _)| committed)
     }
 
     /// Sends what `read` hands out, and says how much was accepted, and what `read` came to.
@@ -263,33 +270,14 @@ impl Storage {
     ) -> Result<(i64, u64), Status> {
         let (pieces, receiver) = channel(WAITING);
         let reader = tokio::task::spawn_blocking(move || read(&pieces));
-        let moved = Arc::new(AtomicU64::new(0));
-        let parts = Parts { receiver, moved: moved.clone() };
-        let answer = self.link.upload::<WriteRequest, WriteResponse>(WRITE, parts);
-        let answer = self.while_moving(&moved, answer).await;
+        let answer = self.link.upload::<WriteRequest, WriteResponse>(WRITE, Parts(receiver));
+        let answer = self.link.while_moving(answer).await;
         let sent = match reader.await {
             Ok(Err(error)) => return Err(as_status(error)),
             Ok(Ok(sent)) => sent,
             Err(error) => return Err(Status::internal(format!("reading was ended: {error}"))),
         };
         Ok((answer?.committed_size, sent))
-    }
-
-    /// Waits for an answer as long as something is sent from time to time.
-    async fn while_moving<T>(
-        &self,
-        moved: &AtomicU64,
-        answer: impl Future<Output = Result<T, Status>>,
-    ) -> Result<T, Status> {
-        let mut answer = std::pin::pin!(answer);
-        loop {
-            let before = moved.load(Ordering::Relaxed);
-            match tokio::time::timeout(self.link.timeout(), &mut answer).await {
-                Ok(answer) => return answer,
-                Err(_) if moved.load(Ordering::Relaxed) > before => {}
-                Err(_) => return Err(Status::deadline_exceeded("nothing more was accepted")),
-            }
-        }
     }
 
     /// How much of an upload the server has.
@@ -324,10 +312,12 @@ pub(crate) fn store_pieces(
         return cas.write_from(&mut incoming);
     }
     // Of a stream that unpacks to more than it should, one byte too many is enough to see it.
-    let decoder = zstd::stream::read::Decoder::new(Endless(&mut incoming)).map_err(|error| {
+    let unreadable = |error: io::Error| {
         ServiceError::new(ErrorKind::Io, format!("cannot read a compressed stream: {error}"))
-    })?;
-    cas.write_from(&mut decoder.take(size + 1))
+    };
+    let mut decoder = zstd::stream::read::Decoder::new(Endless(&mut incoming)).map_err(unreadable)?;
+    decoder.window_log_max(WINDOW).map_err(unreadable)?;
+    cas.write_from(&mut decoder.take(size.saturating_add(1)))
 }
 
 /// Pieces that come from the network, read by a thread that blocks.
@@ -379,11 +369,8 @@ impl Read for Endless<'_> {
     }
 }
 
-/// The parts of an upload, counted.
-struct Parts {
-    receiver: Receiver<WriteRequest>,
-    moved: Arc<AtomicU64>,
-}
+/// The parts of an upload.
+struct Parts(Receiver<WriteRequest>);
 
 impl Stream for Parts {
     type Item = WriteRequest;
@@ -392,12 +379,14 @@ impl Stream for Parts {
         mut self: std::pin::Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<WriteRequest>> {
-        let part = self.receiver.poll_recv(context);
-        if part.is_ready() {
-            self.moved.fetch_add(1, Ordering::Relaxed);
-        }
-        part
+        self.0.poll_recv(context)
     }
+}
+
+/// The most bytes that a blob of a size has compressed; whatever has more never comes to its end. zstd adds less than a
+/// hundredth to what cannot be compressed, and a few bytes for each frame.
+fn most_packed(size: u64) -> u64 {
+    (size + size / 16).saturating_add(1 << 20)
 }
 
 /// The error for a blob of the local store that cannot be read.

@@ -22,6 +22,12 @@ const ASKED: usize = 2_500;
 /// How many of these questions are under way at a time.
 const ASKING: usize = 8;
 
+/// Most bytes of a message that is read as a whole: artifacts, sources and what is known of them have some thousands.
+pub(crate) const LARGEST_MESSAGE: u64 = 64 << 20;
+
+/// The same of a directory; one of a million files has some hundred million.
+const LARGEST_DIRECTORY: u64 = 512 << 20;
+
 /// Bytes so far and in all, for whoever watches.
 #[derive(Default)]
 pub(crate) struct Meter {
@@ -65,7 +71,14 @@ impl Transfer {
     }
 
     /// Brings blobs, whatever is here.
-    async fn download(&self, lane: Lane, digests: Vec<Digest>) -> Attempt<()> {
+    async fn download(&self, lane: Lane, mut digests: Vec<Digest>) -> Attempt<()> {
+        // There is but one blob without content, and servers need not keep it.
+        let count = digests.len();
+        digests.retain(|digest| *digest != Digest::empty());
+        if digests.len() < count {
+            let cas = self.cas.clone();
+            blocking(move || cas.write(&[])).await?;
+        }
         if digests.is_empty() {
             return Ok(());
         }
@@ -178,6 +191,7 @@ impl Transfer {
         let mut level = roots;
         while !level.is_empty() {
             level.retain(|digest| seen.insert(*digest));
+            self.assert_sizes(&level, LARGEST_DIRECTORY)?;
             self.fetch_blobs(level.clone()).await?;
             let (cas, directories) = (self.cas.clone(), level);
             level =
@@ -217,11 +231,32 @@ impl Transfer {
         Ok(self.missing_there(&missing).await?.is_empty())
     }
 
+    /// That blobs which are read as a whole are not larger than they could be.
+    ///
+    /// # Errors
+    /// One is.
+    pub(crate) fn assert_sizes(&self, digests: &[Digest], limit: u64) -> Attempt<()> {
+        let Some(digest) = digests.iter().find(|digest| digest.size > limit) else { return Ok(()) };
+        let from = self.storage.link.url();
+        let text = format!("{from}: blob {digest} is too large for what it is said to be");
+        Err(Fault::remote(ErrorKind::Corrupt, text))
+    }
+
+    /// Brings messages that are read as a whole.
+    ///
+    /// # Errors
+    /// One is missing there, damaged or too large; the server or the local store failed.
+    pub(crate) async fn fetch_messages(&self, digests: Vec<Digest>) -> Attempt<()> {
+        self.assert_sizes(&digests, LARGEST_MESSAGE)?;
+        self.fetch_blobs(digests).await
+    }
+
     /// Decodes a message that was brought.
     ///
     /// # Errors
     /// It is no such message; the local store failed.
     pub(crate) async fn decode<M: Message + Default>(&self, digest: Digest) -> Attempt<M> {
+        self.assert_sizes(&[digest], LARGEST_MESSAGE)?;
         let cas = self.cas.clone();
         let bytes = blocking(move || cas.read(&digest)).await?;
         M::decode(bytes.as_slice()).map_err(|error| {
@@ -254,6 +289,9 @@ impl Transfer {
                     meter.expect(&digests);
                     meter.count(bytes(&digests));
                     let mut gathered = gathered.lock().unwrap_or_else(PoisonError::into_inner);
+                    if directories.is_empty() {
+                        gathered.pointless += EMPTY_PAGE;
+                    }
                     for (digest, directory) in digests.iter().zip(&directories) {
                         gathered.note(*digest, directory);
                     }
@@ -460,6 +498,9 @@ impl Transfer {
 /// Bytes of directories that nothing refers to, or that came before, until nothing more is taken of a server.
 const POINTLESS: u64 = 16 << 20;
 
+/// As how many of these an answer without directories counts.
+const EMPTY_PAGE: u64 = 64 << 10;
+
 /// Directories that came of one tree, in whatever order, to notice when a server sends others without end.
 struct Gathered {
     /// Referred to by what came.
@@ -635,4 +676,25 @@ async fn all(mut jobs: JoinSet<Attempt<()>>) -> Attempt<()> {
 
 fn ended(error: &tokio::task::JoinError) -> Fault {
     Fault::remote(ErrorKind::Io, format!("a transfer was ended: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ServerKind;
+    use crate::engine::Engine;
+    use crate::exchanges::{SMALL, backed};
+
+    #[test]
+    fn nobody_is_asked_for_what_is_empty() {
+        let engine = Engine::start(SMALL);
+        let (_, ours) = backed(&engine.server(ServerKind::Storage));
+        let transfer = ours.transfer();
+        ours.run(async { transfer.download(Lane::Bulk, vec![Digest::empty()]).await }).unwrap();
+        assert_eq!(engine.calls("BatchReadBlobs"), 0);
+        // Another one of that size there cannot be.
+        let odd = Digest { size: 0, ..Digest::of(b"odd") };
+        let fault = ours.run(async { transfer.download(Lane::Bulk, vec![odd]).await }).unwrap_err();
+        assert_eq!(fault.remote_kind(), Some(ErrorKind::Missing));
+    }
 }

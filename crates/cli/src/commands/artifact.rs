@@ -8,7 +8,7 @@ use crate::invocation::{Invocation, conclude};
 use crate::items::{self, Item};
 use crate::jobs;
 use crate::pager;
-use crate::report::reporter::write_stderr;
+use crate::report::reporter::{Reporter, write_stderr};
 use crate::report::style::{CONTENT, FORMAT, Painter, Style};
 use crate::settings::servers::Contact;
 use crate::signals;
@@ -22,7 +22,7 @@ use bourn_build::stage::Piece;
 use bourn_build::{named, run};
 use bourn_project::ElementId;
 use bourn_reapi::ArtifactName;
-use bourn_reapi::services::ExportOptions;
+use bourn_reapi::services::{ExportOptions, Report};
 use bourn_reapi::tree::{Entry, Tree};
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -54,6 +54,21 @@ pub(crate) fn show(invocation: &Invocation<'_>, options: &Show) -> Outcome {
     invocation.reporter.aside(|| print::result(&out))
 }
 
+/// Shows what servers are warned of, and nothing else.
+struct Warnings<'r>(&'r Reporter);
+
+impl Report for Warnings<'_> {
+    fn status(&self, _: &str) {}
+
+    fn info(&self, _: &str) {}
+
+    fn warn(&self, text: &str) {
+        self.0.warn(text);
+    }
+
+    fn bytes(&self, _: u64, _: Option<u64>) {}
+}
+
 /// Which of the items that are not here could be pulled.
 fn available(
     invocation: &Invocation<'_>,
@@ -65,8 +80,11 @@ fn available(
     let Some(remotes) = &world.services.remotes else { return Ok(HashSet::new()) };
     let missing: Vec<&Item> =
         items.iter().zip(pieces).filter(|(_, piece)| piece.is_none()).map(|(item, _)| item).collect();
+    if missing.is_empty() {
+        return Ok(HashSet::new());
+    }
     let names: Vec<ArtifactName> = missing.iter().map(|item| item.artifact_name(session)).collect();
-    let ask = || remotes.available(&names, world.control.cancel());
+    let ask = || remotes.available(&names, &Warnings(&invocation.reporter), world.control.cancel());
     let found = signals::steered(invocation, &world.control, ask)?;
     Ok(missing.into_iter().zip(found).filter(|(_, found)| *found).map(|(item, _)| item.clone()).collect())
 }
@@ -379,7 +397,7 @@ pub(crate) fn check_options(options: &Checkout) -> Option<u8> {
 pub(crate) fn pull(invocation: &Invocation<'_>, options: &Pull) -> Outcome {
     let (mut world, artifacts) = load(invocation, &options.artifacts)?;
     let connected = jobs::connect(invocation, &mut world, &options.remotes(), Contact::Artifacts)?;
-    connected.assert_artifacts(false)?;
+    connected.assert_artifacts(invocation, &world, false)?;
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
     items::assert_scope(&artifacts, options.deps)?;
@@ -399,7 +417,7 @@ pub(crate) fn pull(invocation: &Invocation<'_>, options: &Pull) -> Outcome {
 pub(crate) fn push(invocation: &Invocation<'_>, options: &Push) -> Outcome {
     let (mut world, artifacts) = load(invocation, &options.artifacts)?;
     let connected = jobs::connect(invocation, &mut world, &options.remotes(), Contact::Artifacts)?;
-    connected.assert_artifacts(true)?;
+    connected.assert_artifacts(invocation, &world, true)?;
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
     let (elements, names) = divided(items::select(invocation, &world, &session, &artifacts, options.deps)?);

@@ -19,7 +19,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Push) -> Outcome {
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
     jobs::query_sources(invocation, &session, &elements)?;
-    connected.assert_source_pushes()?;
+    connected.assert_source_pushes(invocation, &world)?;
     jobs::assert_refs(&session, &elements)?;
     jobs::announce(invocation, &world, &session, &world.graph().targets, &connected.servers)?;
     conclude(&jobs::steered(invocation, &world, || run::push_sources(&session, &elements))?)?;

@@ -47,6 +47,88 @@ fn a_storage_service_that_is_gone_costs_one_warning() {
     assert!(built.stderr.contains("The storage service cannot be used"), "{}", built.stderr);
 }
 
+/// A port to which nobody can connect, although somebody listens: all places in the queue are taken.
+struct Full {
+    url: String,
+    _listener: std::os::fd::OwnedFd,
+    _waiting: Vec<TcpStream>,
+}
+
+impl Full {
+    fn new() -> Full {
+        use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
+        let listener = socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        bind(&listener, &std::net::SocketAddr::from(([127, 0, 0, 2], 0))).expect("a port");
+        listen(&listener, 0).expect("a listener");
+        let address = getsockname(&listener).expect("an address");
+        let address = std::net::SocketAddr::try_from(address).expect("an address of the internet");
+        let mut waiting = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+            waiting.push(stream);
+        }
+        Full { url: format!("http://{address}"), _listener: listener, _waiting: waiting }
+    }
+}
+
+/// However a server is gone, it costs one warning, and everything is done without it.
+#[test]
+fn servers_that_are_gone_in_every_way() {
+    let silent = Silent::new();
+    let full = Full::new();
+    let hanging_up = TcpListener::bind("127.0.0.2:0").expect("a port");
+    let hung_up = format!("http://{}", hanging_up.local_addr().expect("an address"));
+    std::thread::spawn(move || hanging_up.incoming().for_each(drop));
+    let urls = [
+        silent.url.clone(),
+        silent.url.replace("http:", "https:"),
+        full.url.clone(),
+        full.url.replace("http:", "https:"),
+        hung_up.clone(),
+        hung_up.replace("http:", "https:"),
+        "http://nowhere.invalid:1".to_owned(),
+        "unix:/nowhere/socket".to_owned(),
+    ];
+    for url in urls {
+        let env = env();
+        env.files(PROJECT);
+        let server = format!("{{url: '{url}', push: true, connection-config: {{request-timeout: 1}}}}");
+        env.configure(&format!(
+            "artifacts: {{servers: [{server}]}}\nsource-caches: {{servers: [{server}]}}\n"
+        ));
+        let built = env.run(&["build", "hello.bst"]).success();
+        assert_eq!(built.stderr.matches("WARNING").count(), 1, "{}", built.stderr);
+        let expect = format!("Failed to initialize remote {url}: ");
+        assert!(built.stderr.contains(&expect), "{}", built.stderr);
+        env.run(&["artifact", "pull", "hello.bst"]).failure(255, "No artifact caches available");
+        let shown = env.run(&["artifact", "show", "hello.bst"]).success();
+        assert!(shown.stdout.contains("cached"), "{}", shown.stdout);
+    }
+}
+
+/// Whoever has everything that is needed does not wait for servers that could have more.
+#[test]
+fn servers_that_are_not_needed_keep_nobody_waiting() {
+    let env = env();
+    env.files(PROJECT);
+    env.run(&["build", "hello.bst"]).success();
+    let silent = Silent::new();
+    let server = format!("{{url: '{}', connection-config: {{request-timeout: 100000}}}}", silent.url);
+    env.configure(&format!("artifacts: {{servers: [{server}]}}\nsource-caches: {{servers: [{server}]}}\n"));
+    let commands: [&[&str]; 7] = [
+        &["build", "hello.bst"],
+        &["show", "hello.bst"],
+        &["artifact", "show", "hello.bst"],
+        &["artifact", "checkout", "--directory", "out", "hello.bst"],
+        &["artifact", "log", "hello.bst"],
+        &["source", "fetch", "hello.bst"],
+        &["source", "checkout", "--directory", "sources", "hello.bst"],
+    ];
+    for words in commands {
+        let ran = env.run(words).success();
+        assert_eq!(ran.stderr.matches("WARNING").count(), 0, "{words:?}: {}", ran.stderr);
+    }
+}
+
 #[test]
 fn a_url_that_is_none_is_told_of() {
     let env = env();
@@ -123,9 +205,8 @@ fn whoever_waits_for_a_server_can_be_interrupted() {
     }
 }
 
-/// Interrupts the program when it has come to a server that says nothing.
-#[track_caller]
-fn check_interrupted(env: &TestEnv, silent: &Silent, words: &[&str]) {
+/// Starts the program so that an interruption reaches it.
+fn start(env: &TestEnv, words: &[&str]) -> Child {
     let bourn = env.command(words);
     // Whoever starts the tests in the background of a script has the interruption ignored by all that they start.
     let mut command = Command::new("env");
@@ -133,10 +214,20 @@ fn check_interrupted(env: &TestEnv, silent: &Silent, words: &[&str]) {
     command.env_clear().envs(bourn.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.current_dir(env.project());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("bourn");
-    let _connection = silent.taken(&mut child);
+    command.spawn().expect("bourn")
+}
+
+fn interrupt(child: &Child) {
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
     assert!(killed.expect("kill").success());
+}
+
+/// Interrupts the program when it has come to a server that says nothing.
+#[track_caller]
+fn check_interrupted(env: &TestEnv, silent: &Silent, words: &[&str]) {
+    let mut child = start(env, words);
+    let _connection = silent.taken(&mut child);
+    interrupt(&child);
     let begin = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().expect("a child") {
@@ -149,6 +240,46 @@ fn check_interrupted(env: &TestEnv, silent: &Silent, words: &[&str]) {
         std::thread::sleep(Duration::from_millis(5));
     };
     assert!(!status.success(), "{words:?}: {status}");
+}
+
+/// Where nobody reads what the program says it cannot come to its end; whoever asks twice is not kept by that.
+#[test]
+fn a_second_interruption_waits_for_nothing() {
+    let env = env();
+    env.files(PROJECT);
+    let names: Vec<String> = (0..60).map(|number| format!("other{number}.bst")).collect();
+    for (number, name) in names.iter().enumerate() {
+        let source = "kind: import\nsources:\n- kind: local\n  path: files\n";
+        env.files(&format!("=== {name}\n{source}config: {{target: /{number}}}\n"));
+    }
+    let words: Vec<&str> = ["build"].into_iter().chain(names.iter().map(String::as_str)).collect();
+    let mut child = start(&env, &words);
+    let mut said = child.stderr.take().expect("a pipe");
+    rustix::pipe::fcntl_setpipe_size(&said, 4096).expect("a smaller pipe");
+    // Jobs run, and will have more to say than there is room for.
+    let mut read = Vec::new();
+    while !String::from_utf8_lossy(&read).contains("START   lonely/other") {
+        let mut part = [0; 512];
+        let count = said.read(&mut part).expect("a pipe");
+        assert_ne!(count, 0, "it has ended: {}", String::from_utf8_lossy(&read));
+        read.extend_from_slice(&part[..count]);
+    }
+    let unread = || rustix::io::ioctl_fionread(&said).expect("a pipe");
+    let mut before = u64::MAX;
+    while before != unread() {
+        before = unread();
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    // Which of them is heard as the second depends on how busy the machine is.
+    let begin = Instant::now();
+    while child.try_wait().expect("a child").is_none() {
+        if begin.elapsed() > PATIENCE {
+            let _ = child.kill();
+            panic!("it does not end");
+        }
+        interrupt(&child);
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]
