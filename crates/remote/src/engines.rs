@@ -2,10 +2,17 @@
 
 use crate::engine::{Engine, Mishap, Traits, Unknown};
 use crate::exchanges::{Place, SMALL, artifact, check_servers, place, tree};
+use crate::index::{Index, Sort};
+use crate::link::Link;
 use crate::message::SHA256;
+use crate::mishaps::await_ping;
 use crate::{Server, ServerKind};
 use bourn_reapi::services::{Cancel, SourceName};
 use bourn_reapi::{Artifact, Cas, Digest, LogFile, Remotes, Source};
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
 use tonic::Code;
 
 const SHA1: i32 = 2;
@@ -152,17 +159,13 @@ fn check_sources(engine: &Engine, servers: &[Server], singles: bool, warnings: u
 
 #[test]
 fn sources_on_engines_that_know_names() {
-    let engines: [(Traits, &[(&'static str, Code)], bool, usize); 4] = [
-        (buildgrid(), &[], true, 0),
-        // What is not known is refused; what is pushed is taken nevertheless.
-        (buildbarn(), &[], true, 0),
-        (nativelink(), &NO_DIRECTORIES, false, 1),
-        (bazel_index(), &[], true, 0),
-    ];
-    for (traits, refused, singles, warnings) in engines {
-        let engine = start(traits, refused);
-        check_sources(&engine, &[engine.server(ServerKind::All)], singles, warnings);
+    // Buildbarn refuses what it does not know, and takes what is pushed nevertheless.
+    for traits in [buildgrid(), buildbarn(), bazel_index()] {
+        let engine = Engine::start(traits);
+        check_sources(&engine, &[engine.server(ServerKind::All)], true, 0);
     }
+    let engine = start(nativelink(), &NO_DIRECTORIES);
+    check_sources(&engine, &[engine.server(ServerKind::All)], false, 1);
     for code in [Code::Unimplemented, Code::PermissionDenied, Code::InvalidArgument, Code::FailedPrecondition]
     {
         let engine = start(Traits::default(), &[("FetchDirectory", code), ("PushDirectory", code)]);
@@ -313,4 +316,54 @@ fn a_single_source_that_is_there_is_not_replaced() {
     let three = place(vec![engine.server(ServerKind::All)]);
     assert!(three.push_source(&single("a"), &source(&three, 2)));
     assert_eq!(reader().as_ref(), Some(&second));
+}
+
+/// Ends an HTTP/2 connection as gRPC's libraries do when they find that there are too many pings.
+fn calm(mut client: TcpStream) {
+    const GO_AWAY: u8 = 7;
+    const ENHANCE_YOUR_CALM: u8 = 11;
+    let why = b"too_many_pings";
+    let mut frame = vec![0, 0, 8 + why.len() as u8, GO_AWAY, 0, 0, 0, 0, 0];
+    // The last stream that something was done for, and the reason.
+    frame.extend([0, 0, 0, 1, 0, 0, 0, ENHANCE_YOUR_CALM]);
+    frame.extend(why);
+    client.write_all(&frame).unwrap();
+    client.shutdown(Shutdown::Both).unwrap();
+}
+
+fn hand_on(client: TcpStream, server: SocketAddr) {
+    let server = TcpStream::connect(server).unwrap();
+    for (mut from, mut to) in [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)] {
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Both);
+        });
+    }
+}
+
+#[test]
+fn who_finds_pings_too_many_gets_fewer() {
+    let engine = Engine::start(Traits::default());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut server = engine.server(ServerKind::Index);
+    server.url = format!("http://{}", listener.local_addr().unwrap());
+    server.connection.keepalive = Some(Duration::from_secs(1));
+    server.connection.request_timeout = Some(Duration::from_secs(600));
+    server.connection.retry_limit = Some(5);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let link = {
+        let _within = runtime.enter();
+        Arc::new(Link::new(&server).unwrap())
+    };
+    let index = Index { link: link.clone() };
+    let asked = runtime.spawn(async move { index.fetch(Sort::Blob, vec!["urn:x".into()]).await });
+    let (mut first, _) = listener.accept().unwrap();
+    await_ping(&mut first);
+    assert_eq!(link.keepalive(), Some(Duration::from_secs(1)));
+    calm(first);
+    // It is asked again, on another connection.
+    hand_on(listener.accept().unwrap().0, engine.address);
+    let answer = runtime.block_on(asked).unwrap();
+    assert!(matches!(answer, Ok(None)), "{answer:?}");
+    assert_eq!(link.keepalive(), Some(Duration::from_secs(2)));
 }

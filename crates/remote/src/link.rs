@@ -11,7 +11,7 @@ use prost::Message;
 use std::future::Future;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -45,6 +45,10 @@ const DELAY: Duration = Duration::from_millis(200);
 /// How long nothing is asked of a server that could not be reached although it was tried again and again.
 const REST: Duration = Duration::from_secs(30);
 
+/// What time between pings is long enough for everybody: gRPC's own libraries, as servers, end connections on which
+/// there are more of them and nothing else.
+const LONGEST_KEEPALIVE: Duration = Duration::from_secs(300);
+
 /// Connections for blobs, beside the one for everything else: so much can be under way without small answers having to
 /// wait for large ones.
 const BULK: usize = 2;
@@ -75,8 +79,8 @@ pub(crate) struct Link {
     timeout: Duration,
     first_timeout: Duration,
     policy: Policy,
-    talk: Channel,
-    bulk: Vec<Channel>,
+    endpoint: Endpoint,
+    wires: RwLock<Wires>,
     next: AtomicUsize,
     /// What moved over all of these.
     pub(crate) traffic: Traffic,
@@ -86,6 +90,30 @@ pub(crate) struct Link {
     met: AtomicBool,
     /// Since when the server cannot be reached, and why.
     down: Mutex<Option<(Instant, String)>>,
+}
+
+/// The connections to a server.
+struct Wires {
+    talk: Channel,
+    bulk: Vec<Channel>,
+    /// Time between pings on them.
+    keepalive: Option<Duration>,
+    since: Instant,
+}
+
+impl Wires {
+    fn new(endpoint: &Endpoint, keepalive: Option<Duration>) -> Wires {
+        let endpoint = match keepalive {
+            Some(time) => endpoint.clone().http2_keep_alive_interval(time).keep_alive_while_idle(true),
+            None => endpoint.clone(),
+        };
+        Wires {
+            talk: endpoint.connect_lazy(),
+            bulk: (0..BULK).map(|_| endpoint.connect_lazy()).collect(),
+            keepalive,
+            since: Instant::now(),
+        }
+    }
 }
 
 impl Link {
@@ -107,8 +135,8 @@ impl Link {
                 patience: if connection.retry_limit.is_some() { Duration::MAX } else { PATIENCE },
                 delay: connection.retry_delay.unwrap_or(DELAY),
             },
-            talk: endpoint.connect_lazy(),
-            bulk: (0..BULK).map(|_| endpoint.connect_lazy()).collect(),
+            wires: RwLock::new(Wires::new(&endpoint, connection.keepalive)),
+            endpoint,
             next: AtomicUsize::new(0),
             traffic: Traffic::default(),
             breaks: AtomicU64::new(0),
@@ -142,7 +170,29 @@ impl Link {
         if is_passing(status) {
             self.breaks.fetch_add(1, Ordering::Relaxed);
         }
+        self.heed(status);
         tries.after(status, self.traffic.bytes() > before)
+    }
+
+    /// Pings less often on new connections when one was ended: by a server, perhaps, that found that there were too many
+    /// pings, and that would do so again and again, in the middle of whatever takes long. It says so when it ends the
+    /// connection, but not everything that was under way learns of that.
+    fn heed(&self, status: &Status) {
+        if !is_disconnected(status) {
+            return;
+        }
+        let mut wires = self.wires.write().unwrap_or_else(PoisonError::into_inner);
+        // All that was under way on earlier connections ends at once; these have not pinged yet.
+        if let Some(time) = wires.keepalive.filter(|time| wires.since.elapsed() >= *time) {
+            let longer = (time * 2).min(LONGEST_KEEPALIVE.max(time));
+            *wires = Wires::new(&self.endpoint, Some(longer));
+        }
+    }
+
+    /// The time between pings, as it is now.
+    #[cfg(test)]
+    pub(crate) fn keepalive(&self) -> Option<Duration> {
+        self.wires.read().unwrap_or_else(PoisonError::into_inner).keepalive
     }
 
     /// How long a request may take, or nothing may come of a large blob.
@@ -420,12 +470,16 @@ impl Link {
         Ok(request)
     }
 
+    fn channel(&self, lane: Lane) -> Channel {
+        let wires = self.wires.read().unwrap_or_else(PoisonError::into_inner);
+        match lane {
+            Lane::Talk => wires.talk.clone(),
+            Lane::Bulk => wires.bulk[self.next.fetch_add(1, Ordering::Relaxed) % wires.bulk.len()].clone(),
+        }
+    }
+
     async fn ready(&self, lane: Lane) -> Result<Grpc<Counted>, Status> {
-        let channel = match lane {
-            Lane::Talk => &self.talk,
-            Lane::Bulk => &self.bulk[self.next.fetch_add(1, Ordering::Relaxed) % self.bulk.len()],
-        };
-        let mut grpc = Grpc::new(Counted { channel: channel.clone(), traffic: self.traffic.clone() })
+        let mut grpc = Grpc::new(Counted { channel: self.channel(lane), traffic: self.traffic.clone() })
             .max_decoding_message_size(LARGEST_MESSAGE)
             .max_encoding_message_size(LARGEST_MESSAGE);
         self.in_time(async {
@@ -438,6 +492,22 @@ impl Link {
         .await?;
         Ok(grpc)
     }
+}
+
+/// Whether it was a connection that ended, and not only one request.
+fn is_disconnected(status: &Status) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let ends = [BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof];
+    let mut source = std::error::Error::source(status);
+    while let Some(error) = source {
+        let has_ended =
+            error.downcast_ref::<std::io::Error>().is_some_and(|error| ends.contains(&error.kind()));
+        if has_ended || error.downcast_ref::<h2::Error>().is_some_and(h2::Error::is_go_away) {
+            return true;
+        }
+        source = error.source();
+    }
+    false
 }
 
 /// That time is up.
@@ -504,9 +574,6 @@ fn endpoint(server: &Server) -> ServiceResult<Endpoint> {
         .tcp_nodelay(true)
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20);
-    if let Some(time) = server.connection.keepalive {
-        endpoint = endpoint.http2_keep_alive_interval(time).keep_alive_while_idle(true);
-    }
     if encrypted {
         let config = tls(&server.auth)?;
         endpoint = endpoint.tls_config(config).map_err(|error| {

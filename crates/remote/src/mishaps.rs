@@ -483,7 +483,7 @@ fn requests_are_repeated_as_often_as_was_asked_for() {
 }
 
 /// Reads what a client sends until it asks whether somebody is still there.
-fn await_ping(mut client: std::net::TcpStream) {
+pub(crate) fn await_ping(client: &mut std::net::TcpStream) {
     use std::io::{Read, Write};
     /// An HTTP/2 frame has its length, its type, flags, and the number of a stream.
     const HEAD: usize = 9;
@@ -499,7 +499,7 @@ fn await_ping(mut client: std::net::TcpStream) {
             return;
         }
         let length = u64::from(u32::from_be_bytes([0, head[0], head[1], head[2]]));
-        std::io::copy(&mut (&client).take(length), &mut std::io::sink()).unwrap();
+        std::io::copy(&mut (&*client).take(length), &mut std::io::sink()).unwrap();
     }
 }
 
@@ -520,7 +520,7 @@ fn servers_that_say_nothing_are_asked_whether_they_are_there() {
             caches.refused(&cancel).map(drop)
         };
         let connected = scope.spawn(connect);
-        await_ping(listener.accept().unwrap().0);
+        await_ping(&mut listener.accept().unwrap().0);
         cancel.cancel();
         assert_eq!(connected.join().unwrap().unwrap_err().kind, ErrorKind::Cancelled);
     });
