@@ -218,7 +218,7 @@ impl Exchange<'_> {
     pub(crate) fn without_directories(&self, url: &str, fault: Fault) {
         if self.told.is_new(&format!("{url}: directories"), ErrorKind::Invalid) {
             let why = fault.into_error().message;
-            self.report.warn(&format!("Sources are shared by {url} for whole elements only: {why}"));
+            self.report.warn(&format!("Sources are shared for whole elements only: {why}"));
         }
     }
 
