@@ -128,9 +128,7 @@ pub(crate) fn is_passing(status: &Status) -> bool {
         // was asked for is too large.
         Code::ResourceExhausted => status.source().is_some() || told_to_wait(status).is_some(),
         // What a connection that breaks becomes; said by a server itself, these do not pass.
-        Code::Unknown | Code::Internal | Code::Cancelled | Code::ResourceExhausted => {
-            status.source().is_some()
-        }
+        Code::Unknown | Code::Internal | Code::Cancelled => status.source().is_some(),
         _ => false,
     }
 }

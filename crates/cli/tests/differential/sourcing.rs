@@ -27,7 +27,7 @@ plugins:
   sources: [cargo, docker, git, patch, pip]
 - origin: pip
   package-name: buildstream-plugins-community
-  sources: [cargo2, git_repo, git_tag, patch_queue, zip]
+  sources: [bazel_file, cargo2, deb, gen_cargo_lock, git_repo, git_tag, patch_queue, zip]
 === local.bst
 kind: import
 sources:
@@ -123,6 +123,8 @@ sources:
     name: foo
     version: '1.0'
     sha: SUM_TAR
+- kind: gen_cargo_lock
+  ref: dmVyc2lvbiA9IDMK
 === packages.bst
 kind: import
 sources:
@@ -131,6 +133,16 @@ sources:
 - kind: pip
   url: packages:simple/
   requirements-files: [r.txt]
+=== other.bst
+kind: import
+sources:
+- kind: deb
+  url: up:foo.deb
+  ref: SUM_DEB
+  base-dir: ''
+- kind: bazel_file
+  url: up:plain
+  directory: files
 === image.bst
 kind: import
 sources:
@@ -170,6 +182,17 @@ const ZIP: &[u8] = b"PK\x03\x04\x14\0\0\0\0\0\0\0!\0\xac\0:\xc7\x07\0\0\0\x07\0\
     PK\x01\x02\x14\x03\x14\0\0\0\0\0\0\0!\0\xac\0:\xc7\x07\0\0\0\x07\0\0\0\x06\0\0\0\0\0\0\0\0\0\0\0\xa4\x01\0\0\0\0zipped\
     PK\x05\x06\0\0\0\0\x01\0\x01\0\x34\0\0\0\x2b\0\0\0\0\0";
 
+/// A Debian package.
+fn package() -> Vec<u8> {
+    let mut package = b"!<arch>\n".to_vec();
+    for (name, content) in [("debian-binary", b"2.0\n".as_slice()), ("data.tar.gz", TAR)] {
+        package.extend(format!("{name:<16}0           0     0     100644  {:<10}`\n", content.len()).bytes());
+        package.extend_from_slice(content);
+        package.resize(package.len().next_multiple_of(2), b'\n');
+    }
+    package
+}
+
 /// Where all sources come from. They cannot be had from there any more when it is dropped.
 struct Upstream {
     _servers: [crate::server::Server; 3],
@@ -181,8 +204,14 @@ struct Upstream {
 fn project() -> Option<(Both, Upstream)> {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let commit = repository(&directory.path().join("one"), "=== a\na\n=== d/b\nb\n", &["v1.0"]);
-    let files =
-        serve(&[("foo-1.0.tar.gz", TAR), ("foo/foo-1.0.crate", TAR), ("a.zip", ZIP), ("plain", PLAIN)]);
+    let deb = package();
+    let files = serve(&[
+        ("foo.deb", &deb),
+        ("foo-1.0.tar.gz", TAR),
+        ("foo/foo-1.0.crate", TAR),
+        ("a.zip", ZIP),
+        ("plain", PLAIN),
+    ]);
     let packages = index();
     let mut registry = Registry::default();
     let image =
@@ -194,11 +223,12 @@ fn project() -> Option<(Both, Upstream)> {
     for (name, server) in [("FILES", &files), ("INDEX", &packages), ("IMAGES", &images)] {
         text = text.replace(name, &server.url(""));
     }
-    for (name, content) in [("SUM_TAR", TAR), ("SUM_ZIP", ZIP), ("SUM_PLAIN", PLAIN)] {
+    let sums = [("SUM_TAR", TAR), ("SUM_ZIP", ZIP), ("SUM_PLAIN", PLAIN), ("SUM_DEB", &deb)];
+    for (name, content) in sums {
         text = text.replace(name, &Digest::of(content).hex());
     }
     let both = Both::new(&text)?;
-    both.bourn(&["source", "track", "packages.bst", "image.bst"]).success();
+    both.bourn(&["source", "track", "packages.bst", "image.bst", "other.bst"]).success();
     let servers = [files, packages, images];
     Some((both, Upstream { _servers: servers, _repositories: repositories, _directory: directory }))
 }
@@ -323,10 +353,11 @@ fn sources_of_every_kind() {
         "patched.bst",
         "queued.bst",
         "crates.bst",
+        "other.bst",
         "packages.bst",
         "image.bst",
     ];
-    check_kinds(&elements, 10, true);
+    check_kinds(&elements, 13, true);
 }
 
 /// bst stages repositories with times in them: another digest each time.
@@ -398,12 +429,14 @@ fn message_of_element(place: &Path) -> PathBuf {
     place.join("cas/objects").join(found.0)
 }
 
+type Find<'f> = &'f dyn Fn(&Path) -> PathBuf;
+
 /// A server that lost something, or has something else in its place, is no worse than none; and whoever pushes again
 /// mends it.
 #[test]
 fn servers_that_lost_something() {
     let Some((both, upstream)) = project() else { return };
-    let losses: [(&str, &dyn Fn(&Path) -> PathBuf); 3] = [
+    let losses: [(&str, Find<'_>); 3] = [
         ("a file", &|place| blob_beginning_with(place, b"[package]")),
         ("the message", &|place| message_of_element(place)),
         ("everything", &|place| place.join("cas/objects")),
