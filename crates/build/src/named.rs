@@ -2,13 +2,14 @@
 
 use crate::error::{BuildError, BuildResult};
 use crate::event::{Action, DisplayKey, Event, Failure, Issuer, JobId, JobResult, MessageKind, Subject};
-use crate::job::{Job, locked};
+use crate::job::Job;
 use crate::log::LogFile;
 use crate::outcome::Outcome;
 use crate::push;
 use crate::session::Session;
+use bourn_plan::several;
 use bourn_reapi::ArtifactName;
-use std::sync::Mutex;
+use std::convert::Infallible;
 
 /// Pulls artifacts that are not here.
 ///
@@ -68,24 +69,12 @@ fn run(
         return outcome;
     }
     session.sink.event(Event::Planned { queues: vec![(action, names.len())] });
-    let waiting = Mutex::new(names.iter().zip(1..));
-    let failures: Mutex<Vec<Failure>> = Mutex::default();
-    std::thread::scope(|scope| {
-        for _ in 0..at_a_time.clamp(1, names.len()) {
-            scope.spawn(|| {
-                loop {
-                    let next = locked(&waiting).next();
-                    let Some((name, number)) = next.filter(|_| !session.control.is_terminated()) else {
-                        return;
-                    };
-                    if let Some(failure) = (One { session, action, name, id: JobId(number) }).run(work) {
-                        locked(&failures).push(failure);
-                    }
-                }
-            });
-        }
-    });
-    let mut failures = failures.into_inner().unwrap_or_default();
+    let one = |(name, number)| {
+        let one = One { session, action, name, id: JobId(number) };
+        Ok::<_, Infallible>(if session.control.is_terminated() { None } else { one.run(work) })
+    };
+    let Ok(failures) = several(at_a_time, names.iter().zip(1..), one);
+    let mut failures: Vec<Failure> = failures.into_iter().flatten().collect();
     outcome.failed_names = failures.len();
     outcome.last_failure = failures.pop();
     outcome.terminated = session.control.is_terminated();

@@ -11,7 +11,7 @@ use crate::stage::Staging;
 use crate::state::{ArtifactState, SourceState, States};
 use bourn_plan::closure::Walk;
 use bourn_plan::source::PlannedSource;
-use bourn_plan::{CacheKey, LocalDigests, Plan, PlannedElement};
+use bourn_plan::{CacheKey, LocalDigests, Plan, PlannedElement, several};
 use bourn_project::{Element, ElementId, Project};
 use bourn_reapi::services::{ServiceResult, SourceName};
 use bourn_reapi::{ArtifactName, Assets, Cas, Digest, Remotes, Services};
@@ -19,6 +19,9 @@ use bourn_yaml::{Files, Mapping, Node, Provenance};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
+
+/// How many questions to the cache are worth a thread, at least.
+const PER_THREAD: usize = 16;
 
 /// A plan with the services to carry it out. Shared by all threads of a run; kept from one step of a command to the
 /// next, so that nothing is asked twice.
@@ -216,10 +219,12 @@ impl<'a> Session<'a> {
     /// # Errors
     /// The cache cannot be read; sources cannot be looked up.
     pub fn query(&self, ids: &[ElementId], wanted: Query) -> BuildResult<()> {
-        let answers = in_parallel(ids, |&id| self.ask(id, wanted));
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let shares = ids.chunks(ids.len().div_ceil(threads).max(PER_THREAD));
+        let ask = |ids: &[ElementId]| ids.iter().map(|&id| self.ask(id, wanted)).collect();
+        let answers: Vec<Vec<Answer>> = several(threads, shares, ask)?;
         let mut states = self.states_mut();
-        for (&id, answer) in ids.iter().zip(answers) {
-            let answer = answer?;
+        for (&id, answer) in ids.iter().zip(answers.into_iter().flatten()) {
             if let Some(sources) = answer.sources {
                 states.set_sources(id, sources);
             }
@@ -377,31 +382,4 @@ pub enum Query {
 struct Answer {
     artifact: Option<(ArtifactState, bool)>,
     sources: Option<SourceState>,
-}
-
-/// From how many items on more than one thread is worth its start.
-const PARALLEL_FROM: usize = 32;
-
-/// Calls `work` for every item, on all cores when there are many; results in the order of the items.
-pub(crate) fn in_parallel<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    if items.len() < PARALLEL_FROM || threads == 1 {
-        return items.iter().map(work).collect();
-    }
-    let chunk = items.len().div_ceil(threads);
-    let work = &work;
-    std::thread::scope(|scope| {
-        let parts: Vec<_> = items
-            .chunks(chunk)
-            .map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<R>>()))
-            .collect();
-        let mut all = Vec::with_capacity(items.len());
-        for part in parts {
-            match part.join() {
-                Ok(results) => all.extend(results),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        all
-    })
 }

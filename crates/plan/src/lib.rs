@@ -14,6 +14,7 @@ pub mod kind;
 pub mod mirror;
 mod object;
 pub mod plan;
+mod several;
 mod shared;
 pub mod source;
 pub mod workbench;
@@ -26,6 +27,7 @@ pub use explain::{Difference, KeyInputs};
 pub use key::{CacheKey, KeyValue, StrictKey, WeakKey};
 pub use kind::{Description, ElementContext, ElementKind, KindTable, SourceKind};
 pub use plan::{Plan, PlannedElement, plan};
+pub use several::several;
 pub use source::{
     AliasedPath, Auth, Candidate, Credentials, FetchContext, FileTimes, LocalDigests, Patience,
     PlannedSource, Previous, Progress, ProvenanceContext, Source, SourceContext, SourceError,

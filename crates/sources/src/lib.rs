@@ -25,7 +25,6 @@ mod reading;
 mod release;
 mod repository;
 mod scratch;
-mod several;
 mod table;
 mod template;
 mod tree;

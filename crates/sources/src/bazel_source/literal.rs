@@ -205,7 +205,9 @@ impl<'a> Reader<'a> {
         loop {
             let before = self.at;
             match depth {
-                0 => drop(self.while_(|next| next == ' ' || next == '\t')),
+                0 => {
+                    self.while_(|next| next == ' ' || next == '\t');
+                }
                 _ => self.blank(),
             }
             match self.string()? {

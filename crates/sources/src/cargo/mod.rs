@@ -6,7 +6,6 @@ use crate::http::PER_HOST;
 use crate::key;
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::several::several;
 use crate::trees;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -134,7 +133,7 @@ impl Source for CargoSource {
         let mut crates = self.locked(context)?;
         // A lock file does not know the sums of some.
         let unknown = crates.iter_mut().filter(|one| one.sha256.is_none());
-        several(PER_HOST, unknown, |one| {
+        several(PER_HOST, unknown, |one| -> Result<(), SourceError> {
             one.sha256 = Some(one.file(&self.declared.kind, &self.registry).track(context)?.into());
             Ok(())
         })?;

@@ -11,7 +11,6 @@ use crate::manifest;
 use crate::reading::Reading;
 use crate::release::Release;
 use crate::repository;
-use crate::several::several;
 use crate::trees;
 use bourn_plan::*;
 use bourn_project::SourceDeclaration;
@@ -216,7 +215,7 @@ impl Source for Cargo2Source {
             Crate::Registry(one) if one.sha256.is_none() => Some(one),
             _ => None,
         });
-        several(PER_HOST, unknown, |one| {
+        several(PER_HOST, unknown, |one| -> Result<(), SourceError> {
             one.sha256 = Some(one.file(&self.declared.kind, &self.registry).track(context)?.into());
             Ok(())
         })?;

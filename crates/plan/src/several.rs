@@ -3,7 +3,6 @@
 //! A thread of rayon's pool must never wait for a server, for its turn, or for a thread that itself needs the pool: when
 //! all of the pool wait, nothing goes on any more. What may wait is done here; the pool is for what only computes.
 
-use bourn_plan::SourceError;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
@@ -12,11 +11,11 @@ use std::thread::Builder;
 ///
 /// # Errors
 /// The first in the order of the items of those that failed. After a failure nothing new is begun.
-pub(crate) fn several<T: Send, R: Send>(
+pub fn several<T: Send, R: Send, E: Send>(
     at_a_time: usize,
     items: impl IntoIterator<Item = T>,
-    work: impl Fn(T) -> Result<R, SourceError> + Sync,
-) -> Result<Vec<R>, SourceError> {
+    work: impl Fn(T) -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
     let items: Vec<T> = items.into_iter().collect();
     let helpers = at_a_time.min(items.len()).saturating_sub(1);
     let queue = Mutex::new(items.into_iter().enumerate());
@@ -50,6 +49,7 @@ pub(crate) fn several<T: Send, R: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::convert::Infallible;
     use std::sync::Barrier;
 
     #[test]
@@ -57,10 +57,10 @@ mod tests {
         let barrier = Barrier::new(6);
         let wait = |number: usize| {
             barrier.wait();
-            Ok(number * 2)
+            Ok::<_, Infallible>(number * 2)
         };
         assert_eq!(several(6, 0..12, wait).expect("results"), (0..24).step_by(2).collect::<Vec<_>>());
-        assert!(several(6, 0..0, |_: usize| Ok(())).expect("nothing").is_empty());
+        assert!(several(6, 0..0, |_: usize| Ok::<_, Infallible>(())).expect("nothing").is_empty());
     }
 
     #[test]
@@ -68,9 +68,9 @@ mod tests {
         let begun = Mutex::new(Vec::new());
         let error = several(1, 0..9, |number| {
             begun.lock().expect("no panic").push(number);
-            if number < 3 { Ok(()) } else { Err(SourceError::new(format!("number {number}"))) }
+            if number < 3 { Ok(()) } else { Err(format!("number {number}")) }
         });
-        assert_eq!(error.expect_err("an error").to_string(), "number 3");
+        assert_eq!(error.expect_err("an error"), "number 3");
         assert_eq!(begun.into_inner().expect("no panic"), [0, 1, 2, 3]);
     }
 }
