@@ -30,7 +30,7 @@ pub(crate) struct Failure {
     /// What is wrong with the user's files, where that is the cause.
     pub(crate) diagnostics: Diagnostics,
     /// Domain and reason of the job that failed last.
-    pub(crate) task: Option<(String, Option<String>)>,
+    pub(crate) task: Option<(&'static str, Option<String>)>,
     /// Whether the user asked to stop.
     pub(crate) terminated: bool,
 }

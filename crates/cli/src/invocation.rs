@@ -15,7 +15,6 @@ use bourn_project::ElementId;
 use bourn_reapi::ArtifactName;
 use bourn_yaml::Files;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::time::Instant;
 
 /// What every command is given.
@@ -30,8 +29,6 @@ pub(crate) struct Invocation<'a> {
     pub(crate) location: Location,
     /// The source servers that the command line names.
     pub(crate) remotes: Remotes,
-    /// How many elements the summary counts, once jobs were started.
-    started: OnceLock<usize>,
 }
 
 impl<'a> Invocation<'a> {
@@ -53,13 +50,12 @@ impl<'a> Invocation<'a> {
         let here = settings.directory.as_deref().unwrap_or(Path::new("."));
         let location =
             location::find(here, files).map_err(|failure| failure.while_doing("Error loading project"))?;
-        let invocation =
-            Invocation { settings, files, reporter, location, remotes, started: OnceLock::new() };
+        let invocation = Invocation { settings, files, reporter, location, remotes };
         let result = command(&invocation);
         if let Some(name) = name {
             invocation.close(name, &result);
         }
-        result.map_err(|failure| invocation.with_task(failure))
+        result
     }
 
     /// The directory of the project.
@@ -218,11 +214,6 @@ impl<'a> Invocation<'a> {
         result
     }
 
-    /// Notes that jobs were started, on a project of `total` elements below the targets.
-    pub(crate) fn set_started(&self, total: usize) {
-        let _ = self.started.set(total);
-    }
-
     fn close(&self, name: &str, result: &Outcome) {
         let elapsed = Some(self.reporter.elapsed());
         match result {
@@ -232,15 +223,7 @@ impl<'a> Invocation<'a> {
             }
             Err(_) => self.reporter.message(MessageKind::Failure, name, None, elapsed),
         }
-        if let Some(total) = self.started.get() {
-            self.reporter.summary(*total);
-        }
-    }
-
-    /// Adds to a failure why the last job failed.
-    fn with_task(&self, failure: Failure) -> Failure {
-        let task = self.reporter.tally().last_failure;
-        Failure { task: task.map(|task| (task.domain.to_owned(), task.reason)), ..failure }
+        self.reporter.summary();
     }
 }
 
@@ -252,5 +235,6 @@ pub(crate) fn conclude(ran: &Ran) -> Result<(), Failure> {
     if ran.is_success() {
         return Ok(());
     }
-    Err(Failure { terminated: ran.failed.is_empty() && ran.terminated, ..Failure::stream("") })
+    let task = ran.last_failure.as_ref().map(|failure| (failure.domain, failure.reason.clone()));
+    Err(Failure { task, terminated: ran.failed.is_empty() && ran.terminated, ..Failure::stream("") })
 }

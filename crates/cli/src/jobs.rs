@@ -24,7 +24,7 @@ pub(crate) struct Connected {
     /// As they were declared, of every project.
     pub(crate) servers: Servers,
     /// Those that are spoken to, if there are any.
-    pub(crate) caches: Option<Arc<Caches>>,
+    caches: Option<Arc<Caches>>,
 }
 
 /// Begins to connect to the servers of every project, as the command line and the configuration want them. Whoever
@@ -80,7 +80,7 @@ impl Connected {
         let usable = self.caches.as_ref().is_some_and(|caches| caches.has_artifacts(push));
         let doing = if push { "pushing" } else { "pulling" };
         usable.then_some(()).ok_or_else(|| {
-            Failure::stream(format!("No artifact caches available for {doing} artifacts")).hint(hint(push))
+            Failure::stream(format!("No artifact caches available for {doing} artifacts")).hint(self.hint(push))
         })
     }
 
@@ -95,18 +95,25 @@ impl Connected {
     ) -> Result<(), Failure> {
         self.meet_all(invocation, world)?;
         let usable = self.caches.as_ref().is_some_and(|caches| caches.has_sources(true));
-        usable
-            .then_some(())
-            .ok_or_else(|| Failure::stream("No source caches available for pushing sources").hint(hint(true)))
+        usable.then_some(()).ok_or_else(|| {
+            Failure::stream("No source caches available for pushing sources").hint(self.hint(true))
+        })
     }
-}
 
-fn hint(push: bool) -> &'static str {
-    match push {
-        true => {
-            "it takes a server that names are kept on and one for blobs (or one for both), with `push: true`"
+    fn hint(&self, push: bool) -> &'static str {
+        match push {
+            _ if self.caches.is_none() => {
+                "no server is named, neither in the configuration nor by the project or on the command line"
+            }
+            true => {
+                "it takes a server that names are kept on and one for blobs (or one for both), with `push: true`; \
+                 `doctor --remote` asks those that are configured"
+            }
+            false => {
+                "it takes a server that names are kept on and one for blobs (or one for both); \
+                 `doctor --remote` asks those that are configured"
+            }
         }
-        false => "it takes a server that names are kept on and one for blobs (or one for both)",
     }
 }
 
@@ -178,7 +185,7 @@ pub(crate) fn announce(
     servers: &Servers,
 ) -> Result<(), Failure> {
     let all = selection::select(world.graph(), targets, Scope::All);
-    invocation.set_started(all.len());
+    invocation.reporter.summarise(all.len());
     if !invocation.reporter.wants_heading() {
         return Ok(());
     }
@@ -191,6 +198,7 @@ pub(crate) fn announce(
         targets,
         elements: &all,
         servers,
+        execution: world.execution.as_ref(),
     };
     invocation.reporter.print(&heading.render()?);
     Ok(())

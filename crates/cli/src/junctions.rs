@@ -10,6 +10,7 @@ use crate::settings::remote::RemoteSpec;
 use crate::settings::resolve::Settings;
 use crate::settings::servers::{Contact, Servers};
 use crate::signals;
+use crate::tree;
 use crate::watch::Watch;
 use crate::wire;
 use crate::world::Loader;
@@ -17,14 +18,14 @@ use bourn_build::control::Control;
 use bourn_build::event::MessageKind;
 use bourn_build::fetch::Fetch;
 use bourn_build::session::Session;
-use bourn_plan::{KindTable, Plan};
+use bourn_plan::Plan;
 use bourn_project::{Element, ElementGraph, ElementId, JunctionNeed, KindOrigin, SandboxConfig};
 use bourn_reapi::services::ExportOptions;
 use bourn_reapi::{Remotes, Services};
 use bourn_remote::{ANY_PROJECT, Caches, Refused};
 use bourn_yaml::{Mapping, Node, Provenance};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Where the project of a junction is, if it was staged before.
 pub(crate) fn staged(loader: &Loader<'_>, need: &JunctionNeed) -> Option<PathBuf> {
@@ -38,7 +39,7 @@ pub(crate) fn staged(loader: &Loader<'_>, need: &JunctionNeed) -> Option<PathBuf
 }
 
 fn plan(loader: &Loader<'_>, need: &JunctionNeed) -> Result<Plan, Failure> {
-    Ok(bourn_plan::plan(Arc::new(graph_of(need)), loader.kinds as &dyn KindTable, loader.local)?)
+    Ok(bourn_plan::plan(Arc::new(graph_of(need)), &loader.kinds, &loader.local)?)
 }
 
 fn place(settings: &Settings, key: &str) -> PathBuf {
@@ -49,14 +50,18 @@ fn place(settings: &Settings, key: &str) -> PathBuf {
 ///
 /// # Errors
 /// The junction has no ref; its sources cannot be fetched; the cache cannot be written.
-pub(crate) fn stage(loader: &Loader<'_>, need: &JunctionNeed) -> Result<PathBuf, Failure> {
+pub(crate) fn stage(
+    loader: &Loader<'_>,
+    need: &JunctionNeed,
+    sources: &mut SourceCaches,
+) -> Result<PathBuf, Failure> {
     let invocation = loader.invocation;
     let plan = plan(loader, need)?;
     let Some(key) = &plan.element(JUNCTION).sources_key else { return Err(without_ref(&plan, need)) };
     let options = loader.options(&plan.graph)?;
-    let control = Control::new(loader.services.executor.clone());
+    let control = Control::sharing(loader.services.executor.clone(), loader.cancel.clone());
     let watch = Watch::new(invocation);
-    let remotes = loader.sources.of(loader, &plan.graph, need, &control)?;
+    let remotes = sources.of(loader, &plan.graph, need, &control)?;
     let services = Services { remotes, ..loader.services.clone() };
     let session = Session::new(&plan, invocation.files, &services, &options, &watch, &control);
     let fetch = || bourn_build::run::fetch(&session, &[JUNCTION], Fetch::Staged);
@@ -69,13 +74,13 @@ pub(crate) fn stage(loader: &Loader<'_>, need: &JunctionNeed) -> Result<PathBuf,
 
 /// Source servers that junctions were fetched from, so that each is spoken to once.
 #[derive(Default)]
-pub(crate) struct SourceCaches(Mutex<Vec<(Vec<RemoteSpec>, Arc<Caches>)>>);
+pub(crate) struct SourceCaches(Vec<(Vec<RemoteSpec>, Arc<Caches>)>);
 
 impl SourceCaches {
     /// The source servers of the project that a junction is in, if there are any. Those that cannot be used are left
     /// out: commands that speak to servers warn of them, and others can do without.
     fn of(
-        &self,
+        &mut self,
         loader: &Loader<'_>,
         graph: &ElementGraph,
         need: &JunctionNeed,
@@ -88,19 +93,18 @@ impl SourceCaches {
         let Some(wanted) = servers.sources.get(project).filter(|wanted| !wanted.is_empty()) else {
             return Ok(None);
         };
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, caches)) = known.iter().find(|(specs, _)| specs == wanted) {
+        if let Some((_, caches)) = self.0.iter().find(|(specs, _)| specs == wanted) {
             return Ok(Some(caches.clone()));
         }
         let sources = [(ANY_PROJECT.to_owned(), wanted.clone())].into_iter().collect();
         let servers = Servers { artifacts: Default::default(), sources };
-        let caches = Arc::new(wire::caches(settings, loader.services, &servers)?);
+        let caches = Arc::new(wire::caches(settings, &loader.services, &servers)?);
         let refused = signals::steered(invocation, control, || caches.refused(control.cancel()))?;
         for Refused { url, error } in refused {
             let text = format!("Source server {url} cannot be used: {}", error.message);
             invocation.reporter.message(MessageKind::Status, &text, None, None);
         }
-        known.push((wanted.clone(), caches.clone()));
+        self.0.push((wanted.clone(), caches.clone()));
         Ok(Some(caches))
     }
 }
@@ -169,7 +173,7 @@ fn publish(loader: &Loader<'_>, digest: &bourn_reapi::Digest, place: &Path) -> R
 }
 
 fn remove(directory: &Path) -> std::io::Result<()> {
-    match std::fs::remove_dir_all(directory) {
+    match tree::remove(directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

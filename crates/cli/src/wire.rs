@@ -3,7 +3,7 @@
 use crate::exit::Failure;
 use crate::report::reporter::Reporter;
 use crate::settings::python::interpreter;
-use crate::settings::remote::{RemoteKind, RemoteSpec};
+use crate::settings::remote::{RemoteExecution, RemoteKind, RemoteSpec};
 use crate::settings::resolve::Settings;
 use crate::settings::servers::Servers;
 use bourn_cas::Store;
@@ -172,12 +172,8 @@ pub(crate) fn store(settings: &Settings) -> Result<Arc<Store>, Failure> {
     Ok(Arc::new(Store::open(&settings.user.cachedir)?))
 }
 
-/// The services of a build.
-///
-/// # Errors
-/// The cache cannot be created.
-pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
-    let store = store(settings)?;
+/// The services of this machine, upon the local cache: all that it takes to load a project.
+pub(crate) fn services(settings: &Settings, store: &Arc<Store>) -> Services {
     store.keep_within(crate::expiry::quota(&settings.user));
     let executor = LateExecutor {
         store: store.clone(),
@@ -185,23 +181,27 @@ pub(crate) fn services(settings: &Settings) -> Result<Services, Failure> {
         jobs: settings.user.jobserver,
         started: OnceLock::new(),
     };
-    let executor = nested(settings, &store, Arc::new(executor));
-    Ok(Services {
+    Services {
         cas: store.clone(),
         action_cache: Some(store.clone()),
-        assets: store,
+        assets: store.clone(),
         executor: Arc::new(executor),
         remotes: None,
-    })
+    }
 }
 
-/// The executor, with the services for build tools before it that elements ask for with `remote-apis-socket`.
-fn nested(settings: &Settings, store: &Arc<Store>, executor: Arc<dyn Executor>) -> Nested {
-    let execution = settings.user.remote_execution.clone();
+/// An executor for a project, with the services for build tools before it that elements ask for with
+/// `remote-apis-socket`. They are made of those of remote execution that hold for the project.
+pub(crate) fn nested(
+    settings: &Settings,
+    execution: Option<RemoteExecution>,
+    store: &Arc<Store>,
+    executor: Arc<dyn Executor>,
+) -> Nested {
     let cache_storage = settings.user.storage_service.clone();
     let (own, run) = (store.clone(), executor.clone());
     let prepare = move || {
-        let services = execution.get();
+        let services = execution.as_ref();
         let Some(actions) = services.and_then(|services| services.action_cache.as_ref()) else {
             if cache_storage.is_some() {
                 let text = "`remote-apis-socket` beside `cache: storage-service` needs a cache of actions";
@@ -216,7 +216,7 @@ fn nested(settings: &Settings, store: &Arc<Store>, executor: Arc<dyn Executor>) 
         let storage = address(storage, ServerKind::Storage);
         let backed = Backed::connect(&storage, own.clone(), own.clone(), run.clone(), Cancel::default())?;
         let backed = Arc::new(backed);
-        let actions = Actions::new(&address(actions, ServerKind::All), backed.clone())?;
+        let actions = Actions::new(&address(actions, ServerKind::Actions), backed.clone())?;
         Ok(Offer { cas: backed, actions: Arc::new(actions) })
     };
     Nested::new(executor, store.clone(), settings.own_directory().join("nested"), prepare)
@@ -251,7 +251,7 @@ pub(crate) fn caches(settings: &Settings, services: &Services, servers: &Servers
 }
 
 /// A declared server as it is spoken to; none for services of remote execution.
-fn server(spec: &RemoteSpec) -> Option<Server> {
+pub(crate) fn server(spec: &RemoteSpec) -> Option<Server> {
     let kind = match spec.kind {
         RemoteKind::Index => ServerKind::Index,
         RemoteKind::Storage => ServerKind::Storage,
@@ -262,7 +262,7 @@ fn server(spec: &RemoteSpec) -> Option<Server> {
 }
 
 /// A declared service as it is spoken to, as a server of that kind.
-fn address(spec: &RemoteSpec, kind: ServerKind) -> Server {
+pub(crate) fn address(spec: &RemoteSpec, kind: ServerKind) -> Server {
     // Numbers below nought mean nothing to bst either.
     let count = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
     let seconds = |number, each| count(number).map(|number| Duration::from_secs(u64::from(number) * each));
@@ -294,7 +294,7 @@ struct LateExecutor {
     directory: PathBuf,
     /// How many processes all commands together may run, where that is limited.
     jobs: Option<u32>,
-    started: OnceLock<Result<LocalExecutor, Arc<ServiceError>>>,
+    started: OnceLock<ServiceResult<LocalExecutor>>,
 }
 
 /// The sandbox of this machine, to be asked what it can do.
@@ -318,13 +318,7 @@ impl LateExecutor {
                 None => Ok(executor),
             }
         };
-        let started = self.started.get_or_init(|| start().map_err(Arc::new));
-        started.as_ref().map_err(|error| ServiceError {
-            kind: error.kind,
-            message: error.message.clone(),
-            hint: error.hint.clone(),
-            detail: error.detail.clone(),
-        })
+        self.started.get_or_init(start).as_ref().map_err(Clone::clone)
     }
 }
 

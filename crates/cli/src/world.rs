@@ -5,6 +5,7 @@ use crate::invocation::Invocation;
 use crate::junctions::{self, SourceCaches};
 use crate::report::pipeline::Printer;
 use crate::report::style::Painter;
+use crate::settings::remote::RemoteExecution;
 use crate::settings::resolve::Settings;
 use crate::settings::servers;
 use crate::watch::Watch;
@@ -17,10 +18,11 @@ use bourn_build::log::LogOptions;
 use bourn_build::options::{CacheBuildTrees, Machine, Options, Workspace};
 use bourn_build::session::Session;
 use bourn_build::state::States;
+use bourn_cas::Store;
 use bourn_plan::{Plan, Weight};
 use bourn_project::load::Workspace as LoadedWorkspace;
 use bourn_project::selection::{self, Selection as Scope};
-use bourn_project::{ElementGraph, ElementId, Extent, LoadOptions, Loaded};
+use bourn_project::{ElementGraph, ElementId, Extent, JunctionNeed, LoadOptions, Loaded};
 use bourn_reapi::Services;
 use bourn_reapi::services::Cancel;
 use bourn_remote::Backed;
@@ -48,6 +50,8 @@ pub(crate) struct World {
     pub(crate) services: Services,
     /// What the store is a cache of, if the configuration says so.
     pub(crate) storage: Option<Arc<Backed>>,
+    /// The services of remote execution that hold here.
+    pub(crate) execution: Option<RemoteExecution>,
     /// How things are to be done.
     pub(crate) options: Options,
     /// Stops and suspends what runs.
@@ -67,6 +71,15 @@ pub(crate) struct Remark {
     pub(crate) speaker: Option<String>,
 }
 
+/// What is to be loaded of a project.
+struct Wanted<'a> {
+    targets: &'a [String],
+    except: &'a [String],
+    /// Elements whose open workspaces do not count.
+    without: &'a [String],
+    extent: Extent,
+}
+
 impl World {
     /// Loads and plans the elements named by `targets` (the project's own if there are none) and by `except`.
     ///
@@ -77,9 +90,7 @@ impl World {
         targets: &[String],
         except: &[String],
     ) -> Result<World, Failure> {
-        invocation.project(&format!("Unable to load elements: {}", targets.join(", ")))?;
-        let workspaces = invocation.workspaces()?;
-        World::load_with(invocation, (targets, except), workspaces, Extent::Whole)
+        World::of(invocation, &Wanted { targets, except, without: &[], extent: Extent::Whole })
     }
 
     /// The same to track sources: of projects no more is read than that needs.
@@ -91,9 +102,7 @@ impl World {
         targets: &[String],
         except: &[String],
     ) -> Result<World, Failure> {
-        invocation.project(&format!("Unable to load elements: {}", targets.join(", ")))?;
-        let workspaces = invocation.workspaces()?;
-        World::load_with(invocation, (targets, except), workspaces, Extent::Needed)
+        World::of(invocation, &Wanted { targets, except, without: &[], extent: Extent::Needed })
     }
 
     /// The same as if the elements in `without` had no open workspaces.
@@ -105,50 +114,33 @@ impl World {
         targets: &[String],
         without: &[String],
     ) -> Result<World, Failure> {
-        let mut workspaces = invocation.workspaces()?;
-        workspaces.retain(|element| !without.iter().any(|name| name == element));
-        World::load_with(invocation, (targets, &[]), workspaces, Extent::Whole)
+        World::of(invocation, &Wanted { targets, except: &[], without, extent: Extent::Whole })
     }
 
-    fn load_with(
-        invocation: &Invocation<'_>,
-        (targets, except): (&[String], &[String]),
-        workspaces: Workspaces,
-        extent: Extent,
-    ) -> Result<World, Failure> {
-        let directory = invocation.project("Unable to load elements")?.to_path_buf();
-        let kinds = AllKinds::new(invocation.settings, invocation.files, &invocation.reporter);
-        let local = wire::local_trees(invocation.settings, invocation.files);
-        let cancel = Cancel::default();
-        let (services, storage) = services(invocation, &cancel)?;
-        let loader = Loader {
-            invocation,
-            directory: &directory,
-            workspaces: &workspaces,
-            kinds: &kinds,
-            local: &local,
-            services: &services,
-            extent,
-            sources: SourceCaches::default(),
-        };
-        let graph = invocation.reporter.counted("Loading elements", || {
+    /// The flow, from top to bottom: the configuration gives the loader, the loader the project, and both together the
+    /// services that its commands are given.
+    fn of(invocation: &Invocation<'_>, wanted: &Wanted<'_>) -> Result<World, Failure> {
+        let purpose = format!("Unable to load elements: {}", wanted.targets.join(", "));
+        let directory = invocation.project(&purpose)?;
+        let mut workspaces = invocation.workspaces()?;
+        workspaces.retain(|element| !wanted.without.iter().any(|name| name == element));
+        let loader = Loader::new(invocation, workspaces)?;
+        let (graph, execution) = invocation.reporter.counted("Loading elements", || {
             let begin = Instant::now();
-            let graph = loader.load(targets, except)?;
-            servers::check(invocation.settings, invocation.files, &graph)?;
+            let graph = loader.load(directory, wanted)?;
+            let execution = servers::execution(invocation.settings, invocation.files, &graph)?;
             let count = invocation.worth_counting(begin);
             let count = count.then(|| format!("{} subtasks processed", graph.elements.len()));
-            Ok((Arc::new(graph), count))
+            Ok(((Arc::new(graph), execution), count))
         })?;
         let plan = invocation.reporter.counted("Resolving elements", || {
             let begin = Instant::now();
-            let plan = bourn_plan::plan(graph, &kinds, &local)?;
+            let plan = bourn_plan::plan(graph, &loader.kinds, &loader.local)?;
             let all = plan.elements.len();
             let count = invocation.worth_counting(begin);
             Ok((plan, count.then(|| format!("{all} of {all} subtasks processed"))))
         })?;
-        let options = loader.options(&plan.graph)?;
-        let control = Control::sharing(services.executor.clone(), cancel);
-        let world = World { plan, workspaces, kinds, local, services, storage, options, control };
+        let world = loader.world(plan, execution)?;
         for remark in world.remarks(invocation) {
             invocation.reporter.remark(&remark);
         }
@@ -160,25 +152,9 @@ impl World {
     /// # Errors
     /// The cache cannot be created.
     pub(crate) fn without_project(invocation: &Invocation<'_>) -> Result<World, Failure> {
-        let kinds = AllKinds::new(invocation.settings, invocation.files, &invocation.reporter);
-        let local = wire::local_trees(invocation.settings, invocation.files);
-        let cancel = Cancel::default();
-        let (services, storage) = services(invocation, &cancel)?;
-        let workspaces = Workspaces::none();
-        let plan = bourn_plan::plan(Arc::new(ElementGraph::default()), &kinds, &local)?;
-        let loader = Loader {
-            invocation,
-            directory: Path::new("/"),
-            workspaces: &workspaces,
-            kinds: &kinds,
-            local: &local,
-            services: &services,
-            extent: Extent::Whole,
-            sources: SourceCaches::default(),
-        };
-        let options = loader.options(&plan.graph)?;
-        let control = Control::sharing(services.executor.clone(), cancel);
-        Ok(World { plan, workspaces, kinds, local, services, storage, options, control })
+        let loader = Loader::new(invocation, Workspaces::none())?;
+        let plan = bourn_plan::plan(Arc::new(ElementGraph::default()), &loader.kinds, &loader.local)?;
+        loader.world(plan, invocation.settings.user.remote_execution.clone())
     }
 
     /// The element whose sources stand for this one; says so when it is another.
@@ -250,28 +226,6 @@ impl World {
     }
 }
 
-/// The services, with a storage behind them where the configuration names one that can be used.
-fn services(
-    invocation: &Invocation<'_>,
-    cancel: &Cancel,
-) -> Result<(Services, Option<Arc<Backed>>), Failure> {
-    let mut services = wire::services(invocation.settings)?;
-    let storage = match wire::backed(invocation.settings, &services, cancel) {
-        Ok(storage) => storage,
-        Err(error) => {
-            let text = format!("The storage service cannot be used, the local cache alone is: {error}");
-            invocation.reporter.message(MessageKind::Warn, &text, error.hint.as_deref(), None);
-            None
-        }
-    };
-    if let Some(backed) = &storage {
-        services.cas = backed.clone();
-        services.assets = backed.clone();
-        services.executor = backed.clone();
-    }
-    Ok((services, storage))
-}
-
 /// Loads the project in a directory without any of its elements.
 ///
 /// # Errors
@@ -314,24 +268,21 @@ impl Invocation<'_> {
     }
 }
 
-/// What loading needs.
+/// What loading needs: all that the configuration alone decides.
 pub(crate) struct Loader<'a> {
     /// The command.
     pub(crate) invocation: &'a Invocation<'a>,
-    /// Directory of the project.
-    pub(crate) directory: &'a Path,
-    /// Open workspaces.
-    pub(crate) workspaces: &'a Workspaces,
     /// The kinds known.
-    pub(crate) kinds: &'a AllKinds,
+    pub(crate) kinds: AllKinds,
     /// Digests of local files.
-    pub(crate) local: &'a LocalTrees,
-    /// Who stores.
-    pub(crate) services: &'a Services,
-    /// How much of the projects is loaded.
-    pub(crate) extent: Extent,
-    /// Where junctions may come from.
-    pub(crate) sources: SourceCaches,
+    pub(crate) local: LocalTrees,
+    /// Who stores, and fetches junctions.
+    pub(crate) services: Services,
+    /// Stops what the services do.
+    pub(crate) cancel: Cancel,
+    workspaces: Workspaces,
+    store: Arc<Store>,
+    storage: Option<Arc<Backed>>,
 }
 
 /// Where it is remembered how long builds took.
@@ -353,17 +304,41 @@ pub(crate) fn remember_durations(invocation: &Invocation<'_>, took: Vec<(String,
     }
 }
 
-impl Loader<'_> {
+impl<'a> Loader<'a> {
+    /// With the storage behind the local cache that the configuration names; where it cannot be used that is said, and
+    /// the cache is used alone.
+    fn new(invocation: &'a Invocation<'a>, workspaces: Workspaces) -> Result<Loader<'a>, Failure> {
+        let (settings, cancel) = (invocation.settings, Cancel::default());
+        let kinds = AllKinds::new(settings, invocation.files, &invocation.reporter);
+        let local = wire::local_trees(settings, invocation.files);
+        let store = wire::store(settings)?;
+        let mut services = wire::services(settings, &store);
+        let storage = wire::backed(settings, &services, &cancel).unwrap_or_else(|error| {
+            let text = format!("The storage service cannot be used, the local cache alone is: {error}");
+            let place = settings.user.storage_service.iter().map(|spec| format!("declared: {}", spec.origin));
+            let detail: Vec<String> = error.hint.into_iter().chain(place).collect();
+            invocation.reporter.message(MessageKind::Warn, &text, Some(&detail.join("\n")), None);
+            None
+        });
+        if let Some(backed) = &storage {
+            services.cas = backed.clone();
+            services.assets = backed.clone();
+            services.executor = backed.clone();
+        }
+        Ok(Loader { invocation, kinds, local, services, cancel, workspaces, store, storage })
+    }
+
     /// Loads; stages junctions that are missing and loads again, until nothing is.
-    fn load(&self, targets: &[String], except: &[String]) -> Result<ElementGraph, Failure> {
-        let locate = |need: &bourn_project::JunctionNeed| junctions::staged(self, need);
+    fn load(&self, directory: &Path, wanted: &Wanted<'_>) -> Result<ElementGraph, Failure> {
+        let locate = |need: &JunctionNeed| junctions::staged(self, need);
+        let mut sources = SourceCaches::default();
         let mut options = LoadOptions {
-            targets: targets.to_vec(),
-            except: except.to_vec(),
-            extent: self.extent,
+            targets: wanted.targets.to_vec(),
+            except: wanted.except.to_vec(),
+            extent: wanted.extent,
             locate: Some(&locate),
             workspaces: self.loaded_workspaces(),
-            ..load_options(self.invocation, self.kinds, self.directory)
+            ..load_options(self.invocation, &self.kinds, directory)
         };
         let files = self.invocation.files;
         let known = files.count();
@@ -377,12 +352,22 @@ impl Loader<'_> {
                     let text = format!("The project of junction {} was staged and is not there", need.name);
                     return Err(Failure::new("load", text).reason("invalid-junction"));
                 }
-                let directory = junctions::stage(self, &need)?;
+                let directory = junctions::stage(self, &need, &mut sources)?;
                 options.junctions.insert(need.key, directory);
             }
             // The load that follows reads everything again.
             files.forget(known);
         }
+    }
+
+    /// The world of a plan, in which those services of remote execution hold.
+    fn world(self, plan: Plan, execution: Option<RemoteExecution>) -> Result<World, Failure> {
+        let options = self.options(&plan.graph)?;
+        let Loader { invocation, kinds, local, mut services, cancel, workspaces, store, storage } = self;
+        let nested = wire::nested(invocation.settings, execution.clone(), &store, services.executor.clone());
+        services.executor = Arc::new(nested);
+        let control = Control::sharing(services.executor.clone(), cancel);
+        Ok(World { plan, workspaces, kinds, local, services, storage, execution, options, control })
     }
 
     fn loaded_workspaces(&self) -> IndexMap<String, LoadedWorkspace> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 
 /// Why something did not work: on the other side or on the way there, or here.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// Another server may still do.
     Remote(ServiceError),

@@ -544,16 +544,7 @@ pub(crate) fn as_status(error: ServiceError) -> Status {
 /// The fault in a status that carries one.
 pub(crate) fn carried(status: &Status) -> Option<Fault> {
     let Carried(fault) = std::error::Error::source(status)?.downcast_ref()?;
-    let copy = |error: &ServiceError| ServiceError {
-        kind: error.kind,
-        message: error.message.clone(),
-        hint: error.hint.clone(),
-        detail: error.detail.clone(),
-    };
-    Some(match fault {
-        Fault::Remote(error) => Fault::Remote(copy(error)),
-        Fault::Local(error) => Fault::Local(copy(error)),
-    })
+    Some(fault.clone())
 }
 
 fn endpoint(server: &Server) -> ServiceResult<Endpoint> {

@@ -12,6 +12,8 @@ pub enum ServerKind {
     Storage,
     /// Both.
     All,
+    /// It keeps what came of actions.
+    Actions,
 }
 
 /// Files with which client and server prove who they are.

@@ -43,7 +43,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Build) -> Outcome {
     if invocation.reporter.is_live() {
         invocation.reporter.expect(estimate(&session));
     }
-    if invocation.settings.user.remote_execution.get().is_some_and(|remote| remote.execution.is_some()) {
+    if world.execution.as_ref().is_some_and(|remote| remote.execution.is_some()) {
         let text = "There is no remote execution yet: commands are run on this machine";
         invocation.reporter.message(MessageKind::Warn, text, None, None);
     }

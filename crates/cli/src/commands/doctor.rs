@@ -277,13 +277,13 @@ fn servers(settings: &Settings) -> Check {
     let mut urls: Vec<&str> =
         user.artifacts.servers.iter().chain(&user.source_caches.servers).map(|s| &*s.url).collect();
     urls.extend(user.storage_service.iter().map(|service| &*service.url));
-    if let Some(services) = user.remote_execution.get() {
+    if let Some(services) = &user.remote_execution {
         let all = [&services.execution, &services.storage, &services.action_cache];
         urls.extend(all.into_iter().flatten().map(|service| &*service.url));
     }
     match urls.is_empty() {
         true => Check::good("servers", "none configured"),
-        false if user.remote_execution.get().is_some() => {
+        false if user.remote_execution.is_some() => {
             let found = format!("configured: {}", urls.join(", "));
             Check::bad(
                 "servers",

@@ -14,8 +14,8 @@ use crate::workspaces::Workspaces;
 use crate::world::Remark;
 use bourn_build::cache::Cached;
 use bourn_build::event::MessageKind;
-use bourn_reapi::ArtifactName;
 use bourn_reapi::services::ServiceResult;
+use bourn_reapi::{ArtifactName, Assets};
 use bourn_sources::LocalTrees;
 use bourn_yaml::Node;
 use bourn_yaml::look::{Again, Stamp};
@@ -104,7 +104,7 @@ pub(crate) fn show(invocation: &Invocation<'_>, request: &Request<'_>) -> Result
 /// The states of all elements, asked of the cache. `None` where it lacks an artifact: whether that can be built is told
 /// by more than a picture has.
 fn states(invocation: &Invocation<'_>, stored: &Stored) -> Result<Option<Vec<State>>, Failure> {
-    let services = wire::services(invocation.settings)?;
+    let store = wire::store(invocation.settings)?;
     let state = |element: &StoredElement| -> ServiceResult<Option<State>> {
         if !element.resolved {
             return Ok(Some(pipeline::NO_REFERENCE));
@@ -113,8 +113,8 @@ fn states(invocation: &Invocation<'_>, stored: &Stored) -> Result<Option<Vec<Sta
             return Ok(Some(pipeline::JUNCTION));
         }
         let Some(name) = ArtifactName::parse(&element.artifact) else { return Ok(None) };
-        let Some(message) = services.assets.artifact(&name)? else { return Ok(None) };
-        let cached = Cached::check(message, &*services.cas)?;
+        let Some(message) = store.artifact(&name)? else { return Ok(None) };
+        let cached = Cached::check(message, &*store)?;
         Ok(cached.map(|cached| if cached.is_success() { pipeline::CACHED } else { pipeline::FAILED }))
     };
     Ok(stored.elements.par_iter().with_min_len(16).map(state).collect::<ServiceResult<Option<Vec<_>>>>()?)

@@ -6,7 +6,7 @@ use crate::report::line::INDENT;
 use crate::report::pipeline::Printer;
 use crate::report::style::{CONTENT, FORMAT, Painter};
 use crate::report::summary::push_values;
-use crate::settings::remote::RemoteSpec;
+use crate::settings::remote::{RemoteExecution, RemoteSpec};
 use crate::settings::resolve::Settings;
 use crate::settings::servers::Servers;
 use bourn_project::{ElementId, KindOrigin, Project, ProjectId};
@@ -27,6 +27,8 @@ pub(crate) struct Heading<'a> {
     pub(crate) elements: &'a [ElementId],
     /// Servers of every project.
     pub(crate) servers: &'a Servers,
+    /// The services of remote execution.
+    pub(crate) execution: Option<&'a RemoteExecution>,
 }
 
 impl Heading<'_> {
@@ -99,9 +101,8 @@ impl Heading<'_> {
     }
 
     fn remote_execution(&self) -> Vec<(String, String)> {
-        let user = &self.settings.user;
-        let Some(services) = user.remote_execution.get() else { return Vec::new() };
-        let storage = services.storage.as_ref().or(user.storage_service.as_ref());
+        let Some(services) = self.execution else { return Vec::new() };
+        let storage = services.storage.as_ref().or(self.settings.user.storage_service.as_ref());
         let all = [
             ("Execution Service", services.execution.as_ref()),
             ("Storage Service", storage),

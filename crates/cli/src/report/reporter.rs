@@ -41,6 +41,8 @@ struct Shared {
 
 struct State {
     tally: Tally,
+    /// How many elements the summary is about, once one is wanted.
+    total: Option<usize>,
     /// Rendered failures by element.
     failures: BTreeMap<String, String>,
     /// Log files of jobs.
@@ -72,6 +74,7 @@ impl Reporter {
         let live = settings.display == Display::Live;
         let state = State {
             tally: Tally::default(),
+            total: None,
             failures: BTreeMap::new(),
             logs: BTreeMap::new(),
             log_file,
@@ -220,12 +223,15 @@ impl Reporter {
         self.shared.pause(true);
     }
 
-    /// Writes the summary of a session over `total` elements.
-    pub(crate) fn summary(&self, total: usize) {
-        if self.shared.display == Display::Json {
-            return;
-        }
+    /// Has a summary over `total` elements stand at the end of the session.
+    pub(crate) fn summarise(&self, total: usize) {
+        self.shared.lock().total = Some(total);
+    }
+
+    /// Writes the summary, if one is wanted.
+    pub(crate) fn summary(&self) {
         let mut state = self.shared.lock();
+        let Some(total) = state.total.filter(|_| self.shared.display != Display::Json) else { return };
         let failures: Vec<(String, String)> = state
             .failures
             .iter()

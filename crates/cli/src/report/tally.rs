@@ -1,6 +1,6 @@
 //! What happened so far, counted for the summary and the live display.
 
-use bourn_build::event::{Action, Event, Failure, JobResult};
+use bourn_build::event::{Action, Event, JobResult};
 use indexmap::IndexMap;
 use std::collections::BTreeSet;
 
@@ -17,15 +17,13 @@ pub(crate) struct Queue {
     pub(crate) total: usize,
 }
 
-/// Counts of all queues, and the last failure.
+/// Counts of all queues.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     /// By action, in the order elements pass them.
     pub(crate) queues: IndexMap<Action, Queue>,
     /// Elements that passed a queue in this run.
     pub(crate) session: BTreeSet<String>,
-    /// The failure of the last job that failed.
-    pub(crate) last_failure: Option<Failure>,
 }
 
 impl Tally {
@@ -57,14 +55,15 @@ impl Tally {
                 match result {
                     JobResult::Done => queue.processed += 1,
                     JobResult::Skipped(_) | JobResult::Cancelled => queue.skipped += 1,
-                    JobResult::Failed(failure) => {
+                    JobResult::Failed(_) => {
                         queue.failed.insert(name);
-                        self.last_failure = Some(failure.clone());
                     }
                 }
             }
-            Event::JobRetried { failure, .. } => self.last_failure = Some(failure.clone()),
-            Event::Message(_) | Event::Progress { .. } | Event::WorkspaceBuilt { .. } => {}
+            Event::JobRetried { .. }
+            | Event::Message(_)
+            | Event::Progress { .. }
+            | Event::WorkspaceBuilt { .. } => {}
         }
     }
 

@@ -4,7 +4,6 @@ use crate::settings::environment::Environment;
 use bourn_yaml::{Diagnostic, Files, Node};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 
 /// What a server is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -132,39 +131,6 @@ pub(crate) struct RemoteExecution {
     pub(crate) storage: Option<RemoteSpec>,
     /// Remembers results.
     pub(crate) action_cache: Option<RemoteSpec>,
-}
-
-/// The services of remote execution that hold: those that the configuration names for the project in which bourn was
-/// started, else those that it names in general. Which project that is is known once it was loaded.
-#[derive(Clone, Default)]
-pub(crate) struct ChosenExecution {
-    general: Option<RemoteExecution>,
-    of_project: Arc<OnceLock<RemoteExecution>>,
-}
-
-impl ChosenExecution {
-    /// Those in general.
-    pub(crate) fn new(general: Option<RemoteExecution>) -> ChosenExecution {
-        ChosenExecution { general, of_project: Arc::default() }
-    }
-
-    /// Has those of the project hold, in every copy of this.
-    pub(crate) fn prefer(&self, services: RemoteExecution) {
-        // A project that is loaded again is the same one.
-        let _ = self.of_project.set(services);
-    }
-
-    /// Those that hold.
-    pub(crate) fn get(&self) -> Option<&RemoteExecution> {
-        self.of_project.get().or(self.general.as_ref())
-    }
-}
-
-/// The same before and after a project was loaded: pictures of projects are named after what is configured.
-impl fmt::Debug for ChosenExecution {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.general.fmt(formatter)
-    }
 }
 
 /// Reads declarations of servers out of configuration.

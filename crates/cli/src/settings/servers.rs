@@ -6,9 +6,9 @@
 
 use crate::args::command::Remotes;
 use crate::exit::Failure;
-use crate::settings::remote::{RemoteReader, RemoteSpec, Role};
+use crate::settings::remote::{RemoteExecution, RemoteReader, RemoteSpec, Role};
 use crate::settings::resolve::Settings;
-use crate::settings::user::{CacheServers, project_servers};
+use crate::settings::user::{self, CacheServers};
 use bourn_project::{ElementGraph, Project, ProjectId};
 use bourn_remote::ANY_PROJECT;
 use bourn_yaml::{Diagnostic, Diagnostics, Files, Node};
@@ -57,26 +57,30 @@ impl Servers {
             projects.extend(user.projects.keys().map(|name| (name.as_str(), None)));
             projects.push((ANY_PROJECT, None));
         }
+        let artifacts = Asked {
+            settings,
+            files,
+            graph,
+            key: "artifacts",
+            named: &remotes.artifacts,
+            ignore: remotes.ignore_project_artifacts,
+            general: &user.artifacts,
+            declared: |project| project.artifact_caches.as_ref(),
+        };
+        let sources = Asked {
+            key: "source-caches",
+            named: &remotes.sources,
+            ignore: remotes.ignore_project_sources,
+            general: &user.source_caches,
+            declared: |project| project.source_caches.as_ref(),
+            ..artifacts
+        };
         for (name, id) in projects {
-            if matches!(contact, Contact::Artifacts | Contact::Both) {
-                let asked = Asked {
-                    key: "artifacts",
-                    named: &remotes.artifacts,
-                    ignore: remotes.ignore_project_artifacts,
-                    general: &user.artifacts,
-                    declared: |project| project.artifact_caches.as_ref(),
-                };
-                servers.artifacts.insert(name.to_owned(), asked.servers(settings, files, graph, name, id)?);
+            if contact != Contact::Sources {
+                servers.artifacts.insert(name.to_owned(), artifacts.servers(name, id)?);
             }
-            if matches!(contact, Contact::Sources | Contact::Both) {
-                let asked = Asked {
-                    key: "source-caches",
-                    named: &remotes.sources,
-                    ignore: remotes.ignore_project_sources,
-                    general: &user.source_caches,
-                    declared: |project| project.source_caches.as_ref(),
-                };
-                servers.sources.insert(name.to_owned(), asked.servers(settings, files, graph, name, id)?);
+            if contact != Contact::Artifacts {
+                servers.sources.insert(name.to_owned(), sources.servers(name, id)?);
             }
         }
         Ok(servers)
@@ -85,6 +89,9 @@ impl Servers {
 
 /// One kind of servers, and what the user said about it.
 struct Asked<'a> {
+    settings: &'a Settings,
+    files: &'a Files,
+    graph: &'a ElementGraph,
     key: &'static str,
     named: &'a [RemoteSpec],
     ignore: bool,
@@ -93,20 +100,14 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn servers(
-        &self,
-        settings: &Settings,
-        files: &Files,
-        graph: &ElementGraph,
-        name: &str,
-        id: Option<ProjectId>,
-    ) -> Result<Vec<RemoteSpec>, Failure> {
+    /// The servers of a project.
+    fn servers(&self, name: &str, id: Option<ProjectId>) -> Result<Vec<RemoteSpec>, Failure> {
         if self.ignore && !self.named.is_empty() {
             return Ok(self.named.to_vec());
         }
-        let reader = RemoteReader { files, environment: &settings.environment, base: None };
-        let special = match settings.user.project(name) {
-            Some(node) => project_servers(&reader, node, self.key)?,
+        let reader = RemoteReader { files: self.files, environment: &self.settings.environment, base: None };
+        let special = match self.settings.user.project(name) {
+            Some(node) => user::servers(&reader, node, self.key)?,
             None => CacheServers::default(),
         };
         let chosen = [self.named, &special.servers, &self.general.servers];
@@ -117,8 +118,8 @@ impl Asked<'_> {
         let mut recommended = Vec::new();
         let mut next = id;
         while let Some(id) = next {
-            let project = graph.project(id);
-            let mut own = self.recommended(settings, files, project)?;
+            let project = self.graph.project(id);
+            let mut own = self.recommended(project)?;
             own.append(&mut recommended);
             recommended = own;
             next = project.parent;
@@ -131,14 +132,10 @@ impl Asked<'_> {
         Ok(servers)
     }
 
-    fn recommended(
-        &self,
-        settings: &Settings,
-        files: &Files,
-        project: &Project,
-    ) -> Result<Vec<RemoteSpec>, Failure> {
+    /// Those that a project recommends itself.
+    fn recommended(&self, project: &Project) -> Result<Vec<RemoteSpec>, Failure> {
         let Some(node) = (self.declared)(project) else { return Ok(Vec::new()) };
-        Ok(read(settings, files, project, node).collect::<Result<_, _>>()?)
+        Ok(read(self.settings, self.files, project, node).collect::<Result<_, _>>()?)
     }
 }
 
@@ -158,21 +155,28 @@ fn read<'a>(
     nodes.iter().map(move |node| reader.spec(node, Role::Cache))
 }
 
-/// Checks the servers that the projects of a graph recommend, also where nobody is going to speak to them, and chooses
-/// the services of remote execution.
+/// The services of remote execution for what is started in the first project of a graph. Servers that any of its
+/// projects recommends are checked too, also where nobody is going to speak to them.
 ///
 /// # Errors
 /// All declarations that cannot be read.
-pub(crate) fn check(settings: &Settings, files: &Files, graph: &ElementGraph) -> Result<(), Diagnostics> {
+pub(crate) fn execution(
+    settings: &Settings,
+    files: &Files,
+    graph: &ElementGraph,
+) -> Result<Option<RemoteExecution>, Diagnostics> {
     let mut wrong = Vec::new();
     for project in &graph.projects {
         for node in [&project.artifact_caches, &project.source_caches].into_iter().flatten() {
             wrong.extend(read(settings, files, project, node).filter_map(Result::err));
         }
     }
-    if let Some(project) = graph.projects.first() {
-        let reader = RemoteReader { files, environment: &settings.environment, base: None };
-        wrong.extend(settings.user.choose_execution(&reader, &project.name).err());
+    let project = graph.projects.first().map_or("", |project| &*project.name);
+    let reader = RemoteReader { files, environment: &settings.environment, base: None };
+    match settings.user.execution_for(&reader, project) {
+        Ok(execution) if wrong.is_empty() => return Ok(execution),
+        Ok(_) => {}
+        Err(error) => wrong.push(error),
     }
-    if wrong.is_empty() { Ok(()) } else { Err(Diagnostics(wrong)) }
+    Err(Diagnostics(wrong))
 }

@@ -2,7 +2,7 @@
 
 use crate::args::value::{CacheBuildtrees, OnError, Selection};
 use crate::settings::environment::Environment;
-use crate::settings::remote::{ChosenExecution, RemoteExecution, RemoteReader, RemoteSpec, Role};
+use crate::settings::remote::{RemoteExecution, RemoteReader, RemoteSpec, Role};
 use crate::settings::size;
 use bourn_sources::UrlPolicy;
 use bourn_yaml::{Diagnostic, Diagnostics, Files, Node};
@@ -50,8 +50,8 @@ pub(crate) struct UserConfig {
     pub(crate) artifacts: CacheServers,
     /// `source-caches`.
     pub(crate) source_caches: CacheServers,
-    /// `remote-execution`.
-    pub(crate) remote_execution: ChosenExecution,
+    /// `remote-execution`, for projects of which nothing else is said.
+    pub(crate) remote_execution: Option<RemoteExecution>,
     /// `logging`.
     pub(crate) logging: Logging,
     /// `scheduler.on-error`.
@@ -135,17 +135,21 @@ impl UserConfig {
         self.projects.get(name)
     }
 
-    /// Has the services of remote execution hold that the configuration names for the project in which bourn was
-    /// started.
+    /// The services of remote execution for what is started in a project: those that `projects` names for it, else
+    /// those in general.
     ///
     /// # Errors
     /// They cannot be read.
-    pub(crate) fn choose_execution(&self, reader: &RemoteReader<'_>, name: &str) -> Result<(), Diagnostic> {
-        let Some(node) = self.project(name) else { return Ok(()) };
-        if let Some(services) = remote_execution(reader, node, self.storage_service.is_some())? {
-            self.remote_execution.prefer(services);
-        }
-        Ok(())
+    pub(crate) fn execution_for(
+        &self,
+        reader: &RemoteReader<'_>,
+        project: &str,
+    ) -> Result<Option<RemoteExecution>, Diagnostic> {
+        let special = match self.project(project) {
+            Some(node) => remote_execution(reader, node, self.storage_service.is_some())?,
+            None => None,
+        };
+        Ok(special.or_else(|| self.remote_execution.clone()))
     }
 }
 
@@ -182,20 +186,15 @@ impl Reader<'_> {
         let remotes = RemoteReader { files: self.files, environment: self.environment, base: None };
         let storage_service =
             cache.opt_mapping("storage-service")?.map(|node| remotes.spec(node, Role::Cache)).transpose()?;
-        let servers = |key| match config.opt_mapping(key)? {
-            Some(node) => cache_servers(&remotes, node),
-            None => Ok(CacheServers::default()),
-        };
-        let remote_execution = remote_execution(&remotes, config, storage_service.is_some())?;
         let scheduler = config.get_mapping("scheduler")?;
         let build = config.get_mapping("build")?;
         Ok(UserConfig {
             quota: quota(cache, &cachedir)?,
             reserved: reserved(cache, &cachedir)?,
             low_watermark: low_watermark(cache)?,
-            artifacts: servers("artifacts")?,
-            source_caches: servers("source-caches")?,
-            remote_execution: ChosenExecution::new(remote_execution),
+            artifacts: servers(&remotes, config, "artifacts")?,
+            source_caches: servers(&remotes, config, "source-caches")?,
+            remote_execution: remote_execution(&remotes, config, storage_service.is_some())?,
             pull_buildtrees: cache.get_bool("pull-buildtrees")?,
             cache_buildtrees: cache.get_enum(
                 "cache-buildtrees",
@@ -271,26 +270,26 @@ fn cache_servers(remotes: &RemoteReader<'_>, node: &Node) -> Result<CacheServers
         servers: servers
             .iter()
             .map(|server| {
-                server.as_mapping()?;
+                server.as_mapping().map_err(|wrong| wrong.hint("write `- url: ` before it"))?;
                 remotes.spec(server, Role::Cache)
             })
             .collect::<Result<_, _>>()?,
     })
 }
 
-/// Reads the servers that `projects.NAME.artifacts` or `projects.NAME.source-caches` gives.
+/// Reads the servers that `artifacts` or `source-caches` gives, of all projects or of one.
 ///
 /// # Errors
 /// `invalid-data`.
-pub(crate) fn project_servers(
+pub(crate) fn servers(
     remotes: &RemoteReader<'_>,
-    project: &Node,
+    config: &Node,
     key: &str,
 ) -> Result<CacheServers, Diagnostic> {
-    match project.opt_mapping(key)? {
-        Some(node) => cache_servers(remotes, node),
-        None => Ok(CacheServers::default()),
-    }
+    let section = config.opt_mapping(key).map_err(|wrong| {
+        wrong.hint(format!("unlike in project.conf, servers are listed below `{key}: servers:` here"))
+    })?;
+    section.map_or_else(|| Ok(CacheServers::default()), |node| cache_servers(remotes, node))
 }
 
 fn bad_size(cache: &Node, key: &str, text: &str, hint: &str) -> Diagnostic {
@@ -483,7 +482,7 @@ mod tests {
         let server = &config.artifacts.servers[0];
         assert_eq!((server.url.as_str(), server.push), ("https://a", true));
         assert_eq!(server.auth.client_key.as_deref(), Some(Path::new("/home/me/k")));
-        assert!(config.remote_execution.get().is_some_and(|services| services.storage.is_none()));
+        assert!(config.remote_execution.is_some_and(|services| services.storage.is_none()));
     }
 
     #[test]
