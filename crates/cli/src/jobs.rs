@@ -80,7 +80,8 @@ impl Connected {
         let usable = self.caches.as_ref().is_some_and(|caches| caches.has_artifacts(push));
         let doing = if push { "pushing" } else { "pulling" };
         usable.then_some(()).ok_or_else(|| {
-            Failure::stream(format!("No artifact caches available for {doing} artifacts")).hint(self.hint(push))
+            Failure::stream(format!("No artifact caches available for {doing} artifacts"))
+                .hint(self.hint(push))
         })
     }
 

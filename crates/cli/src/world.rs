@@ -239,6 +239,17 @@ pub(crate) fn check_project(invocation: &Invocation<'_>, directory: &Path) -> Re
     Ok(())
 }
 
+/// Loads the project that bourn was started in with all that its configuration includes, and none of its elements; an
+/// empty graph where there is no project.
+///
+/// # Errors
+/// What is wrong with it; a junction that it includes from cannot be fetched.
+pub(crate) fn project_alone(invocation: &Invocation<'_>) -> Result<ElementGraph, Failure> {
+    let Some(directory) = &invocation.location.project else { return Ok(ElementGraph::default()) };
+    let wanted = Wanted { targets: &[], except: &[], without: &[], extent: Extent::Project };
+    Loader::new(invocation, invocation.workspaces()?)?.load(directory, &wanted)
+}
+
 /// What holds for every load of a project.
 fn load_options<'a>(invocation: &Invocation<'_>, kinds: &'a AllKinds, directory: &Path) -> LoadOptions<'a> {
     let settings = invocation.settings;

@@ -73,6 +73,8 @@ pub enum Extent {
     Needed,
     /// Nothing but the toplevel project.conf: the graph that comes back is empty.
     Configuration,
+    /// The toplevel project.conf with all that it includes: the graph has no elements.
+    Project,
 }
 
 /// Looks up where the sources of a junction were staged.
@@ -168,6 +170,11 @@ impl Session<'_, '_> {
         if self.options.extent == Extent::Configuration {
             self.settle()?;
             return Ok(ElementGraph::default());
+        }
+        if self.options.extent == Extent::Project {
+            self.complete(0)?;
+            self.settle()?;
+            return Ok(ElementGraph { projects: vec![self.view(0, false)], ..ElementGraph::default() });
         }
         let (targets, excepted) = self.load_targets()?;
         let all: Vec<ElementIndex> = targets.iter().chain(&excepted).copied().collect();

@@ -12,7 +12,7 @@ use bourn_reapi::{ActionCache, ActionResult, Digest, ServiceError, TreeMessage};
 use std::sync::Arc;
 use tonic::{Code, Status};
 
-const GET: &str = "/build.bazel.remote.execution.v2.ActionCache/GetActionResult";
+pub(crate) const GET: &str = "/build.bazel.remote.execution.v2.ActionCache/GetActionResult";
 const UPDATE: &str = "/build.bazel.remote.execution.v2.ActionCache/UpdateActionResult";
 
 /// A remote cache of actions. What a result refers to is in the storage before the result is kept.

@@ -75,13 +75,33 @@ impl Index {
         let question = self.question(Vec::new());
         let answer = self.link.unary_status::<_, FetchResponse>(Lane::Talk, FETCH_BLOB, question).await?;
         self.assert_served(FETCH_BLOB, answer.map(drop))?;
-        if push {
-            let question =
-                PushRequest { instance_name: self.link.instance().to_owned(), ..PushRequest::default() };
-            let answer = self.link.unary_status::<_, Nothing>(Lane::Talk, PUSH_BLOB, question).await?;
-            self.assert_served(PUSH_BLOB, answer.map(drop))?;
+        if push { self.probe_push(Sort::Blob).await } else { Ok(()) }
+    }
+
+    /// Asks for a name that nobody has.
+    ///
+    /// # Errors
+    /// The server would not answer for any other.
+    pub(crate) async fn probe(&self, sort: Sort, name: String) -> Attempt<()> {
+        if sort == Sort::Blob {
+            self.check(false).await?;
         }
-        Ok(())
+        self.fetch(sort, vec![name]).await.map(drop)
+    }
+
+    /// Publishes nothing, to see whether there is somebody who would take it.
+    ///
+    /// # Errors
+    /// The server has no such service, or not for everybody.
+    pub(crate) async fn probe_push(&self, sort: Sort) -> Attempt<()> {
+        let path = match sort {
+            Sort::Blob => PUSH_BLOB,
+            Sort::Directory => PUSH_DIRECTORY,
+        };
+        let question =
+            PushRequest { instance_name: self.link.instance().to_owned(), ..PushRequest::default() };
+        let answer = self.link.unary_status::<_, Nothing>(Lane::Talk, path, question).await?;
+        self.assert_served(path, answer.map(drop))
     }
 
     /// That nothing was asked for is what the server should complain about, if anything.
@@ -93,11 +113,14 @@ impl Index {
                 Ok(())
             }
             Err(status) if status.code() == Code::Unimplemented => {
-                let service = if path == PUSH_BLOB { "Push" } else { "Fetch" };
+                let service = if matches!(path, PUSH_BLOB | PUSH_DIRECTORY) { "Push" } else { "Fetch" };
                 let mut fault = self.link.fault(path, &status);
                 if let Fault::Remote(error) = &mut fault {
                     error.message = format!("it has no Remote Asset {service} service");
-                    error.hint = Some("`type: storage` lets it be used for blobs alone".to_owned());
+                    error.hint = Some(match service {
+                        "Push" => "without `push: true` it can still be pulled from".to_owned(),
+                        _ => "`type: storage` lets it be used for blobs alone".to_owned(),
+                    });
                 }
                 Err(fault)
             }

@@ -35,6 +35,7 @@ mod storage;
 #[cfg(test)]
 mod strain;
 mod stream;
+mod survey;
 mod token;
 mod traffic;
 mod transfer;
@@ -48,3 +49,4 @@ pub use caches::{ANY_PROJECT, Caches, Group};
 pub use meeting::Refused;
 pub use nested::{Nested, Offer};
 pub use server::{Auth, Connection, Server, ServerKind};
+pub use survey::{Limits, Service, Survey, survey};

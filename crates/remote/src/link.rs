@@ -374,15 +374,7 @@ impl Link {
             }
         };
         let mut error = ServiceError::new(kind_of(status.code()), message);
-        error.hint = match status.code() {
-            Code::Unauthenticated => {
-                Some("check `access-token` or the client certificate in its `auth`".to_owned())
-            }
-            Code::PermissionDenied => {
-                Some("check that these credentials may do this on the server".to_owned())
-            }
-            _ => None,
-        };
+        error.hint = cure(status).map(str::to_owned);
         Fault::Remote(error)
     }
 
@@ -515,6 +507,25 @@ fn late(timeout: Duration) -> Status {
     Status::deadline_exceeded(format!("no answer within {} s", timeout.as_secs_f32()))
 }
 
+/// What the user can do about a status, where that is known.
+fn cure(status: &Status) -> Option<&'static str> {
+    match status.code() {
+        Code::Unauthenticated => Some("check `access-token` or the client certificate in its `auth`"),
+        Code::PermissionDenied => Some("check that these credentials may do this on the server"),
+        Code::Unavailable => {
+            let why = describe(status);
+            // The names that rustls gives its errors.
+            let cures = [
+                ("UnknownIssuer", "name what the server's certificate is signed by: `auth: server-cert`"),
+                ("NotValidForName", "the server's certificate is for other names than that in the URL"),
+                ("InvalidContentType", "it does not encrypt: the URL of such a server begins with http://"),
+            ];
+            cures.into_iter().find(|(name, _)| why.contains(name)).map(|(_, cure)| cure)
+        }
+        _ => None,
+    }
+}
+
 /// Carries a fault through what only knows statuses.
 #[derive(Debug)]
 struct Carried(Fault);
@@ -580,13 +591,25 @@ fn tls(auth: &Auth) -> ServiceResult<ClientTlsConfig> {
     let read = |path: &Path| {
         std::fs::read(path).map_err(|error| ServiceError::io(&error, "cannot read the credentials in", path))
     };
+    let has = |path: &Path, part: &str, what| {
+        let content = read(path)?;
+        match String::from_utf8_lossy(&content).contains(part) {
+            true => Ok(content),
+            false => {
+                let text = format!("there is no {what} (PEM) in {}", path.display());
+                Err(ServiceError::new(ErrorKind::Invalid, text))
+            }
+        }
+    };
+    let certificate = |path: &Path| has(path, "BEGIN CERTIFICATE", "certificate");
     let mut config = ClientTlsConfig::new();
     config = match &auth.server_cert {
-        Some(path) => config.ca_certificate(Certificate::from_pem(read(path)?)),
+        Some(path) => config.ca_certificate(Certificate::from_pem(certificate(path)?)),
         None => config.with_native_roots(),
     };
     if let (Some(key), Some(cert)) = (&auth.client_key, &auth.client_cert) {
-        config = config.identity(Identity::from_pem(read(cert)?, read(key)?));
+        config =
+            config.identity(Identity::from_pem(certificate(cert)?, has(key, "PRIVATE KEY", "private key")?));
     }
     Ok(config)
 }

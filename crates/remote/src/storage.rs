@@ -4,8 +4,9 @@ use crate::fault::{Attempt, Fault, describe, is_passing, kind_of};
 use crate::link::{Lane, Link};
 use crate::message::{
     BatchReadBlobsRequest, BatchReadBlobsResponse, BatchUpdateBlobsRequest, BatchUpdateBlobsResponse,
-    FindMissingBlobsRequest, FindMissingBlobsResponse, GetCapabilitiesRequest, GetTreeRequest,
-    GetTreeResponse, IDENTITY, ReadBlob, SHA256, ServerCapabilities, StatusMessage, UpdateBlob, ZSTD,
+    CacheCapabilities, FindMissingBlobsRequest, FindMissingBlobsResponse, GetCapabilitiesRequest,
+    GetTreeRequest, GetTreeResponse, IDENTITY, ReadBlob, SHA256, ServerCapabilities, StatusMessage,
+    UpdateBlob, ZSTD,
 };
 use crate::tries::Next;
 use bourn_reapi::digest::DigestMessage;
@@ -77,11 +78,8 @@ impl Abilities {
             Ok(0) | Err(_) => LARGEST_BATCH,
             Ok(limit) => limit.min(LARGEST_BATCH),
         };
-        Abilities {
-            batch: batch.saturating_sub(PER_MESSAGE),
-            zstd: cache.supported_compressors.contains(&ZSTD),
-            zstd_update: cache.supported_batch_update_compressors.contains(&ZSTD),
-        }
+        let (zstd, zstd_update) = cache.zstd();
+        Abilities { batch: batch.saturating_sub(PER_MESSAGE), zstd, zstd_update }
     }
 
     /// Whether a blob is sent together with others.
@@ -192,11 +190,28 @@ impl Storage {
         self.abilities.get_or_try_init(|| self.ask_abilities()).await.copied()
     }
 
-    async fn ask_abilities(&self) -> Attempt<Abilities> {
+    /// What the server says of itself, or why it does not.
+    ///
+    /// # Errors
+    /// It cannot be reached.
+    pub(crate) async fn capabilities(&self) -> Attempt<Result<ServerCapabilities, Status>> {
         let question = GetCapabilitiesRequest { instance_name: self.link.instance().to_owned() };
-        let answer: Result<ServerCapabilities, Status> =
-            self.link.unary_status(Lane::Talk, CAPABILITIES, question).await?;
-        let capabilities = match answer {
+        self.link.unary_status(Lane::Talk, CAPABILITIES, question).await
+    }
+
+    /// Sees whether the server can be used for blobs, and whether it has whole trees.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub(crate) async fn probe(&self) -> Attempt<()> {
+        self.abilities().await?;
+        let empty = Digest::of(b"");
+        self.find_missing(&[empty]).await?;
+        self.tree(&empty, |_| async { Ok(false) }).await
+    }
+
+    async fn ask_abilities(&self) -> Attempt<Abilities> {
+        let capabilities = match self.capabilities().await? {
             Ok(capabilities) => capabilities,
             // Servers older than this service.
             Err(status) if status.code() == Code::Unimplemented => return Ok(Abilities::LEAST),
@@ -463,6 +478,14 @@ impl StatusMessage {
     }
 }
 
+impl CacheCapabilities {
+    /// Whether blobs can travel as zstd, and whether those can that are sent many at a time.
+    pub(crate) fn zstd(&self) -> (bool, bool) {
+        let with = |compressors: &[i32]| compressors.contains(&ZSTD);
+        (with(&self.supported_compressors), with(&self.supported_batch_update_compressors))
+    }
+}
+
 impl ReadBlob {
     /// The content, which need not be what its digest says, but has its size.
     pub(crate) fn unpacked(self, digest: &Digest) -> Option<Vec<u8>> {
@@ -493,7 +516,6 @@ impl UpdateBlob {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::CacheCapabilities;
 
     fn check(limit: i64, sizes: &[u64], expect: &[usize]) {
         let cache = CacheCapabilities { max_batch_total_size_bytes: limit, ..CacheCapabilities::default() };

@@ -275,6 +275,9 @@ pub(crate) struct Doctor {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Ask the configured servers what they can do
+    #[arg(long)]
+    pub(crate) remote: bool,
 }
 
 /// `explain`.

@@ -1,7 +1,7 @@
 //! `bourn doctor`: what this machine offers and what is missing.
 
 use crate::args::command::Doctor;
-use crate::commands::print;
+use crate::commands::{print, survey};
 use crate::exit::{Failure, Outcome};
 use crate::invocation::Invocation;
 use crate::report::style::{DETAIL, ERROR, Painter, SUCCESS, Style};
@@ -18,7 +18,7 @@ use std::process::Stdio;
 
 /// How a check came out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
     /// As it should be.
     Good,
     /// Something that some projects need is missing.
@@ -28,20 +28,33 @@ enum Verdict {
 }
 
 /// One thing that was looked at.
-struct Check {
+pub(crate) struct Check {
     title: String,
     verdict: Verdict,
     found: String,
     cure: Option<String>,
+    /// More for programs: the name of a member, and its value.
+    more: Option<(&'static str, Value)>,
 }
 
 impl Check {
-    fn good(title: &str, found: impl Into<String>) -> Check {
-        Check { title: title.to_owned(), verdict: Verdict::Good, found: found.into(), cure: None }
+    pub(crate) fn good(title: &str, found: impl Into<String>) -> Check {
+        let (title, found) = (title.to_owned(), found.into());
+        Check { title, verdict: Verdict::Good, found, cure: None, more: None }
     }
 
-    fn bad(title: &str, verdict: Verdict, found: impl Into<String>, cure: impl Into<String>) -> Check {
-        Check { title: title.to_owned(), verdict, found: found.into(), cure: Some(cure.into()) }
+    pub(crate) fn bad(
+        title: &str,
+        verdict: Verdict,
+        found: impl Into<String>,
+        cure: impl Into<String>,
+    ) -> Check {
+        Check { verdict, cure: Some(cure.into()), ..Check::good(title, found) }
+    }
+
+    /// The same with more for programs.
+    pub(crate) fn with(self, name: &'static str, value: Value) -> Check {
+        Check { more: Some((name, value)), ..self }
     }
 }
 
@@ -54,7 +67,10 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Doctor) -> Outcome {
     checks.extend(directories(settings));
     checks.extend(TOOLS.iter().map(|tool| look_for(settings, tool)));
     checks.push(configuration(settings));
-    checks.push(servers(settings));
+    match options.remote {
+        true => checks.extend(survey::checks(invocation)?),
+        false => checks.push(servers(settings)),
+    }
     let broken = checks.iter().any(|check| check.verdict == Verdict::Broken);
     let text = match options.json {
         true => as_json(&checks)?,
@@ -94,7 +110,12 @@ fn as_json(checks: &[Check]) -> Result<String, Failure> {
                 Verdict::Lacking => "missing",
                 Verdict::Broken => "broken",
             };
-            json!({"check": check.title, "verdict": verdict, "found": check.found, "cure": check.cure})
+            let mut value =
+                json!({"check": check.title, "verdict": verdict, "found": check.found, "cure": check.cure});
+            if let Some((name, more)) = &check.more {
+                value[*name] = more.clone();
+            }
+            value
         })
         .collect();
     Ok(serde_json::to_string_pretty(&list).map_err(|error| Failure::app(error.to_string()))? + "\n")
@@ -292,6 +313,6 @@ fn servers(settings: &Settings) -> Check {
                 "builds run on this machine, whatever `remote-execution` says",
             )
         }
-        false => Check::good("servers", format!("configured: {}", urls.join(", "))),
+        false => Check::good("servers", format!("configured: {} (`--remote` asks them)", urls.join(", "))),
     }
 }

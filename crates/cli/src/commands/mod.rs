@@ -19,5 +19,6 @@ pub(crate) mod source_checkout;
 pub(crate) mod source_fetch;
 pub(crate) mod source_mirror;
 pub(crate) mod source_push;
+pub(crate) mod survey;
 pub(crate) mod track;
 pub(crate) mod workspace;

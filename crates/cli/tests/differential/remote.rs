@@ -170,6 +170,38 @@ fn a_storage_daemon_is_shared() {
     check_exchange(&both, &server);
 }
 
+/// What `doctor --remote` finds about the only server that is configured.
+fn surveyed(both: &Both, server: &str, status: i32) -> serde_json::Value {
+    both.bourn.configure(&format!("artifacts: {{servers: [{server}]}}\n"));
+    let ran = both.bourn(&["doctor", "--remote", "--json"]);
+    assert_eq!(ran.status, status, "{}{}", ran.stdout, ran.stderr);
+    let checks: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).expect("JSON");
+    checks.into_iter().find(|check| check["check"] == "server").expect("a server")
+}
+
+#[test]
+fn doctor_says_what_servers_can_do() {
+    let Some(both) = project() else { return };
+    let daemon = storage_daemon(&both);
+    let found = surveyed(&both, &format!("{{url: '{}', push: true}}", daemon.url), 0);
+    let names = ["blobs", "push-blobs", "names", "push-names", "directories", "push-directories"];
+    for service in names {
+        assert_eq!(found["server"]["services"][service], true, "{service}: {found}");
+    }
+    assert_eq!(found["server"]["trees"], true, "{found}");
+    let Some(storage) = foreign_storage(&both) else { return };
+    let instance = |name: &str| format!("{{url: '{}', type: storage, instance-name: {name}}}", storage.url);
+    let found = surveyed(&both, &instance("main/store"), 0);
+    assert_eq!(
+        (&found["server"]["zstd"], &found["server"]["push"]),
+        (&false.into(), &false.into()),
+        "{found}"
+    );
+    assert!(found["server"]["max-batch-bytes"].as_u64().is_some_and(|limit| limit > 0), "{found}");
+    let found = surveyed(&both, &instance("elsewhere"), 255);
+    assert_eq!(found["verdict"], "broken", "{found}");
+}
+
 #[test]
 fn an_artifact_server_is_shared() {
     let Some(both) = project() else { return };

@@ -137,6 +137,46 @@ fn a_url_that_is_none_is_told_of() {
     env.run(&words).failure(255, "begins with http://");
 }
 
+/// What `doctor --remote` finds about servers.
+fn surveyed(env: &TestEnv, status: i32) -> Vec<serde_json::Value> {
+    let ran = env.run(&["doctor", "--remote", "--json"]);
+    assert_eq!(ran.status, status, "{}{}", ran.stdout, ran.stderr);
+    let checks: Vec<serde_json::Value> = serde_json::from_str(&ran.stdout).expect("JSON");
+    checks
+        .into_iter()
+        .filter(|check| ["server", "servers"].map(Into::into).contains(&check["check"]))
+        .collect()
+}
+
+#[test]
+fn doctor_asks_the_servers_of_the_project_and_of_the_user() {
+    let env = env();
+    assert_eq!(surveyed(&env, 0)[0]["found"], "none configured");
+    env.files(&PROJECT.replace(
+        "min-version: 2.0\n",
+        "min-version: 2.0\nsource-caches: [{url: 'http://127.0.0.1:1', push: true, connection-config: {retry-limit: 0}}]\n",
+    ));
+    env.configure(
+        "projects:\n  lonely:\n    artifacts:\n      servers:\n      - url: http://127.0.0.1:1\n        \
+         push: true\n        connection-config: {retry-limit: 0}\n      - url: http://127.0.0.1:2\n        type: endpoint\n",
+    );
+    let found = surveyed(&env, 255);
+    assert_eq!(found.len(), 2, "{found:?}");
+    // Nothing comes of it that a server is of this type.
+    assert_eq!(found[0]["verdict"], "missing", "{found:?}");
+    // Named twice, asked once.
+    assert_eq!(found[1]["verdict"], "broken", "{found:?}");
+    let server = &found[1]["server"];
+    assert_eq!(server["uses"], serde_json::json!(["artifacts of lonely", "sources of lonely"]));
+    assert_eq!((&server["answers"], &server["push"]), (&false.into(), &true.into()));
+    assert!(
+        server["declared"].as_str().is_some_and(|place| place.contains("buildstream.conf [line 10")),
+        "{server}"
+    );
+    let text = env.run(&["doctor", "--remote"]).stdout;
+    assert!(text.contains("broken  server") && text.contains("Connection refused"), "{text}");
+}
+
 /// A server that takes connections and says nothing.
 struct Silent {
     listener: TcpListener,
