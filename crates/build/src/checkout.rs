@@ -132,8 +132,8 @@ fn uncached(session: &Session<'_>, ids: &[ElementId]) -> BuildError {
         }
         detail.push('\n');
     }
-    detail.push_str("Try fetching these elements first with `bst source fetch`\n");
-    BuildError::new(domain::PIPELINE, "Uncached sources").detail(detail).reason("uncached-sources")
+    let error = BuildError::new(domain::PIPELINE, "Uncached sources").detail(detail);
+    error.reason("uncached-sources").hint("fetch them first: `source fetch`")
 }
 
 /// Makes sure that all sources of elements have a ref.
@@ -163,18 +163,14 @@ pub fn assert_consistent(session: &Session<'_>, ids: &[ElementId]) -> BuildResul
     let inconsistent =
         |detail: String| BuildError::new(domain::PIPELINE, "Inconsistent pipeline").detail(detail);
     if !detail.is_empty() {
-        let detail = format!(
-            "Exact versions are missing for the following elements:\n\n{detail}\
-             Try tracking these elements first with `bst source track`\n"
-        );
-        return Err(inconsistent(detail).reason("inconsistent-pipeline"));
+        let detail = format!("These elements have sources without a ref:\n\n{detail}");
+        let error = inconsistent(detail).reason("inconsistent-pipeline");
+        return Err(error.hint("track them first: `source track`"));
     }
     if !workspaces.is_empty() {
-        let detail = format!(
-            "Some workspaces exist but are not closed\n\
-             Try closing them with `bst workspace close`\n\n{workspaces}"
-        );
-        return Err(inconsistent(detail).reason("inconsistent-pipeline-workspaced"));
+        let detail = format!("These elements have no ref, but an open workspace:\n\n{workspaces}");
+        let error = inconsistent(detail).reason("inconsistent-pipeline-workspaced");
+        return Err(error.hint("close the workspaces first: `workspace close`"));
     }
     Ok(())
 }

@@ -360,9 +360,9 @@ impl Session<'_> {
 
     fn piece(&self, id: ElementId) -> BuildResult<Piece> {
         let Some(cached) = self.artifact(id) else {
-            let detail = "No artifacts have been cached yet for that element\n\
-                          Try building the element first with `bst build`\n";
-            let error = BuildError::new(domain::ELEMENT, "No artifacts to stage").detail(detail);
+            let text = format!("{} has no artifact in the cache", self.plan.graph.full_name(id));
+            let error =
+                BuildError::new(domain::ELEMENT, text).hint("build it first, or pull it from a server");
             return Err(error.reason("uncached-checkout-attempt"));
         };
         Ok(Piece { issuer: self.issuer(id), short: self.element(id).name.clone(), element: Some(id), cached })

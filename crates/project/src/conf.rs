@@ -611,10 +611,11 @@ impl Pass {
 impl Sections {
     fn read(config: &Node, conf: &Node) -> Result<Sections, Diagnostic> {
         let caches = |key: &str| {
-            for cache in config.opt_sequence(key)?.unwrap_or_default() {
+            let hint = "a list of servers, each with `- url: ` before its URL";
+            for cache in config.opt_sequence(key).map_err(|wrong| wrong.hint(hint))?.unwrap_or_default() {
                 if cache.entries().is_none() {
                     let message = "Value is not one of the following: dict.";
-                    return Err(Diagnostic::load("invalid-data", message).at(cache.at));
+                    return Err(Diagnostic::load("invalid-data", message).at(cache.at).hint(hint));
                 }
             }
             Ok(config.get(key).cloned())

@@ -17,6 +17,7 @@ use crate::tree;
 use crate::watch::Watch;
 use crate::world::World;
 use bourn_build::checkout::{self, About};
+use bourn_build::event::MessageKind;
 use bourn_build::session::Session;
 use bourn_build::stage::Piece;
 use bourn_build::{named, run};
@@ -137,7 +138,9 @@ fn write_logs(directory: &Path, logs: &[(String, Vec<u8>)]) -> Outcome {
 fn cached(invocation: &Invocation<'_>, session: &Session<'_>, item: &Item) -> Result<Option<Piece>, Failure> {
     let piece = item.piece(session)?;
     if piece.is_none() {
-        invocation.reporter.warn(&format!("{} is not cached", item.artifact_name(session)));
+        let text = format!("{} is not cached", item.artifact_name(session));
+        let hint = "`artifact pull` brings it where a server has it";
+        invocation.reporter.message(MessageKind::Warn, &text, Some(hint), None);
     }
     Ok(piece)
 }

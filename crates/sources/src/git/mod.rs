@@ -404,7 +404,7 @@ impl GitSource {
             self.original_url
         );
         let detail = format!(
-            "The ref provided for the element does not exist locally in the provided track branch / tag '{track}'.\nYou may wish to track the element to update the ref from '{track}' with `bst source track`,\nor examine the upstream at '{}' for the specific ref.",
+            "`source track` replaces it by the newest one of '{track}'; what became of it can be seen at {}",
             self.original_url
         );
         context.progress.warn(Some("ref-not-in-track"), &text, Some(&detail))
