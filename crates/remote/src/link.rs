@@ -8,6 +8,7 @@ use crate::tries::{Next, Policy, Tries};
 use bourn_reapi::ServiceError;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use prost::Message;
+use std::error::Error as _;
 use std::future::Future;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -374,8 +375,34 @@ impl Link {
             }
         };
         let mut error = ServiceError::new(kind_of(status.code()), message);
-        error.hint = cure(status).map(str::to_owned);
+        error.hint = self.cure(status).map(str::to_owned);
         Fault::Remote(error)
+    }
+
+    /// What the user can do about a status, where that is known.
+    fn cure(&self, status: &Status) -> Option<&'static str> {
+        match status.code() {
+            Code::Unauthenticated => Some("check `access-token` or the client certificate in its `auth`"),
+            Code::PermissionDenied => Some("check that these credentials may do this on the server"),
+            Code::Unavailable => {
+                let why = describe(status);
+                // The names that rustls gives its errors.
+                let cures = [
+                    ("UnknownIssuer", "name what the server's certificate is signed by: `auth: server-cert`"),
+                    ("NotValidForName", "the server's certificate is for other names than that in the URL"),
+                    (
+                        "InvalidContentType",
+                        "it does not encrypt: the URL of such a server begins with http://",
+                    ),
+                ];
+                cures.into_iter().find(|(name, _)| why.contains(name)).map(|(_, cure)| cure)
+            }
+            // What a connection that breaks becomes, as far as anybody can tell.
+            Code::Unknown if status.source().is_some() && !self.url.starts_with("https") => {
+                Some("where a server encrypts, its URL begins with https://")
+            }
+            _ => None,
+        }
     }
 
     /// Lets `work` take as long as a request may.
@@ -505,25 +532,6 @@ fn is_disconnected(status: &Status) -> bool {
 /// That time is up.
 fn late(timeout: Duration) -> Status {
     Status::deadline_exceeded(format!("no answer within {} s", timeout.as_secs_f32()))
-}
-
-/// What the user can do about a status, where that is known.
-fn cure(status: &Status) -> Option<&'static str> {
-    match status.code() {
-        Code::Unauthenticated => Some("check `access-token` or the client certificate in its `auth`"),
-        Code::PermissionDenied => Some("check that these credentials may do this on the server"),
-        Code::Unavailable => {
-            let why = describe(status);
-            // The names that rustls gives its errors.
-            let cures = [
-                ("UnknownIssuer", "name what the server's certificate is signed by: `auth: server-cert`"),
-                ("NotValidForName", "the server's certificate is for other names than that in the URL"),
-                ("InvalidContentType", "it does not encrypt: the URL of such a server begins with http://"),
-            ];
-            cures.into_iter().find(|(name, _)| why.contains(name)).map(|(_, cure)| cure)
-        }
-        _ => None,
-    }
 }
 
 /// Carries a fault through what only knows statuses.
@@ -700,5 +708,36 @@ mod tests {
         link.set_down("/x/Y", &Status::unavailable("gone"));
         link.set_up();
         link.assert_up().unwrap();
+    }
+
+    #[test]
+    fn what_helps_is_said() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _within = runtime.enter();
+        let link = link(None);
+        let cure = |code: Code, source: &str| {
+            let mut status = Status::new(code, "transport error");
+            status.set_source(Arc::new(std::io::Error::other(source.to_owned())));
+            link.cure(&status).unwrap_or_default()
+        };
+        for (code, source, part) in [
+            (Code::Unavailable, "invalid peer certificate: UnknownIssuer", "`auth: server-cert`"),
+            (Code::Unavailable, "received corrupt message of type InvalidContentType", "begins with http://"),
+            (Code::Unknown, "stream closed because of a broken pipe", "begins with https://"),
+            (Code::PermissionDenied, "", "credentials"),
+        ] {
+            assert!(cure(code, source).contains(part), "{code:?} {source}");
+        }
+        assert_eq!(cure(Code::Unavailable, "Connection refused"), "");
+    }
+
+    #[test]
+    fn files_without_certificates_are_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\n").unwrap();
+        let auth = Auth { server_cert: Some(path.clone()), ..Auth::default() };
+        let error = tls(&auth).unwrap_err().message;
+        assert_eq!(error, format!("there is no certificate (PEM) in {}", path.display()));
     }
 }
