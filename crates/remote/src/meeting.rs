@@ -26,7 +26,9 @@ pub struct Refused {
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Failed to initialize remote {}: {}", self.url, self.error.message)
+        let message = self.error.message.strip_prefix(&format!("{}: ", self.url));
+        let message = message.unwrap_or(&self.error.message);
+        write!(f, "Failed to initialize remote {}: {message}", self.url)
     }
 }
 

@@ -189,7 +189,7 @@ fn doctor_says_what_servers_can_do() {
         assert_eq!(found["server"]["services"][service], true, "{service}: {found}");
     }
     assert_eq!(found["server"]["trees"], true, "{found}");
-    let Some(storage) = foreign_storage(&both) else { return };
+    let Some(storage) = foreign_storage(&both, true) else { return };
     let instance = |name: &str| format!("{{url: '{}', type: storage, instance-name: {name}}}", storage.url);
     let found = surveyed(&both, &instance("main/store"), 0);
     assert_eq!(
