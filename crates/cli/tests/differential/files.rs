@@ -162,8 +162,11 @@ fn locks_of_cargo() {
     for one in [&mut ours, &mut theirs] {
         // Where rustup keeps its toolchains: the home of the tests has none.
         let rustup = environment.get_or_insert_with(|| {
-            std::env::var("RUSTUP_HOME")
-                .unwrap_or_else(|_| format!("{}/.rustup", std::env::var("HOME").expect("a home")))
+            std::env::var("RUSTUP_HOME").unwrap_or_else(|_| {
+                // Also where no variable names it.
+                let home = std::env::home_dir().expect("a home");
+                home.join(".rustup").display().to_string()
+            })
         });
         one.bourn.set("RUSTUP_HOME", rustup);
     }
