@@ -71,6 +71,12 @@ impl Caches {
         Ok(self.meeting.untold())
     }
 
+    /// Waits until all servers have answered, and tells nobody.
+    #[cfg(test)]
+    pub(crate) fn await_all(&self) {
+        self.threads.handle.block_on(self.meeting.end());
+    }
+
     /// Whether artifacts of any project can be pulled, or pushed, as far as servers have answered.
     pub fn has_artifacts(&self, push: bool) -> bool {
         self.artifacts.values().any(|servers| self.meeting.can(servers, push))

@@ -1,14 +1,15 @@
 //! Other people's engines: what each does differently with blobs and names, and what artifacts and sources come to.
 
 use crate::engine::{Engine, Mishap, Traits, Unknown};
-use crate::exchanges::{Place, SMALL, artifact, check_servers, place, tree};
+use crate::exchanges::{Heard, Place, SMALL, artifact, check_servers, place, tree};
 use crate::index::{Index, Sort};
 use crate::link::Link;
 use crate::message::SHA256;
 use crate::mishaps::await_ping;
-use crate::{Server, ServerKind};
+use crate::{ANY_PROJECT, Caches, Group, Server, ServerKind};
 use bourn_reapi::services::{Cancel, SourceName};
 use bourn_reapi::{Artifact, Cas, Digest, LogFile, Remotes, Source};
+use bourn_testkit::memory::MemoryStore;
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -244,6 +245,23 @@ fn engines_that_cannot_be_used_are_told_of() {
     // Servers older than the service of capabilities are taken at the least.
     let old = start(Traits { capabilities: false, ..Traits::default() }, &[]);
     assert!(place(vec![old.server(ServerKind::Storage)]).refused.is_empty());
+}
+
+/// Whether a server can be used may be known before anybody needs it. Whoever does has to hear of it.
+#[test]
+fn servers_that_were_refused_early_are_told_of() {
+    let engine = start(bazel_remote(), &[]);
+    let store = MemoryStore::new();
+    let group: Group = [(ANY_PROJECT.to_owned(), vec![engine.server(ServerKind::All)])].into();
+    let caches = Caches::connect(store.clone(), group.clone(), group, 8).unwrap();
+    caches.await_all();
+    assert!(caches.pushes_sources("p") && caches.pulls_artifacts("p"));
+    let (heard, cancel) = (Heard::default(), Cancel::default());
+    let source = Source { version: 0, files: Some(tree(&store, 1).into()) };
+    assert!(!caches.push_source("p", &whole("a"), &source, &heard, &cancel).unwrap());
+    assert_eq!(heard.warnings().len(), 1, "{:?}", heard.0);
+    assert!(heard.warnings()[0].contains("it has no Remote Asset Push service"), "{:?}", heard.0);
+    assert!(!caches.pushes_sources("p") && !caches.pulls_artifacts("p"));
 }
 
 /// Servers drop what nobody asks for, and names live as long as what they were said to refer to.

@@ -85,10 +85,10 @@ impl Meeting {
     }
 
     /// Whether these servers know names and hold blobs, as far as they have answered; with `push`, where they may be
-    /// written to. Of the others the best is thought.
+    /// written to. Of the others the best is thought; so it is of those that nobody was told of, which whoever comes to
+    /// need them is.
     pub(crate) fn can(&self, servers: &[Server], push: bool) -> bool {
-        let is_refused =
-            |server| self.guest(server).is_some_and(|guest| matches!(*guest.met.borrow(), Met::Refused));
+        let is_refused = |server| self.guest(server).is_some_and(Guest::is_known_to_be_refused);
         let able = || servers.iter().filter(|server| (server.push || !push) && !is_refused(server));
         able().any(Server::is_index) && able().any(Server::is_storage)
     }
@@ -126,6 +126,11 @@ impl Guest {
         let mut met = self.met.clone();
         // An error says that nobody asks it any more.
         met.wait_for(|met| !matches!(met, Met::Not)).await.map_or(Met::Refused, |met| met.clone())
+    }
+
+    fn is_known_to_be_refused(&self) -> bool {
+        let is_refused = matches!(*self.met.borrow(), Met::Refused);
+        is_refused && self.untold.lock().unwrap_or_else(PoisonError::into_inner).is_none()
     }
 
     fn untold(&self) -> Option<Refused> {
