@@ -205,6 +205,15 @@ pub(crate) fn announce(
     Ok(())
 }
 
+/// Warns that what is going to be brought may not be here afterwards: where a storage is behind the local cache, this
+/// takes of what that has only what is needed.
+pub(crate) fn warn_of_storage(invocation: &Invocation<'_>, what: &str) {
+    if invocation.settings.user.storage_service.is_some() {
+        let text = format!("{what} may be with the storage service alone: the local cache takes what is read");
+        invocation.reporter.warn(&text);
+    }
+}
+
 /// Runs jobs while signals steer them, and makes room in the cache afterwards.
 ///
 /// # Errors

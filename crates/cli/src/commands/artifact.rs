@@ -398,6 +398,7 @@ pub(crate) fn check_options(options: &Checkout) -> Option<u8> {
 
 /// `artifact pull`.
 pub(crate) fn pull(invocation: &Invocation<'_>, options: &Pull) -> Outcome {
+    jobs::warn_of_storage(invocation, "Artifacts");
     let (mut world, artifacts) = load(invocation, &options.artifacts)?;
     let connected = jobs::connect(invocation, &mut world, &options.remotes(), Contact::Artifacts)?;
     connected.assert_artifacts(invocation, &world, false)?;

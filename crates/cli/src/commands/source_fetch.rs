@@ -14,6 +14,7 @@ use bourn_project::selection::Selection as Scope;
 /// Fetches sources.
 pub(crate) fn run(invocation: &Invocation<'_>, options: &Fetch) -> Outcome {
     let Some(named) = invocation.elements(&options.elements)? else { return Ok(0) };
+    jobs::warn_of_storage(invocation, "Sources");
     let mut world = World::load(invocation, &named, &options.except)?;
     let servers = jobs::connect(invocation, &mut world, &options.remotes(), Contact::Sources)?.servers;
     let elements = world.select(Scope::from(options.deps));
