@@ -13,8 +13,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 const INCLUDE: &str = "(@)";
 
-/// How deep mappings and lists may lie in each other, included ones counted on.
+/// How deep mappings and lists may lie in each other, included ones counted where they are put.
 const DEEPEST: usize = 400;
+
+/// How many files may lie between one and another that includes it; bst's limit is a little below 500. Threads that read
+/// ahead have smaller stacks and leave such chains to the loader.
+const LONGEST_CHAIN: usize = 1000;
+const LONGEST_CHAIN_AHEAD: usize = 50;
 
 /// How many nodes a file may have with all that it includes. Files that include each other twice grow without bound.
 const LARGEST: usize = 4_000_000;
@@ -90,6 +95,8 @@ struct Work<F> {
     follow: F,
     /// Whether to leave out what lies in other projects.
     local: bool,
+    /// How many files may be open.
+    longest: usize,
     /// Files whose content is being processed.
     open: Vec<PathBuf>,
     depth: usize,
@@ -98,8 +105,8 @@ struct Work<F> {
 }
 
 impl<F: Follow> Work<F> {
-    fn new(follow: F, local: bool) -> Work<F> {
-        Work { follow, local, open: Vec::new(), depth: 0, nodes: 0 }
+    fn new(follow: F, local: bool, longest: usize) -> Work<F> {
+        Work { follow, local, longest, open: Vec::new(), depth: 0, nodes: 0 }
     }
 
     fn process(&mut self, project: ProjectIndex, node: &mut Node, options: bool) -> Attempt<()> {
@@ -184,6 +191,10 @@ impl<F: Follow> Work<F> {
                 let message = format!("trying to recursively include {}", key.1.display());
                 return Err(Diagnostic::load("recursive-include", message).at(list.at).into());
             }
+            if self.open.len() >= self.longest {
+                let message = format!("More than {} files include each other", self.longest);
+                return Err(Diagnostic::load("invalid-data", message).at(include.at).into());
+            }
             let options = options || key.0 != project;
             let (content, nodes) = self.processed(content, key, options)?;
             self.nodes += nodes;
@@ -210,11 +221,13 @@ impl<F: Follow> Work<F> {
             return Ok(processed.clone());
         }
         let mut node = content.read;
-        let before = std::mem::take(&mut self.nodes);
+        let (nodes, depth) = (std::mem::take(&mut self.nodes), self.depth);
+        // What the file has comes to where the one that includes it is.
+        self.depth -= 1;
         self.open.push(key.1.clone());
         let done = self.process(key.0, &mut node, options);
         self.open.pop();
-        self.nodes = before;
+        (self.nodes, self.depth) = (nodes, depth);
         done?;
         let processed = (node.clone(), count(&node));
         if !self.local {
@@ -317,7 +330,7 @@ pub(crate) fn process_inside(
     includes: bool,
 ) -> Option<Node> {
     let mut node = node.clone();
-    let mut work = Work::new(Inside { files, ready, junction }, false);
+    let mut work = Work::new(Inside { files, ready, junction }, false, LONGEST_CHAIN_AHEAD);
     let done = if includes {
         work.process(ready.project, &mut node, true)
     } else {
@@ -335,7 +348,7 @@ impl Session<'_, '_> {
         how: &Including,
     ) -> Attempt<()> {
         let follow = Anywhere { session: self, owner: project, conf: how.conf };
-        Work::new(follow, how.local).process(project, node, how.options)
+        Work::new(follow, how.local, LONGEST_CHAIN).process(project, node, how.options)
     }
 }
 

@@ -7,11 +7,13 @@ use crate::session::{ElementIndex, Session};
 use crate::sort::sort;
 use bourn_yaml::{Diagnostic, Provenance};
 use std::cmp::Ordering;
+use std::ops::Range;
 
-/// Up to how many elements it is written down of all what depends on what: a bit per pair, 64 MiB at most.
-const WHOLE: usize = 32768;
+/// How many words of bits may be kept of what depends on what: 64 MiB, which is a bit for every pair of 32768 elements.
+/// Projects with more elements need less, unless they have no order to speak of.
+const ROOM: usize = 8 << 20;
 
-/// How many elements are looked at at once where there are more. Bounds the memory for it.
+/// How many elements are looked at at once where that is too little. Bounds the memory for it.
 const BLOCK: usize = 8192;
 
 /// What is met on a walk over elements.
@@ -127,8 +129,7 @@ impl Session<'_, '_> {
         for (at, element) in order.iter().enumerate() {
             rank[*element] = at as u32;
         }
-        if order.len() <= WHOLE {
-            let reach = self.reach(&order, &rank);
+        if let Some(reach) = self.reach(&order, &rank, ROOM) {
             for element in order {
                 let ranks: Vec<usize> = self.elements[element]
                     .dependencies
@@ -159,14 +160,18 @@ impl Session<'_, '_> {
             places.into_iter().filter_map(|place| links[place].take()).collect();
     }
 
-    /// What every element depends on. `order` has dependencies before dependents, `rank` says where each is in it.
-    fn reach(&self, order: &[ElementIndex], rank: &[u32]) -> Reach {
+    /// What every element depends on; `None` if that takes more than `room` words. `order` has dependencies before
+    /// dependents, `rank` says where each is in it.
+    fn reach(&self, order: &[ElementIndex], rank: &[u32], room: usize) -> Option<Reach> {
         let mut reach = Reach::default();
         for element in order {
             let links = &self.elements[*element].dependencies;
             reach.add(links.iter().map(|link| rank[link.element] as usize));
+            if reach.bits.len() > room {
+                return None;
+            }
         }
-        reach
+        Some(reach)
     }
 
     /// For each element which of its dependencies depend on which others of them.
@@ -251,9 +256,10 @@ impl Session<'_, '_> {
     }
 }
 
-/// Which elements each element depends on, directly or not, both given by their rank: a row of bits for each, as long
-/// as there are ranks before its own. Most elements of a large project depend on all that comes first, so a row begins
-/// where not all bits are set any more.
+/// Which elements each element depends on, directly or not, both given by their rank: a row of bits for each. Many
+/// elements of a large project depend on all that comes first, others on few that are near each other, so the words at
+/// the start of a row in which all bits are set are counted, and those before the first bit after that and behind the
+/// last one are not kept.
 #[derive(Default)]
 struct Reach {
     bits: Vec<u64>,
@@ -263,46 +269,64 @@ struct Reach {
 /// The bits of one rank.
 #[derive(Clone, Copy)]
 struct Row {
-    /// How many words of the row are full, and not kept.
+    /// How many words at the start are full.
     full: usize,
-    /// Where the next word is.
+    /// Which words are kept; those of the others that are not full are empty.
+    from: usize,
+    to: usize,
+    /// Where they are.
     start: usize,
 }
 
 impl Row {
-    /// The words of the row of a rank that are kept.
-    fn kept(self, rank: usize) -> usize {
-        rank.div_ceil(64) - self.full
+    /// The words that are kept after the first `full` ones.
+    fn after(self, full: usize) -> Range<usize> {
+        let from = self.from.max(full);
+        from..self.to.max(from)
     }
 }
 
 impl Reach {
+    /// The words of a row in a range that are kept.
+    fn words(&self, row: Row, range: Range<usize>) -> &[u64] {
+        &self.bits[row.start + range.start - row.from..row.start + range.end - row.from]
+    }
+
     /// Adds the row of the next rank, which depends on these before it.
     fn add(&mut self, below: impl Iterator<Item = usize> + Clone) {
         let rank = self.rows.len();
         let below = below.filter(|below| *below < rank);
         let full = below.clone().map(|below| self.rows[below].full).max().unwrap_or(0);
-        let row = Row { full, start: self.bits.len() };
-        self.bits.resize(row.start + row.kept(rank), 0);
-        let (known, own) = self.bits.split_at_mut(row.start);
+        let words = below.clone().flat_map(|below| {
+            let own = (below / 64).max(full);
+            [own..below / 64 + 1, self.rows[below].after(full)]
+        });
+        let words = words.filter(|range| !range.is_empty());
+        let whole = words.reduce(|a, b| a.start.min(b.start)..a.end.max(b.end)).unwrap_or(full..full);
+        let row = Row { full, from: whole.start, to: whole.end, start: self.bits.len() };
+        let mut own = vec![0; whole.len()];
         for below in below {
             if below / 64 >= full {
-                own[below / 64 - full] |= 1 << (below % 64);
+                own[below / 64 - row.from] |= 1 << (below % 64);
             }
-            let from = self.rows[below];
-            let words = &known[from.start..][..from.kept(below)];
-            let words = words.get(full - from.full..).unwrap_or_default();
-            own.iter_mut().zip(words).for_each(|(own, from)| *own |= from);
+            let range = self.rows[below].after(full);
+            if !range.is_empty() {
+                let into = own[range.start - row.from..].iter_mut();
+                into.zip(self.words(self.rows[below], range)).for_each(|(own, word)| *own |= word);
+            }
         }
-        let more = own.iter().take_while(|word| **word == u64::MAX).count();
-        drop(self.bits.drain(row.start..row.start + more));
-        self.rows.push(Row { full: full + more, ..row });
+        let more =
+            if row.from == full { own.iter().take_while(|word| **word == u64::MAX).count() } else { 0 };
+        self.bits.extend_from_slice(&own[more..]);
+        self.rows.push(Row { full: full + more, from: row.from + more, ..row });
     }
 
     /// Whether one rank depends on another.
     fn has(&self, upper: usize, lower: usize) -> bool {
-        let Row { full, start } = self.rows[upper];
-        lower < upper && (lower / 64 < full || self.bits[start + lower / 64 - full] >> (lower % 64) & 1 == 1)
+        let row = self.rows[upper];
+        let word = lower / 64;
+        let kept = || (row.from..row.to).contains(&word).then(|| self.bits[row.start + word - row.from]);
+        lower < upper && (word < row.full || kept().is_some_and(|word| word >> (lower % 64) & 1 == 1))
     }
 }
 
@@ -361,6 +385,13 @@ mod tests {
             }
             check(&graph);
         }
+        // Short chains, each upon some element that comes before it, or upon nothing.
+        let sparse = (0..600).map(|rank| match rank % 10 {
+            0 => Vec::new(),
+            5 => vec![random(rank)],
+            _ => vec![rank - 1],
+        });
+        check(&sparse.collect::<Vec<_>>());
     }
 
     fn check(graph: &[Vec<usize>]) {
