@@ -13,6 +13,7 @@ use bourn_reapi::ArtifactName;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use rayon::prelude::*;
 use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -20,25 +21,22 @@ use std::time::SystemTime;
 /// Keeps the inputs of every element that was built in a session. Failing to is no error.
 pub(crate) fn keep(settings: &Settings, session: &Session<'_>) {
     let states = session.states();
-    for at in 0..session.plan.elements.len() {
+    (0..session.plan.elements.len()).into_par_iter().for_each(|at| {
         let id = ElementId(at as u32);
         let state = states.get(id);
-        let Some(key) =
-            state.strong_key.as_ref().filter(|_| state.done && state.artifact.success().is_some())
-        else {
-            continue;
-        };
+        let built = state.done && state.artifact.success().is_some();
+        let Some(key) = state.strong_key.as_ref().filter(|_| built) else { return };
         let path = path(settings, &session.artifact_name(id, &key.0));
         if path.exists() {
-            continue;
+            return;
         }
         let strong = |id| states.get(id).strong_key.as_ref();
-        if let Some(inputs) = KeyInputs::strong(session.plan, id, strong)
-            && let Ok(packed) = pack(inputs.text())
+        if let Some(inputs) = KeyInputs::strong_text(session.plan, id, strong)
+            && let Ok(packed) = pack(&inputs)
         {
             let _ = write_whole_bytes(&path, &packed);
         }
-    }
+    });
 }
 
 /// The inputs of a key, if they were kept.
@@ -66,9 +64,9 @@ fn path(settings: &Settings, name: &ArtifactName) -> PathBuf {
     directory.join(format!("{}.json.gz", name.key))
 }
 
-fn pack(text: &str) -> std::io::Result<Vec<u8>> {
+fn pack(text: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut out = GzEncoder::new(Vec::new(), Compression::fast());
-    out.write_all(text.as_bytes())?;
+    out.write_all(text)?;
     out.finish()
 }
 

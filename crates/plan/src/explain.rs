@@ -122,13 +122,14 @@ impl KeyInputs {
         KeyInputs::of(plan.key_json(id, strict)?)
     }
 
-    /// The inputs of the strong key of an element built upon artifacts with the keys that `strong` knows.
-    pub fn strong<'k>(
+    /// The text of the inputs of the strong key of an element, to be kept, given the keys of what it is built upon; `None`
+    /// when one of them is not known.
+    pub fn strong_text<'k>(
         plan: &Plan,
         id: ElementId,
         strong: impl Fn(ElementId) -> Option<&'k key::CacheKey>,
-    ) -> Option<KeyInputs> {
-        KeyInputs::of(plan.key_json(id, |id| strong(id).map(|key| key.0.as_str()))?)
+    ) -> Option<Vec<u8>> {
+        plan.key_json(id, |id| strong(id).map(|key| key.0.as_str()))
     }
 
     fn of(json: Vec<u8>) -> Option<KeyInputs> {
