@@ -95,9 +95,8 @@ pub(crate) fn show(invocation: &Invocation<'_>, request: &Request<'_>) -> Result
         })?;
         out.push('\n');
     }
-    if out.is_empty() {
-        out.push('\n');
-    }
+    format.trim_end(&mut out);
+    out.push('\n');
     Ok(Some(out))
 }
 

@@ -120,7 +120,6 @@ impl ElementFormat {
         Ok(ElementFormat { pieces })
     }
 
-    /// Whether any of the symbols is in it.
     /// The first part that looks like a symbol and is none, with the symbol that it may have meant.
     pub(crate) fn unknown(&self) -> Option<(&str, Option<&'static str>)> {
         let names = self.pieces.iter().filter_map(|piece| match piece {
@@ -134,6 +133,18 @@ impl ElementFormat {
     /// Whether it needs no other symbols than these.
     pub(crate) fn only(&self, symbols: &[Symbol]) -> bool {
         SYMBOLS.iter().all(|(_, symbol)| symbols.contains(symbol) || !self.uses(&[*symbol]))
+    }
+
+    /// Takes the newlines away with which what was printed of several elements, each with a newline behind it, ends: as
+    /// with bst those of the format and that one, and not those that a symbol printed.
+    pub(crate) fn trim_end(&self, out: &mut String) {
+        let newlines = |text: &str| text.len() - text.trim_end_matches('\n').len();
+        let most = match self.pieces.last() {
+            Some(Piece::Symbol(..)) => 1,
+            Some(Piece::Text(text)) if self.pieces.len() > 1 => newlines(text) + 1,
+            _ => usize::MAX,
+        };
+        out.truncate(out.len() - newlines(out).min(most));
     }
 
     /// Whether it needs one of these symbols.

@@ -33,7 +33,7 @@ pub(crate) struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    /// The elements in that format, one after the other on lines of their own, no newline at the end.
+    /// The elements in that format, one after the other on lines of their own, no newline of the format at the end.
     ///
     /// # Errors
     /// What a source says of where it comes from.
@@ -43,7 +43,7 @@ impl Printer<'_> {
             format.render(&mut out, self.painter, |symbol| self.value(id, symbol))?;
             out.push('\n');
         }
-        out.pop();
+        format.trim_end(&mut out);
         Ok(out)
     }
 

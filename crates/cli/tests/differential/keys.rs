@@ -379,3 +379,31 @@ projects:
         &["all.bst"],
     );
 }
+
+/// Empty lines at the end of the format are not printed, those at the end of a symbol are, loaded or answered from what was
+/// kept.
+#[test]
+fn empty_lines_at_the_end() {
+    let fixture = "\n=== project.conf\nname: lines\nmin-version: 2.0\n=== it.bst\nkind: stack\n";
+    let Some(both) = Both::new(fixture) else { return };
+    for format in
+        ["%{name}\n\n", "%{name}\n%{vars}", "%{vars}\n\n", "%{name}\n\n%{description}\n", "\n\n", "x\n"]
+    {
+        let words = ["show", "--format", format, "it.bst"];
+        let printed = both.same(&words);
+        assert_eq!(both.bourn(&words).success().stdout, printed);
+    }
+}
+
+/// Files that include each other in a long chain are not as many levels deep as they are files.
+#[test]
+fn long_chains_of_includes() {
+    let mut fixture = String::from("\n=== project.conf\nname: chain\nmin-version: 2.0\n");
+    for number in 0..420 {
+        let next = if number < 419 { format!("(@): inc/{}.yml\n", number + 1) } else { String::new() };
+        fixture.push_str(&format!("=== inc/{number}.yml\n{next}variables: {{v{number}: x}}\n"));
+    }
+    fixture.push_str("=== it.bst\nkind: manual\n(@): inc/0.yml\n");
+    let Some(both) = Both::new(&fixture) else { return };
+    both.same(&["show", "--format", "%{name} %{full-key}\n%{vars}", "it.bst"]);
+}
