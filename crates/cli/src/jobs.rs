@@ -209,7 +209,8 @@ pub(crate) fn announce(
 /// takes of what that has only what is needed.
 pub(crate) fn warn_of_storage(invocation: &Invocation<'_>, what: &str) {
     if invocation.settings.user.storage_service.is_some() {
-        let text = format!("{what} may be with the storage service alone: the local cache takes what is read");
+        let text =
+            format!("{what} may be with the storage service alone: the local cache takes what is read");
         invocation.reporter.warn(&text);
     }
 }
