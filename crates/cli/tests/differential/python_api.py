@@ -437,6 +437,9 @@ def tools(root):
         saved.write("text")
     with utils.save_file_atomic(os.path.join(other, "bytes"), mode="wb", tempdir=root) as saved:
         saved.write(b"text")
+    with utils.save_file_atomic(os.path.join(other, "run"), "w") as saved:
+        saved.write("text")
+        os.fchmod(saved.fileno(), 0o711)
 
     def broken():
         with utils.save_file_atomic(os.path.join(other, "broken"), "w") as saved:

@@ -49,11 +49,19 @@ def get_bst_version():
     return 2, 8
 
 
-def get_umask():
-    """The umask of this process."""
-    mask = os.umask(0o777)
+def _ask_for_umask():
+    mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+# Asked for once: who asks has to change it for a moment, for all threads.
+_UMASK = _ask_for_umask()
+
+
+def get_umask():
+    """The umask that this process was started with."""
+    return _UMASK
 
 
 def url_directory_name(url):
@@ -84,13 +92,13 @@ def save_file_atomic(
 
     directory = tempdir or os.path.dirname(filename) or "."
     descriptor, temporary = tempfile.mkstemp(dir=directory)
+    # Before anything is written: whoever writes may want another mode.
+    os.fchmod(descriptor, 0o666 & ~_UMASK)
     os.close(descriptor)
     try:
         with open(temporary, mode, buffering, encoding, errors, newline, closefd, opener) as file:
             file.real_filename = filename
             yield file
-        mask = get_umask()
-        os.chmod(temporary, 0o666 & ~mask)
         os.replace(temporary, filename)
     except BaseException:
         if os.path.exists(temporary):
