@@ -224,11 +224,7 @@ pub(crate) fn steered<T>(
     world: &World,
     work: impl FnOnce() -> BuildResult<T>,
 ) -> Result<T, Failure> {
-    let result = signals::steered(invocation, &world.control, work);
-    for trouble in world.storage.iter().flat_map(|storage| storage.troubles()) {
-        invocation.reporter.warn(&trouble);
-    }
-    let result = result?;
+    let result = signals::steered(invocation, &world.control, work)?;
     expiry::after_run(invocation);
     Ok(result)
 }

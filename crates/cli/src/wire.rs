@@ -6,6 +6,7 @@ use crate::settings::python::interpreter;
 use crate::settings::remote::{RemoteExecution, RemoteKind, RemoteSpec};
 use crate::settings::resolve::Settings;
 use crate::settings::servers::Servers;
+use bourn_build::event::MessageKind;
 use bourn_cas::Store;
 use bourn_elements::table as elements;
 use bourn_plan::{ElementKind, KindTable, Patience, SourceKind, UrlTable};
@@ -214,7 +215,9 @@ pub(crate) fn nested(
         let storage = services.and_then(|services| services.storage.as_ref());
         let storage = storage.or(cache_storage.as_ref()).unwrap_or(actions);
         let storage = address(storage, ServerKind::Storage);
-        let backed = Backed::connect(&storage, own.clone(), own.clone(), run.clone(), Cancel::default())?;
+        // What the tools ask for and cannot be had they tell themselves.
+        let (cancel, warn) = (Cancel::default(), |_: &str| ());
+        let backed = Backed::connect(&storage, own.clone(), own.clone(), run.clone(), cancel, warn)?;
         let backed = Arc::new(backed);
         let actions = Actions::new(&address(actions, ServerKind::Actions), backed.clone())?;
         Ok(Offer { cas: backed, actions: Arc::new(actions) })
@@ -230,10 +233,14 @@ pub(crate) fn backed(
     settings: &Settings,
     services: &Services,
     cancel: &Cancel,
+    reporter: &Reporter,
 ) -> ServiceResult<Option<Arc<Backed>>> {
-    let Some(server) = settings.user.storage_service.as_ref().and_then(server) else { return Ok(None) };
+    let Some(spec) = &settings.user.storage_service else { return Ok(None) };
+    let Some(server) = server(spec) else { return Ok(None) };
     let Services { cas, assets, executor, .. } = services.clone();
-    Ok(Some(Arc::new(Backed::connect(&server, cas, assets, executor, cancel.clone())?)))
+    let (cancel, reporter, place) = (cancel.clone(), reporter.clone(), format!("declared: {}", spec.origin));
+    let warn = move |text: &str| reporter.message(MessageKind::Warn, text, Some(&place), None);
+    Ok(Some(Arc::new(Backed::connect(&server, cas, assets, executor, cancel, warn)?)))
 }
 
 /// The artifact and source servers, which are being connected to.

@@ -25,7 +25,6 @@ use bourn_project::selection::{self, Selection as Scope};
 use bourn_project::{ElementGraph, ElementId, Extent, JunctionNeed, LoadOptions, Loaded};
 use bourn_reapi::Services;
 use bourn_reapi::services::Cancel;
-use bourn_remote::Backed;
 use bourn_sources::LocalTrees;
 use bourn_yaml::Provenance;
 use indexmap::IndexMap;
@@ -48,8 +47,6 @@ pub(crate) struct World {
     pub(crate) local: LocalTrees,
     /// Who stores and runs.
     pub(crate) services: Services,
-    /// What the store is a cache of, if the configuration says so.
-    pub(crate) storage: Option<Arc<Backed>>,
     /// The services of remote execution that hold here.
     pub(crate) execution: Option<RemoteExecution>,
     /// How things are to be done.
@@ -293,7 +290,6 @@ pub(crate) struct Loader<'a> {
     pub(crate) cancel: Cancel,
     workspaces: Workspaces,
     store: Arc<Store>,
-    storage: Option<Arc<Backed>>,
 }
 
 /// Where it is remembered how long builds took.
@@ -324,19 +320,20 @@ impl<'a> Loader<'a> {
         let local = wire::local_trees(settings, invocation.files);
         let store = wire::store(settings)?;
         let mut services = wire::services(settings, &store);
-        let storage = wire::backed(settings, &services, &cancel).unwrap_or_else(|error| {
+        let storage = wire::backed(settings, &services, &cancel, &invocation.reporter);
+        let storage = storage.unwrap_or_else(|error| {
             let text = format!("The storage service cannot be used, the local cache alone is: {error}");
             let place = settings.user.storage_service.iter().map(|spec| format!("declared: {}", spec.origin));
             let detail: Vec<String> = error.hint.into_iter().chain(place).collect();
             invocation.reporter.message(MessageKind::Warn, &text, Some(&detail.join("\n")), None);
             None
         });
-        if let Some(backed) = &storage {
+        if let Some(backed) = storage {
             services.cas = backed.clone();
             services.assets = backed.clone();
-            services.executor = backed.clone();
+            services.executor = backed;
         }
-        Ok(Loader { invocation, kinds, local, services, cancel, workspaces, store, storage })
+        Ok(Loader { invocation, kinds, local, services, cancel, workspaces, store })
     }
 
     /// Loads; stages junctions that are missing and loads again, until nothing is.
@@ -374,11 +371,11 @@ impl<'a> Loader<'a> {
     /// The world of a plan, in which those services of remote execution hold.
     fn world(self, plan: Plan, execution: Option<RemoteExecution>) -> Result<World, Failure> {
         let options = self.options(&plan.graph)?;
-        let Loader { invocation, kinds, local, mut services, cancel, workspaces, store, storage } = self;
+        let Loader { invocation, kinds, local, mut services, cancel, workspaces, store } = self;
         let nested = wire::nested(invocation.settings, execution.clone(), &store, services.executor.clone());
         services.executor = Arc::new(nested);
         let control = Control::sharing(services.executor.clone(), cancel);
-        Ok(World { plan, workspaces, kinds, local, services, storage, execution, options, control })
+        Ok(World { plan, workspaces, kinds, local, services, execution, options, control })
     }
 
     fn loaded_workspaces(&self) -> IndexMap<String, LoadedWorkspace> {

@@ -7,17 +7,23 @@
 use crate::caches::{Threads, stoppable};
 use crate::fault::{Attempt, Fault, Here};
 use crate::link::Link;
+use crate::pair::Told;
 use crate::server::Server;
 use crate::storage::Storage;
 use crate::transfer::{Meter, Transfer};
 use bourn_reapi::services::{
     Cancel, ErrorKind, Executed, Execution, ExportOptions, ImportOptions, ServiceResult, SourceName,
 };
-use bourn_reapi::{Artifact, ArtifactName, Assets, Cas, Digest, Directory, Executor, FileNode, Source};
+use bourn_reapi::{
+    Artifact, ArtifactName, Assets, Cas, Digest, Directory, Executor, FileNode, ServiceError, Source,
+};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+/// What is said once of a storage that does not answer.
+const GONE: &str = "The storage service cannot be used, the local cache alone is";
 
 /// A local store, names and executor with a storage behind them.
 pub struct Backed {
@@ -27,20 +33,23 @@ pub struct Backed {
     executor: Arc<dyn Executor>,
     storage: Arc<Storage>,
     cancel: Cancel,
-    troubles: Mutex<Vec<String>>,
+    warn: Box<dyn Fn(&str) + Send + Sync>,
+    told: Told,
 }
 
 impl Backed {
-    /// Connects to the storage and puts it behind these services. What waits for it ends when `cancel` says so.
+    /// Begins to connect to the storage, and puts it behind these services. Who needs it waits for it, until `cancel` says
+    /// otherwise; one that cannot be used is done without, and `warn` is called once for each kind of trouble.
     ///
     /// # Errors
-    /// It cannot be used.
+    /// The URL makes no sense; credentials cannot be read; there are no threads to be had.
     pub fn connect(
         server: &Server,
         local: Arc<dyn Cas>,
         assets: Arc<dyn Assets>,
         executor: Arc<dyn Executor>,
         cancel: Cancel,
+        warn: impl Fn(&str) + Send + Sync + 'static,
     ) -> ServiceResult<Backed> {
         let threads = Threads::start()?;
         let link = {
@@ -48,14 +57,31 @@ impl Backed {
             Arc::new(Link::new(server)?)
         };
         let storage = Arc::new(Storage::new(link));
-        let meet = async { storage.abilities().await.map_err(Fault::into_error) };
-        stoppable(&threads.handle, &cancel, || (), meet)?;
-        Ok(Backed { threads, local, assets, executor, storage, cancel, troubles: Mutex::default() })
+        let met = storage.clone();
+        // Whoever needs it is told what is wrong.
+        threads.handle.spawn(async move { drop(met.abilities().await) });
+        let (warn, told) = (Box::new(warn), Told::default());
+        Ok(Backed { threads, local, assets, executor, storage, cancel, warn, told })
     }
 
-    /// What could not be stored there, since this was last asked: it is in the local store alone.
-    pub fn troubles(&self) -> Vec<String> {
-        std::mem::take(&mut self.troubles.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Warns of what the storage did not do, unless such a thing was told of before.
+    fn warn_of(&self, what: &str, error: &ServiceError) {
+        if self.told.is_new(self.storage.link.url(), error.kind) {
+            let hint = error.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
+            (self.warn)(&format!("{what}: {}{hint}", error.message));
+        }
+    }
+
+    /// What the local store knows alone, where the storage could not be asked.
+    fn unless_gone<T>(&self, asked: Attempt<T>, alone: T) -> ServiceResult<T> {
+        match asked {
+            Ok(answer) => Ok(answer),
+            Err(Fault::Remote(error)) => {
+                self.warn_of(GONE, &error);
+                Ok(alone)
+            }
+            Err(Fault::Local(error)) => Err(error),
+        }
     }
 
     /// The way to another server, for what belongs together with this storage.
@@ -106,8 +132,11 @@ impl Backed {
             Ok(()) => Ok(()),
             Err(Fault::Local(error)) => Err(error),
             Err(Fault::Remote(error)) => {
-                let text = format!("{what} is in the local cache alone: {}", error.message);
-                self.troubles.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                let is_gone = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TimedOut);
+                match is_gone {
+                    true => self.warn_of(GONE, &error),
+                    false => self.warn_of(&format!("{what} is in the local cache alone"), &error),
+                }
                 Ok(())
             }
         }
@@ -130,11 +159,8 @@ impl Cas for Backed {
             return Ok(missing);
         }
         let (transfer, asked) = (self.transfer(), missing.clone());
-        match self.run(async { transfer.missing_there(&asked).await }) {
-            Ok(missing) => Ok(missing),
-            Err(Fault::Remote(_)) => Ok(missing),
-            Err(Fault::Local(error)) => Err(error),
-        }
+        let there = self.run(async { transfer.missing_there(&asked).await });
+        self.unless_gone(there, missing)
     }
 
     fn contains_tree(&self, root: &Digest) -> ServiceResult<bool> {
@@ -142,11 +168,8 @@ impl Cas for Backed {
             return Ok(true);
         }
         let transfer = self.transfer();
-        match self.run(async { Backed::is_whole(&transfer, *root).await }) {
-            Ok(is_whole) => Ok(is_whole),
-            Err(Fault::Remote(_)) => Ok(false),
-            Err(Fault::Local(error)) => Err(error),
-        }
+        let is_whole = self.run(async { Backed::is_whole(&transfer, *root).await });
+        self.unless_gone(is_whole, false)
     }
 
     fn read(&self, digest: &Digest) -> ServiceResult<Vec<u8>> {

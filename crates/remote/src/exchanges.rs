@@ -324,12 +324,35 @@ pub(crate) const SMALL: Traits = Traits {
     grants: Grants::USUAL,
 };
 
+/// A store with an engine behind it, and what was warned of.
+pub(crate) struct Ours {
+    backed: Backed,
+    warnings: Arc<Mutex<Vec<String>>>,
+}
+
+impl Ours {
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock().unwrap())
+    }
+}
+
+impl std::ops::Deref for Ours {
+    type Target = Backed;
+
+    fn deref(&self) -> &Backed {
+        &self.backed
+    }
+}
+
 /// A store with the engine behind it, and the store itself.
-pub(crate) fn backed(server: &Server) -> (Arc<MemoryStore>, Backed) {
+pub(crate) fn backed(server: &Server) -> (Arc<MemoryStore>, Ours) {
     let (store, services) = bourn_testkit::memory::services(|_| 0);
-    let backed =
-        Backed::connect(server, services.cas, services.assets, services.executor, Cancel::default()).unwrap();
-    (store, backed)
+    let warnings = Arc::<Mutex<Vec<String>>>::default();
+    let heard = warnings.clone();
+    let warn = move |text: &str| heard.lock().unwrap().push(text.to_owned());
+    let (cas, assets, executor) = (services.cas, services.assets, services.executor);
+    let backed = Backed::connect(server, cas, assets, executor, Cancel::default(), warn).unwrap();
+    (store, Ours { backed, warnings })
 }
 
 #[test]
@@ -396,7 +419,10 @@ fn a_storage_that_goes_away_is_done_without() {
     ours.publish_artifact(&[name("s")], &artifact).unwrap();
     assert_eq!(ours.artifact(&name("s")).unwrap().as_ref(), Some(&artifact));
     let troubles = ours.troubles();
-    assert!(troubles[0].starts_with("Artifact test/app/s is in the local cache alone"), "{troubles:?}");
+    assert!(
+        troubles[0].starts_with("The storage service cannot be used, the local cache alone is: "),
+        "{troubles:?}"
+    );
     assert!(!ours.contains_tree(&Digest::of(b"nobody's")).unwrap());
     let gone = ours.read(&Digest::of(b"nobody's")).unwrap_err();
     assert_eq!(gone.kind, ErrorKind::Unavailable);

@@ -135,6 +135,7 @@ fn whoever_asks_a_store_with_a_storage_behind_it_to_stop_is_heard() {
         services.assets,
         services.executor,
         cancel.clone(),
+        |_| (),
     )
     .unwrap();
     engine.trouble("BatchReadBlobs", Mishap::Hold, u32::MAX);

@@ -70,7 +70,8 @@ pub(crate) fn is_refusal(sort: Sort, fault: &Fault) -> bool {
 pub(crate) struct Told(Mutex<Vec<(String, ErrorKind)>>);
 
 impl Told {
-    fn is_new(&self, url: &str, kind: ErrorKind) -> bool {
+    /// Whether it was not told of yet; it is from now on.
+    pub(crate) fn is_new(&self, url: &str, kind: ErrorKind) -> bool {
         // After a deadline nothing more is asked, and that is another kind.
         let kind = if kind == ErrorKind::TimedOut { ErrorKind::Unavailable } else { kind };
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);

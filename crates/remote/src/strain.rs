@@ -424,3 +424,23 @@ fn answers_with_more_headers_than_anybody_needs() {
         }
     }
 }
+
+#[test]
+fn a_storage_behind_the_store_that_is_gone_is_told_of_once() {
+    let engine = Engine::start(SMALL);
+    let mut server = engine.server(ServerKind::Storage);
+    server.url = "http://127.0.0.1:1".into();
+    let (store, ours) = backed(&server);
+    let artifact = artifact(&store);
+    for key in ["s", "t", "u"] {
+        ours.publish_artifact(&[name(key)], &artifact).unwrap();
+    }
+    let nobodys = Digest::of(b"nobody's");
+    assert_eq!(ours.missing_blobs(&[nobodys]).unwrap(), [nobodys]);
+    assert!(!ours.contains_tree(&nobodys).unwrap());
+    let troubles = ours.troubles();
+    assert!(
+        troubles.len() == 1 && troubles[0].contains("cannot be used, the local cache alone is"),
+        "{troubles:?}"
+    );
+}

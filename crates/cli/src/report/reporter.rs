@@ -24,7 +24,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// How long what was drawn stands at least, unless a line is written above it.
 const FRAME: Duration = Duration::from_millis(40);
 
-/// Writes events as they come, and remembers what the summary needs.
+/// Writes events as they come, and remembers what the summary needs. Clones are one and the same.
+#[derive(Clone)]
 pub(crate) struct Reporter {
     shared: Arc<Shared>,
 }

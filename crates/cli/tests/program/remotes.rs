@@ -45,6 +45,21 @@ fn a_storage_service_that_is_gone_costs_one_warning() {
     let built = env.run(&["build", "hello.bst"]).success();
     assert_eq!(built.stderr.matches("WARNING").count(), 1, "{}", built.stderr);
     assert!(built.stderr.contains("The storage service cannot be used"), "{}", built.stderr);
+    // What is here needs nobody else, however long he would think about it.
+    let silent = Silent::new();
+    env.configure(&format!(
+        "cache: {{reserved-disk-space: 1M, storage-service: {{url: '{}', connection-config: {{request-timeout: 100000}}}}}}\n",
+        silent.url
+    ));
+    for words in [
+        &["build", "hello.bst"][..],
+        &["show", "hello.bst"],
+        &["artifact", "checkout", "--directory", "out", "hello.bst"],
+        &["source", "checkout", "--directory", "sources", "hello.bst"],
+    ] {
+        let ran = env.run(words).success();
+        assert_eq!(ran.stderr.matches("WARNING").count(), 0, "{words:?}: {}", ran.stderr);
+    }
 }
 
 /// A port to which nobody can connect, although somebody listens: all places in the queue are taken.

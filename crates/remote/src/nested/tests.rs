@@ -217,7 +217,9 @@ fn results_travel_to_another_cache_with_what_they_refer_to() {
         let server = tool.address.clone();
         let backed = || {
             let (cas, assets) = (here.clone(), store.clone());
-            Arc::new(Backed::connect(&server, cas, assets, executor.clone(), Cancel::default()).unwrap())
+            Arc::new(
+                Backed::connect(&server, cas, assets, executor.clone(), Cancel::default(), |_| ()).unwrap(),
+            )
         };
         let action = Digest::of(b"an action");
         let actions = Actions::new(&server, backed()).unwrap();
@@ -268,7 +270,8 @@ fn results_may_refer_to_what_only_the_other_cache_has() {
         let here: Arc<dyn Cas> = store.clone();
         let executor: Arc<dyn Executor> = Arc::new(FakeExecutor::new(here.clone(), |_| 0));
         let server = tool.address.clone();
-        let backed = Backed::connect(&server, here.clone(), store, executor, Cancel::default()).unwrap();
+        let backed =
+            Backed::connect(&server, here.clone(), store, executor, Cancel::default(), |_| ()).unwrap();
         let actions = Actions::new(&server, Arc::new(backed)).unwrap();
         let mut tree = Tree::empty(there);
         let digest = there.write(b"in a directory").unwrap();
