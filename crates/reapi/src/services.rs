@@ -239,6 +239,9 @@ pub trait Report: Sync {
 /// Remote caches, by project: which there are was decided by project.conf, configuration and command line.
 ///
 /// What is pulled is in the local store, whole, before a call returns; what is pushed is there in the same sense.
+///
+/// Whether there is a cache for something is decided without waiting for any. A cache counts until something was asked of
+/// it and somebody was told that it cannot be used: no answer changes before that.
 pub trait Remotes: Send + Sync {
     /// Whether there is a cache to pull artifacts of a project from.
     fn pulls_artifacts(&self, project: &str) -> bool;

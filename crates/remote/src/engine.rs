@@ -335,7 +335,7 @@ async fn answer(
         let _ = held.wait_for(|go| *go).await;
     }
     if method == "Write" && mishap == Some(Mishap::Early) {
-        return answer_early(request, &mut respond, &state).await;
+        return answer_early(request, &mut respond, &state, held).await;
     }
     let breaks = method == "Write" && matches!(mishap, Some(Mishap::Cut | Mishap::Late));
     let half = breaks.then_some(64 << 10);
@@ -487,6 +487,7 @@ async fn answer_early(
     mut request: http::Request<RecvStream>,
     respond: &mut SendResponse<Bytes>,
     state: &Mutex<State>,
+    mut held: watch::Receiver<bool>,
 ) {
     // The first part says which blob it is, and that it is compressed or not.
     let first = request.body_mut().data().await.and_then(Result::ok).unwrap_or_default();
@@ -503,9 +504,9 @@ async fn answer_early(
     let answer = WriteResponse { committed_size }.encode_to_vec();
     let _ = stream.send_data(framed(&[answer]).freeze(), false);
     end(stream);
-    // What was sent has to leave before the reset overtakes it.
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    respond.send_reset(Reason::NO_ERROR);
+    // Nothing more is read, and the stream is not reset either: that could overtake the answer. The connection is given
+    // up in the end.
+    let _ = held.wait_for(|go| *go).await;
 }
 
 fn forgetful(messages: &[Bytes]) -> Answer {

@@ -168,11 +168,16 @@ impl Link {
 
     /// What to do after a try in which `before` bytes had moved at the beginning.
     pub(crate) fn next(&self, tries: &mut Tries, before: u64, status: &Status) -> Next {
+        self.note_break(status);
+        self.heed(status);
+        tries.after(status, self.traffic.bytes() > before)
+    }
+
+    /// Notes that something was broken off, if that is what a status says.
+    pub(crate) fn note_break(&self, status: &Status) {
         if is_passing(status) {
             self.breaks.fetch_add(1, Ordering::Relaxed);
         }
-        self.heed(status);
-        tries.after(status, self.traffic.bytes() > before)
     }
 
     /// Pings less often on new connections when one was ended: by a server, perhaps, that found that there were too many

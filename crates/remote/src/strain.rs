@@ -2,7 +2,7 @@
 //! comes of an exchange is right or nothing.
 
 use crate::engine::{Engine, Mishap, Traits};
-use crate::exchanges::{METHODS, SMALL, artifact, backed, name, place, tree};
+use crate::exchanges::{METHODS, Place, SMALL, artifact, backed, name, place, tree};
 use crate::index::artifact_urn;
 use crate::{Connection, Server, ServerKind};
 use bourn_reapi::services::{Cancel, ErrorKind};
@@ -183,12 +183,22 @@ fn hurried(engine: &Engine) -> Server {
     Server { connection: Connection { request_timeout: timeout, ..server.connection }, ..server }
 }
 
+/// Somebody in a hurry who has come to know the server: a busy machine may take longer even for that.
+fn hurried_place(engine: &Engine) -> Place {
+    loop {
+        let place = place(vec![hurried(engine)]);
+        if place.refused.is_empty() {
+            return place;
+        }
+    }
+}
+
 #[test]
 fn who_has_a_byte_now_and_then_is_not_waited_for() {
     let engine = Engine::start(SMALL);
     let one = place(vec![engine.server(ServerKind::All)]);
     assert!(one.push(&bulky(&one.store, 1 << 20)).unwrap());
-    let two = place(vec![hurried(&engine)]);
+    let two = hurried_place(&engine);
     engine.trouble("Read", Mishap::Drip, u32::MAX);
     // A day would pass otherwise.
     let error = two.pull(false).unwrap_err();
@@ -199,9 +209,7 @@ fn who_has_a_byte_now_and_then_is_not_waited_for() {
 fn an_upload_that_is_not_taken_costs_no_more_than_a_download() {
     for zstd in [false, true] {
         let engine = Engine::start(Traits { zstd, ..SMALL });
-        let mut server = hurried(&engine);
-        server.connection.retry_limit = Some(3);
-        let one = place(vec![server]);
+        let one = hurried_place(&engine);
         engine.trouble("Write", Mishap::Hold, u32::MAX);
         let artifact = bulky(&one.store, 40 << 20);
         one.push(&artifact).unwrap_err();
@@ -336,19 +344,28 @@ fn what_a_server_had_before_it_was_started_anew_is_not_relied_upon() {
 /// The same, while blobs are sent: what was there at the beginning need not be at the end.
 #[test]
 fn what_a_server_loses_while_something_is_sent_is_sent_again() {
-    let engine = Engine::start(SMALL);
+    for (zstd, method) in [(false, "BatchUpdateBlobs"), (false, "Write"), (true, "Write")] {
+        check_lost(zstd, method);
+    }
+}
+
+#[track_caller]
+fn check_lost(zstd: bool, method: &'static str) {
+    let engine = Engine::start(Traits { zstd, ..SMALL });
     let one = place(vec![engine.server(ServerKind::All)]);
     let artifact = artifact(&one.store);
     assert!(one.push(&artifact).unwrap());
-    let second =
-        Artifact { low_diversity_meta: Some(one.store.write(b"low: 2\n").unwrap().into()), ..artifact };
+    let low = one.store.write(b"low: 2\n").unwrap();
+    let second = Artifact { low_diversity_meta: Some(low.into()), ..bulky(&one.store, 1 << 20) };
     engine.state().names.clear();
-    engine.trouble("BatchUpdateBlobs", Mishap::Wipe, 1);
+    engine.trouble(method, Mishap::Wipe, 1);
     let fresh = place(vec![engine.server(ServerKind::All)]);
-    self::artifact(&fresh.store);
+    bulky(&fresh.store, 1 << 20);
     fresh.store.write(b"low: 2\n").unwrap();
-    assert!(fresh.push(&second).unwrap());
-    assert!(!engine.state().too_early);
+    let calls = engine.calls(method);
+    assert!(fresh.push(&second).unwrap(), "{zstd} {method}");
+    assert!(engine.calls(method) > calls, "{zstd} {method}");
+    assert!(!engine.state().too_early, "{zstd} {method}");
 }
 
 #[test]

@@ -188,7 +188,10 @@ impl Storage {
                 Some(fault @ Fault::Local(_)) => Err(fault),
                 // Whoever fell silent would do so again.
                 None if status.code() == Code::DeadlineExceeded => Err(self.link.set_down(WRITE, &status)),
-                _ => Ok(false),
+                _ => {
+                    self.link.note_break(&status);
+                    Ok(false)
+                }
             },
         }
     }
@@ -268,10 +271,22 @@ impl Storage {
         &self,
         read: impl FnOnce(&Sender<WriteRequest>) -> ServiceResult<u64> + Send + 'static,
     ) -> Result<(i64, u64), Status> {
-        let (pieces, receiver) = channel(WAITING);
+        let (pieces, mut waiting) = channel(WAITING);
         let reader = tokio::task::spawn_blocking(move || read(&pieces));
+        let (parts, receiver) = channel(1);
         let answer = self.link.upload::<WriteRequest, WriteResponse>(WRITE, Parts(receiver));
-        let answer = self.link.while_moving(answer).await;
+        let hand_on = async move {
+            while let Some(part) = waiting.recv().await
+                && parts.send(part).await.is_ok()
+            {}
+        };
+        // A server that answers early may leave the rest on its way for ever. Whoever reads it is not kept by that.
+        let mut answer = std::pin::pin!(self.link.while_moving(answer));
+        let answer = tokio::select! {
+            biased;
+            answer = &mut answer => answer,
+            () = hand_on => answer.await,
+        };
         let sent = match reader.await {
             Ok(Err(error)) => return Err(as_status(error)),
             Ok(Ok(sent)) => sent,
