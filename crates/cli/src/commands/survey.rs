@@ -4,7 +4,7 @@ use crate::args::command::Remotes;
 use crate::commands::doctor::{Check, Verdict};
 use crate::exit::Failure;
 use crate::invocation::Invocation;
-use crate::settings::remote::RemoteSpec;
+use crate::settings::remote::{Connection, RemoteSpec};
 use crate::settings::servers::{self, Contact, Servers};
 use crate::settings::size::pretty;
 use crate::{signals, wire, world};
@@ -72,6 +72,11 @@ fn used(invocation: &Invocation<'_>) -> Result<(Vec<Used>, Vec<Check>), Failure>
     }
     let (mut used, mut checks): (Vec<Used>, _) = (Vec::new(), Vec::new());
     for (spec, server, what) in all {
+        for key in &spec.connection.ignored {
+            let found = format!("{} ({what}): `{key}` in its `connection-config` means nothing", spec.url);
+            let cure = format!("known are {} (declared: {})", Connection::KEYS.join(", "), spec.origin);
+            checks.push(Check::bad("server", Verdict::Lacking, found, cure));
+        }
         let Some(server) = server else {
             let found = format!("{} ({what}): of type endpoint, it is used for nothing", spec.url);
             let cure = format!("its type is `all`, `index` or `storage` (declared: {})", spec.origin);

@@ -68,6 +68,13 @@ pub(crate) struct Connection {
     pub(crate) retry_delay: Option<i32>,
     /// Seconds that a request may take.
     pub(crate) request_timeout: Option<i32>,
+    /// Keys that mean nothing, which bst passes over as well.
+    pub(crate) ignored: Vec<String>,
+}
+
+impl Connection {
+    /// The keys that mean something.
+    pub(crate) const KEYS: [&str; 4] = ["keepalive-time", "retry-limit", "retry-delay", "request-timeout"];
 }
 
 /// A server and how to speak to it. Two are equal when everything but the place of declaration is.
@@ -245,10 +252,13 @@ impl RemoteReader<'_> {
 }
 
 fn connection(node: &Node) -> Result<Connection, Diagnostic> {
+    let [keepalive_time, retry_limit, retry_delay, request_timeout] = Connection::KEYS;
+    let keys = node.as_mapping()?.iter().map(|(key, _)| key.to_string());
     Ok(Connection {
-        keepalive_time: node.opt_int("keepalive-time")?,
-        retry_limit: node.opt_int("retry-limit")?,
-        retry_delay: node.opt_int("retry-delay")?,
-        request_timeout: node.opt_int("request-timeout")?,
+        keepalive_time: node.opt_int(keepalive_time)?,
+        retry_limit: node.opt_int(retry_limit)?,
+        retry_delay: node.opt_int(retry_delay)?,
+        request_timeout: node.opt_int(request_timeout)?,
+        ignored: keys.filter(|key| !Connection::KEYS.contains(&key.as_str())).collect(),
     })
 }

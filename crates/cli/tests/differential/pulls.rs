@@ -205,7 +205,9 @@ fn a_project_below_pulls_from_its_servers() {
 
     let (pull, fetch) = (["artifact", "pull", "--deps", "all"], ["source", "fetch", "--deps", "all"]);
     let servers = "servers: [{url: 'OWN'}]";
-    let cases: &[(&str, &[&str], Option<&[&str]>)] = &[
+    /// A configuration, more words, and who is asked in which order.
+    type Case<'c> = (&'c str, &'c [&'c str], Option<&'c [&'c str]>);
+    let cases: &[Case<'_>] = &[
         ("", &[], Some(&["LOWER", "UPPER"])),
         (&format!("artifacts: {{{servers}}}\n"), &[], Some(&["OWN"])),
         (&format!("artifacts: {{override-project-caches: true, {servers}}}\n"), &[], Some(&["OWN"])),

@@ -353,6 +353,7 @@ kind: importing
 "#;
 
 #[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn installed_packages_are_found_when_they_are_imported() {
     let env = env();
     env.files(IMPORTING);

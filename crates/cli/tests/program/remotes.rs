@@ -178,15 +178,19 @@ fn doctor_asks_the_servers_of_the_project_and_of_the_user() {
     ));
     env.configure(
         "projects:\n  lonely:\n    artifacts:\n      servers:\n      - url: http://127.0.0.1:1\n        \
-         push: true\n        connection-config: {retry-limit: 0}\n      - url: http://127.0.0.1:2\n        type: endpoint\n",
+         push: true\n        connection-config: {retry-limit: 0}\n      - url: http://127.0.0.1:2\n        type: endpoint\n        \
+         connection-config: {timeout: 5}\n",
     );
     let found = surveyed(&env, 255);
-    assert_eq!(found.len(), 2, "{found:?}");
-    // Nothing comes of it that a server is of this type.
-    assert_eq!(found[0]["verdict"], "missing", "{found:?}");
+    assert_eq!(found.len(), 3, "{found:?}");
+    // Nothing comes of this key, nor of a server of this type.
+    for (at, part) in [(0, "`timeout`"), (1, "type endpoint")] {
+        assert_eq!(found[at]["verdict"], "missing", "{found:?}");
+        assert!(found[at]["found"].to_string().contains(part), "{found:?}");
+    }
     // Named twice, asked once.
-    assert_eq!(found[1]["verdict"], "broken", "{found:?}");
-    let server = &found[1]["server"];
+    assert_eq!(found[2]["verdict"], "broken", "{found:?}");
+    let server = &found[2]["server"];
     assert_eq!(server["uses"], serde_json::json!(["artifacts of lonely", "sources of lonely"]));
     assert_eq!((&server["answers"], &server["push"]), (&false.into(), &true.into()));
     assert!(
@@ -250,7 +254,8 @@ fn whoever_waits_for_a_server_can_be_interrupted() {
             "cache: {{reserved-disk-space: 1M, storage-service: {{url: '{url}', connection-config: {{request-timeout: 100000}}}}}}\n"
         )
     };
-    let cases: [(&dyn Fn(&str) -> String, &[&str]); 6] = [
+    type Configuration<'c> = &'c dyn Fn(&str) -> String;
+    let cases: [(Configuration<'_>, &[&str]); 6] = [
         (&caches, &["build", "hello.bst"]),
         (&caches, &["artifact", "pull", "hello.bst"]),
         (&caches, &["artifact", "show", "hello.bst"]),

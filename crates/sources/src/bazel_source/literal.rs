@@ -250,19 +250,19 @@ impl<'a> Reader<'a> {
 
     fn escape(&mut self, text: &mut String) -> Result<(), String> {
         let Some(next) = self.next() else { return Ok(()) };
-        let digits = match next {
-            'n' => return Ok(text.push('\n')),
-            't' => return Ok(text.push('\t')),
-            'r' => return Ok(text.push('\r')),
-            'a' => return Ok(text.push('\u{7}')),
-            'b' => return Ok(text.push('\u{8}')),
-            'f' => return Ok(text.push('\u{c}')),
-            'v' => return Ok(text.push('\u{b}')),
-            '\\' | '\'' | '"' => return Ok(text.push(next)),
+        let plain = match next {
+            'n' => '\n',
+            't' => '\t',
+            'r' => '\r',
+            'a' => '\u{7}',
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'v' => '\u{b}',
+            '\\' | '\'' | '"' => next,
             '\n' => return Ok(()),
-            'x' => 2,
-            'u' => 4,
-            'U' => 8,
+            'x' => return self.code(2, 16, text),
+            'u' => return self.code(4, 16, text),
+            'U' => return self.code(8, 16, text),
             '0'..='7' => {
                 self.at -= 1;
                 let length =
@@ -271,10 +271,11 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 text.push('\\');
-                return Ok(text.push(next));
+                next
             }
         };
-        self.code(digits, 16, text)
+        text.push(plain);
+        Ok(())
     }
 
     /// A character by its number.
@@ -282,7 +283,8 @@ impl<'a> Reader<'a> {
         let number = self.rest().get(..digits).and_then(|number| u32::from_str_radix(number, radix).ok());
         let character = number.and_then(char::from_u32).ok_or("a malformed escape in a string")?;
         self.at += digits;
-        Ok(text.push(character))
+        text.push(character);
+        Ok(())
     }
 }
 

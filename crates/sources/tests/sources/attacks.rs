@@ -91,8 +91,11 @@ fn deb(plain: &[u8]) -> Vec<u8> {
     archive
 }
 
+/// A way to pack a tar archive.
+type Pack = fn(&[u8]) -> Vec<u8>;
+
 /// All ways to pack a tar archive, with the kind that unpacks it.
-const PACKS: &[(&str, fn(&[u8]) -> Vec<u8>)] = &[
+const PACKS: &[(&str, Pack)] = &[
     ("tar", <[u8]>::to_vec),
     ("tar", gzip),
     ("tar", xz),
