@@ -128,7 +128,7 @@ impl RegistryCrate {
         let file = self.file(kind, registry);
         let mut top = None;
         let scene = archive::unpack(file.open(context)?, context.cas, |members| {
-            let first = members.first().map(|member| member.name.split(|byte| *byte == b'/').next());
+            let first = members.iter().next().map(|member| member.name.split(|byte| *byte == b'/').next());
             top = first.flatten().and_then(|name| String::from_utf8(name.to_vec()).ok());
             Ok(Rules::trusting(Strip::Nothing))
         });

@@ -1,6 +1,7 @@
 //! Content on its way into the store: small files in batches on a thread of its own, so that decompressing, hashing
 //! and writing overlap; large ones directly.
 
+use super::pages::Pages;
 use super::{ArchiveError, ArchiveResult};
 use bourn_reapi::services::ServiceResult;
 use bourn_reapi::{Cas, Digest};
@@ -25,7 +26,7 @@ pub(crate) struct Blobs<'scope, 'cas> {
     /// What the thread met with; nothing is stored any more then.
     failed: Option<bourn_reapi::ServiceError>,
     /// Digests by number, as far as they are known.
-    known: Vec<Digest>,
+    known: Pages<Digest>,
     thread: Option<ScopedJoinHandle<'scope, ()>>,
 }
 
@@ -90,7 +91,7 @@ impl<'scope, 'cas> Blobs<'scope, 'cas> {
             batches: Some(batches),
             stored,
             failed: None,
-            known: Vec::new(),
+            known: Pages::default(),
             thread: Some(thread),
         }
     }
@@ -134,8 +135,9 @@ impl<'scope, 'cas> Blobs<'scope, 'cas> {
     }
 
     fn know(&mut self, number: usize, digest: Digest) {
-        if self.known.len() <= number {
-            self.known.resize(number + 1, Digest::empty());
+        while self.known.len() <= number {
+            // Large files are known before small ones that came earlier.
+            self.known.push(Digest::default());
         }
         self.known[number] = digest;
     }
@@ -161,7 +163,7 @@ impl<'scope, 'cas> Blobs<'scope, 'cas> {
     ///
     /// # Errors
     /// The store failed.
-    pub(crate) fn finish(mut self) -> ArchiveResult<Vec<Digest>> {
+    pub(crate) fn finish(mut self) -> ArchiveResult<Pages<Digest>> {
         self.hand_over();
         self.batches = None;
         while let Ok(stored) = self.stored.recv() {

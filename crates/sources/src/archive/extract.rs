@@ -1,11 +1,13 @@
 //! What extracting members would leave, by the rules of Python's `tarfile`, which the reference follows.
 
-use super::members::{Kind, Member};
+use super::members::{Kind, Member, Members};
+use super::pages::Pages;
 use super::scene::{Made, Scene, above, check_path, components, outside};
 use super::{ArchiveError, ArchiveResult, shown};
 use crate::glob::Glob;
 use bourn_reapi::Digest;
-use std::collections::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// How members are extracted.
 pub(crate) struct Rules<'a> {
@@ -42,10 +44,8 @@ impl<'a> Rules<'a> {
 }
 
 /// The directory of an archive that a glob names: the first of all that match. `None` when none does.
-pub(crate) fn base_directory(members: &[Member], pattern: &str) -> Option<Vec<u8>> {
+pub(crate) fn base_directory(members: &Members, pattern: &str) -> Option<Vec<u8>> {
     let glob = Glob::new(pattern);
-    let names: HashSet<&[u8]> = members.iter().map(|member| member.name.as_slice()).collect();
-    let mut visited = HashSet::new();
     let mut best: Option<&[u8]> = None;
     let mut consider = |path| {
         let fits = std::str::from_utf8(path).is_ok_and(|path| glob.matches(path));
@@ -53,7 +53,9 @@ pub(crate) fn base_directory(members: &[Member], pattern: &str) -> Option<Vec<u8
             best = Some(path);
         }
     };
-    for member in members {
+    // Directories that only the names of what is in them tell of; what is a member is no such directory.
+    let mut implied: HashSet<&[u8]> = HashSet::new();
+    for member in members.iter() {
         // As the reference does, dots and slashes at the start go, however many.
         let start = member.name.iter().take_while(|byte| matches!(byte, b'.' | b'/')).count();
         let name = &member.name[start..];
@@ -62,12 +64,12 @@ pub(crate) fn base_directory(members: &[Member], pattern: &str) -> Option<Vec<u8
             continue;
         }
         let slashes = name.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        for above in slashes.map(|(at, _)| &name[..at]) {
-            if visited.insert(above) && !names.contains(above) {
-                consider(above);
-            }
-        }
+        implied.extend(slashes.map(|(at, _)| &name[..at]));
     }
+    for member in members.iter() {
+        implied.remove(member.name);
+    }
+    implied.into_iter().for_each(consider);
     best.map(<[u8]>::to_vec)
 }
 
@@ -77,16 +79,16 @@ pub(crate) fn base_directory(members: &[Member], pattern: &str) -> Option<Vec<u8
 /// # Errors
 /// A member that may not be extracted, or cannot.
 pub(crate) fn extract(
-    mut members: Vec<Member>,
-    digests: &[Digest],
+    mut members: Members,
+    digests: Pages<Digest>,
     rules: &Rules<'_>,
     is_wanted: impl Fn(usize) -> bool,
 ) -> ArchiveResult<Scene> {
-    // They stay where they are in memory: there may be millions.
-    let wanted: Vec<bool> = members.iter_mut().map(|member| rules.strip(member)).collect();
-    let mut extraction = Extraction { scene: Scene::default(), members, digests, rules, named: None };
+    let wanted: Vec<bool> = (0..members.len()).map(|at| rules.strip(&mut members, at)).collect();
+    let scene = Scene::with_contents(digests);
+    let mut extraction = Extraction { scene, members: &members, rules, named: None };
     for (at, wanted) in wanted.into_iter().enumerate() {
-        if wanted && is_wanted(at) && extraction.members[at].kind != Kind::Device {
+        if wanted && is_wanted(at) && members.at(at).kind != Kind::Device {
             extraction.member(at)?;
         }
     }
@@ -95,60 +97,63 @@ pub(crate) fn extract(
 
 impl Rules<'_> {
     /// Strips the name of a member. Whether it is extracted.
-    fn strip(&self, member: &mut Member) -> bool {
-        let wanted = match &self.strip {
-            Strip::Nothing => true,
-            Strip::Base(base) => strip_base(member, base),
-            Strip::Top => strip_top(member),
+    fn strip(&self, members: &mut Members, at: usize) -> bool {
+        let member = members.at(at);
+        let Stripped { name, target, wanted } = match &self.strip {
+            Strip::Nothing => Stripped { name: 0, target: 0, wanted: true },
+            Strip::Base(base) => strip_base(&member, base),
+            Strip::Top => strip_top(&member),
         };
+        members.cut(at, name, target);
         let excluded = || {
-            let name = std::str::from_utf8(&member.name);
+            let name = std::str::from_utf8(members.at(at).name);
             name.is_ok_and(|name| self.exclude.iter().any(|glob| glob.matches(name)))
         };
         wanted && !excluded()
     }
 }
 
-fn strip_base(member: &mut Member, base: &[u8]) -> bool {
-    let strip = |name: &mut Vec<u8>, prefix: &[u8]| {
-        let fits = name.starts_with(prefix);
-        if fits {
-            name.drain(..prefix.len());
-        }
-        fits
-    };
-    strip(&mut member.name, b"./");
-    if let Kind::Link(target) = &mut member.kind {
-        strip(target, b"./");
-        if member.name.starts_with(base) {
-            strip(target, base);
-        }
-    }
-    strip(&mut member.name, base)
+/// What is taken away from a member.
+struct Stripped {
+    /// How many bytes of its name.
+    name: usize,
+    /// How many bytes of what it is a hard link to.
+    target: usize,
+    /// Whether it is extracted.
+    wanted: bool,
 }
 
-fn strip_top(member: &mut Member) -> bool {
-    let strip = |name: &mut Vec<u8>| match name.iter().position(|byte| *byte == b'/') {
-        Some(at) => {
-            name.drain(..=at);
-            true
-        }
-        None => false,
+fn strip_base(member: &Member<'_>, base: &[u8]) -> Stripped {
+    let after = |text: &[u8], start: usize, prefix: &[u8]| match text[start..].starts_with(prefix) {
+        true => start + prefix.len(),
+        false => start,
     };
-    if let Kind::Link(target) = &mut member.kind {
-        strip(target);
-    }
-    strip(&mut member.name)
+    let name = after(member.name, 0, b"./");
+    let wanted = member.name[name..].starts_with(base);
+    let target = match member.kind {
+        Kind::Link(target) => {
+            let start = after(target, 0, b"./");
+            if wanted { after(target, start, base) } else { start }
+        }
+        _ => 0,
+    };
+    Stripped { name: after(member.name, name, base), target, wanted }
+}
+
+fn strip_top(member: &Member<'_>) -> Stripped {
+    let top = |text: &[u8]| text.iter().position(|byte| *byte == b'/').map(|at| at + 1);
+    let target = if let Kind::Link(target) = member.kind { top(target) } else { None };
+    let name = top(member.name);
+    Stripped { name: name.unwrap_or(0), target: target.unwrap_or(0), wanted: name.is_some() }
 }
 
 struct Extraction<'a> {
     scene: Scene,
     /// With stripped names.
-    members: Vec<Member>,
-    digests: &'a [Digest],
+    members: &'a Members,
     rules: &'a Rules<'a>,
-    /// The members by what their names mean, in order; made when it is needed first.
-    named: Option<HashMap<Vec<u8>, Vec<usize>>>,
+    /// The places of all members, sorted by what their names mean and then by place; made when it is needed first.
+    named: Option<Vec<u32>>,
 }
 
 /// How often a link may stand for another member before that counts as a circle.
@@ -156,15 +161,15 @@ const MOST_DETOURS: usize = 64;
 
 impl Extraction<'_> {
     fn member(&mut self, at: usize) -> ArchiveResult<()> {
-        let member = self.members[at].clone();
-        let path = path_of(&member.name);
+        let member = self.members.at(at);
+        let path = path_of(member.name);
         check_path(path)?;
         self.check(&member)?;
         let upper = above(path);
         if !upper.is_empty() && !self.scene.exists(upper)? {
             self.scene.make_directories(upper)?;
         }
-        let placed = self.place(at, &member.kind, path, MOST_DETOURS)?;
+        let placed = self.place(at, member.kind, path, MOST_DETOURS)?;
         match member.kind {
             Kind::File(_) | Kind::Unknown(_) | Kind::Link(_) if placed => {
                 self.scene.set_executable(path, member.executable)
@@ -174,19 +179,19 @@ impl Extraction<'_> {
     }
 
     /// What Python's filters refuse.
-    fn check(&self, member: &Member) -> ArchiveResult<()> {
-        let real = self.scene.real(path_of(&member.name))?;
-        match &member.kind {
+    fn check(&self, member: &Member<'_>) -> ArchiveResult<()> {
+        let real = self.scene.real(path_of(member.name))?;
+        match member.kind {
             Kind::Unknown(_) if self.rules.refuse_unknown => {
-                Err(ArchiveError::malformed(format!("{} is a special file", shown(&member.name))))
+                Err(ArchiveError::malformed(format!("{} is a special file", shown(member.name))))
             }
             Kind::Link(target) => {
                 if target.first() == Some(&b'/') && self.rules.refuse_absolute_links {
-                    let message = format!("{} is a link to an absolute path", shown(&member.name));
+                    let message = format!("{} is a link to an absolute path", shown(member.name));
                     return Err(ArchiveError::malformed(message));
                 }
                 if real.is_empty() {
-                    return Err(outside(&member.name));
+                    return Err(outside(member.name));
                 }
                 self.scene.real(&normal(target)).map(drop)
             }
@@ -196,11 +201,10 @@ impl Extraction<'_> {
 
     /// Puts what member `at` is to a path. Whether it was put there: Python passes over some links that it cannot
     /// make.
-    fn place(&mut self, at: usize, kind: &Kind, path: &[u8], detours: usize) -> ArchiveResult<bool> {
+    fn place(&mut self, at: usize, kind: Kind<'_>, path: &[u8], detours: usize) -> ArchiveResult<bool> {
         match kind {
             Kind::File(number) | Kind::Unknown(number) => {
-                let digest = self.digests.get(*number).copied().unwrap_or_default();
-                self.scene.write(path, digest, self.members[at].executable)?;
+                self.scene.write(path, number, self.members.at(at).executable)?;
                 Ok(true)
             }
             Kind::Directory => match self.scene.make_directory(path)? {
@@ -217,8 +221,8 @@ impl Extraction<'_> {
                 // anything.
                 let parts: Vec<&[u8]> =
                     [above(path), target].into_iter().filter(|part| !part.is_empty()).collect();
-                let wanted = normal(&parts.join(&b'/'));
-                Ok(self.stand_in(self.members.len(), &wanted, path, detours)? == Some(true))
+                let wanted = parts.join(&b'/');
+                Ok(self.stand_in(self.members.len(), &normal(&wanted), path, detours)? == Some(true))
             }
             Kind::Link(target) => self.link(at, &normal(target), path, detours),
             Kind::Device => Ok(false),
@@ -251,26 +255,26 @@ impl Extraction<'_> {
         path: &[u8],
         detours: usize,
     ) -> ArchiveResult<Option<bool>> {
-        let members = &self.members;
+        let members = self.members;
+        let meaning = |at: u32| normal(members.at(at as usize).name);
         let named = self.named.get_or_insert_with(|| {
-            let mut named = HashMap::<_, Vec<usize>>::with_capacity(members.len());
-            for (at, member) in members.iter().enumerate() {
-                named.entry(normal(&member.name)).or_default().push(at);
-            }
+            let mut named: Vec<u32> = (0..members.len() as u32).collect();
+            named.sort_by(|a, b| meaning(*a).cmp(&meaning(*b)));
             named
         });
-        let places = named.get(name).map(Vec::as_slice).unwrap_or_default();
-        let before = places.partition_point(|at| *at < end);
-        let Some(found) = before.checked_sub(1).map(|at| places[at]) else { return Ok(None) };
+        let after = named.partition_point(|at| (meaning(*at).as_ref(), *at as usize) < (name, end));
+        let before = after.checked_sub(1).map(|before| named[before]);
+        let Some(found) = before.filter(|at| meaning(*at) == name) else { return Ok(None) };
+        let found = found as usize;
         if detours == 0 {
             return Err(ArchiveError::malformed(format!("{} goes through links in a circle", shown(path))));
         }
-        let member = self.members[found].clone();
+        let member = members.at(found);
         if member.kind == Kind::Device {
-            return Err(ArchiveError::malformed(format!("{} is a special file", shown(&member.name))));
+            return Err(ArchiveError::malformed(format!("{} is a special file", shown(member.name))));
         }
         self.check(&member)?;
-        self.place(found, &member.kind, path, detours - 1).map(Some)
+        self.place(found, member.kind, path, detours - 1).map(Some)
     }
 }
 
@@ -282,7 +286,16 @@ fn path_of(name: &[u8]) -> &[u8] {
 }
 
 /// A path as Python's `normpath` writes it.
-fn normal(path: &[u8]) -> Vec<u8> {
+fn normal(path: &[u8]) -> Cow<'_, [u8]> {
+    let mut parts = path.strip_prefix(b"/").unwrap_or(path).split(|byte| *byte == b'/');
+    if parts.all(|part| !matches!(part, b"" | b"." | b"..")) {
+        Cow::Borrowed(path)
+    } else {
+        normalised(path).into()
+    }
+}
+
+fn normalised(path: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
     let absolute = path.first() == Some(&b'/');
     for part in components(path).filter(|part| *part != b".") {

@@ -5,6 +5,7 @@
 
 use super::blobs::Blobs;
 use super::compression::Unpacked;
+use super::pages::{Pages, Texts};
 use super::{ArchiveError, ArchiveResult, shown};
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -23,37 +24,150 @@ const MOST_MEMBERS: usize = 4 << 20;
 const LONGEST_LINE: usize = 64;
 
 /// A member of an archive.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Member {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Member<'a> {
     /// Its name; directories have no slash at the end.
-    pub(crate) name: Vec<u8>,
-    pub(crate) kind: Kind,
+    pub(crate) name: &'a [u8],
+    pub(crate) kind: Kind<'a>,
     /// Whether the owner may execute it.
     pub(crate) executable: bool,
 }
 
 /// What a member is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind<'a> {
     /// A file; the number of its content.
     File(usize),
     Directory,
-    Symlink(Vec<u8>),
+    Symlink(&'a [u8]),
     /// A hard link to another member.
-    Link(Vec<u8>),
+    Link(&'a [u8]),
     /// A device node or pipe.
     Device,
     /// Something that only its writer knew; the number of its content.
     Unknown(usize),
 }
 
+/// The members of an archive, by their place in it. There may be millions, so their names and what links lead to stand
+/// behind each other, and what else is known of each takes few bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Members {
+    texts: Texts,
+    entries: Pages<Entry>,
+}
+
+/// A member without its texts.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    name: Span,
+    shape: Shape,
+    executable: bool,
+}
+
+/// What [`Kind`] says, without texts.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    File(u32),
+    Directory,
+    Symlink(Span),
+    Link(Span),
+    Device,
+    Unknown(u32),
+}
+
+/// One of the texts of all members, or its end.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u32,
+    length: u32,
+}
+
+impl Span {
+    fn of(self, texts: &Texts) -> &[u8] {
+        texts.get(self.start as usize, self.length as usize)
+    }
+
+    /// Takes bytes at the start away.
+    fn cut(&mut self, bytes: usize) {
+        let bytes = self.length.min(bytes as u32);
+        self.start += bytes;
+        self.length -= bytes;
+    }
+}
+
+impl Members {
+    /// Number of members.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The member at a place.
+    pub(crate) fn at(&self, place: usize) -> Member<'_> {
+        let Entry { name, shape, executable } = self.entries[place];
+        let kind = match shape {
+            Shape::File(content) => Kind::File(content as usize),
+            Shape::Directory => Kind::Directory,
+            Shape::Symlink(target) => Kind::Symlink(target.of(&self.texts)),
+            Shape::Link(target) => Kind::Link(target.of(&self.texts)),
+            Shape::Device => Kind::Device,
+            Shape::Unknown(content) => Kind::Unknown(content as usize),
+        };
+        Member { name: name.of(&self.texts), kind, executable }
+    }
+
+    /// All of them in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Member<'_>> {
+        (0..self.len()).map(|place| self.at(place))
+    }
+
+    /// Adds a member.
+    ///
+    /// # Errors
+    /// The names of all members take more than 4 GiB.
+    pub(crate) fn add(&mut self, member: Member<'_>) -> ArchiveResult<()> {
+        let name = self.keep(member.name)?;
+        let shape = match member.kind {
+            Kind::File(content) => Shape::File(narrow(content)?),
+            Kind::Directory => Shape::Directory,
+            Kind::Symlink(target) => Shape::Symlink(self.keep(target)?),
+            Kind::Link(target) => Shape::Link(self.keep(target)?),
+            Kind::Device => Shape::Device,
+            Kind::Unknown(content) => Shape::Unknown(narrow(content)?),
+        };
+        self.entries.push(Entry { name, shape, executable: member.executable });
+        Ok(())
+    }
+
+    fn keep(&mut self, text: &[u8]) -> ArchiveResult<Span> {
+        let start = self.texts.keep(text);
+        let start =
+            start.ok_or_else(|| ArchiveError::malformed(format!("a name of {} bytes", text.len())))?;
+        Ok(Span { start: narrow(start)?, length: narrow(text.len())? })
+    }
+
+    /// Takes so many bytes away from the start of the name of a member, and from that of what it links to if it is a
+    /// hard link.
+    pub(crate) fn cut(&mut self, place: usize, name: usize, target: usize) {
+        let entry = &mut self.entries[place];
+        entry.name.cut(name);
+        if let Shape::Link(link) = &mut entry.shape {
+            link.cut(target);
+        }
+    }
+}
+
+fn narrow(number: usize) -> ArchiveResult<u32> {
+    u32::try_from(number)
+        .map_err(|_| ArchiveError::malformed("the names of its members take more than 4 GiB"))
+}
+
 /// Reads all members; their content goes to `blobs`.
 ///
 /// # Errors
 /// No archive at all, or one that is cut short or malformed.
-pub(crate) fn read(input: Unpacked, blobs: &mut Blobs<'_, '_>) -> ArchiveResult<Vec<Member>> {
+pub(crate) fn read(input: Unpacked, blobs: &mut Blobs<'_, '_>) -> ArchiveResult<Members> {
     let mut reader = Reader { input, at: 0, holes: 0, global: Pax::default() };
-    let mut members = Vec::new();
+    let mut members = Members::default();
     while let Some(raw) = reader.next_header()? {
         if members.len() >= MOST_MEMBERS {
             return Err(ArchiveError::malformed(format!("more than {MOST_MEMBERS} members")));
@@ -62,8 +176,7 @@ pub(crate) fn read(input: Unpacked, blobs: &mut Blobs<'_, '_>) -> ArchiveResult<
         if longest > LONGEST_NAME {
             return Err(ArchiveError::malformed(format!("a name of {longest} bytes")));
         }
-        let member = reader.finish(raw, blobs)?;
-        members.push(member);
+        members.add(reader.finish(&raw, blobs)?)?;
     }
     Ok(members)
 }
@@ -339,18 +452,18 @@ impl Reader {
     }
 
     /// Stores the content of a member and goes to the next header.
-    fn finish(&mut self, raw: Raw, blobs: &mut Blobs<'_, '_>) -> ArchiveResult<Member> {
+    fn finish<'r>(&mut self, raw: &'r Raw, blobs: &mut Blobs<'_, '_>) -> ArchiveResult<Member<'r>> {
         let mut left = raw.stored.checked_sub(raw.used).ok_or_else(unexpected_end)?;
         let mut kind = match raw.kind {
-            b'1' => Kind::Link(raw.link.clone()),
-            b'2' => Kind::Symlink(raw.link.clone()),
+            b'1' => Kind::Link(&raw.link),
+            b'2' => Kind::Symlink(&raw.link),
             b'3' | b'4' | b'6' => Kind::Device,
             b'5' => Kind::Directory,
             _ => Kind::Unknown(0),
         };
         if matches!(kind, Kind::Unknown(_)) {
             let number = match &raw.sparse {
-                Some(map) => self.sparse(&raw, map, &mut left, blobs)?,
+                Some(map) => self.sparse(raw, map, &mut left, blobs)?,
                 None if raw.size > left => return Err(unexpected_end()),
                 None => {
                     left -= raw.size;
@@ -361,7 +474,7 @@ impl Reader {
             kind = if raw.is_regular() { Kind::File(number) } else { Kind::Unknown(number) };
         }
         self.skip(left)?;
-        Ok(Member { name: raw.name, kind, executable: raw.mode & 0o100 != 0 })
+        Ok(Member { name: &raw.name, kind, executable: raw.mode & 0o100 != 0 })
     }
 
     fn sparse(

@@ -18,13 +18,14 @@
 //! | cut short | refused |
 //! | more than 8 GiB out of less than a two-thousandth of that, holes of sparse files included | refused as a bomb |
 //! | names and links above 4095 bytes, components above 255, directories deeper than 1024 | refused |
-//! | more than 4,194,304 members, or 16 MiB or 16 headers before one member | refused |
+//! | more than 4,194,304 members, names of 4 GiB in all, or 16 MiB or 16 headers before one member | refused |
 
 pub(crate) mod ar;
 pub(crate) mod blobs;
 pub(crate) mod compression;
 pub(crate) mod extract;
 pub(crate) mod members;
+pub(crate) mod pages;
 pub(crate) mod scene;
 pub(crate) mod source;
 pub(crate) mod zipfile;
@@ -32,7 +33,8 @@ pub(crate) mod zipfile;
 use bourn_plan::SourceError;
 use bourn_reapi::{Cas, Digest, ServiceError};
 use compression::Unpacked;
-use members::Member;
+use members::Members;
+use pages::Pages;
 use std::io::{self, Read};
 
 pub(crate) use extract::{Rules, Strip};
@@ -79,7 +81,7 @@ impl ArchiveError {
 pub(crate) fn unpack<'a>(
     file: impl Read + Send + 'static,
     cas: &dyn Cas,
-    rules: impl FnOnce(&[Member]) -> ArchiveResult<Rules<'a>>,
+    rules: impl FnOnce(&Members) -> ArchiveResult<Rules<'a>>,
 ) -> ArchiveResult<Scene> {
     unpack_stream(compression::open(file)?, cas, rules)
 }
@@ -91,11 +93,11 @@ pub(crate) fn unpack<'a>(
 pub(crate) fn unpack_stream<'a>(
     input: Unpacked,
     cas: &dyn Cas,
-    rules: impl FnOnce(&[Member]) -> ArchiveResult<Rules<'a>>,
+    rules: impl FnOnce(&Members) -> ArchiveResult<Rules<'a>>,
 ) -> ArchiveResult<Scene> {
     let (members, digests) = read(input, cas)?;
     let rules = rules(&members)?;
-    extract::extract(members, &digests, &rules, |_| true)
+    extract::extract(members, digests, &rules, |_| true)
 }
 
 /// Reads a tar archive that is not compressed any more: its members, and the content of files by number, which is in
@@ -103,7 +105,7 @@ pub(crate) fn unpack_stream<'a>(
 ///
 /// # Errors
 /// See [`ArchiveError`].
-pub(crate) fn read(input: Unpacked, cas: &dyn Cas) -> ArchiveResult<(Vec<Member>, Vec<Digest>)> {
+pub(crate) fn read(input: Unpacked, cas: &dyn Cas) -> ArchiveResult<(Members, Pages<Digest>)> {
     std::thread::scope(|scope| {
         let mut blobs = blobs::Blobs::start(scope, cas);
         let members = members::read(input, &mut blobs)?;
@@ -115,7 +117,7 @@ pub(crate) fn read(input: Unpacked, cas: &dyn Cas) -> ArchiveResult<(Vec<Member>
 ///
 /// # Errors
 /// No directory matches.
-pub(crate) fn base(members: &[Member], pattern: &str) -> ArchiveResult<Strip> {
+pub(crate) fn base(members: &Members, pattern: &str) -> ArchiveResult<Strip> {
     if pattern.is_empty() {
         return Ok(Strip::Nothing);
     }

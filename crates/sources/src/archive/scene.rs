@@ -3,6 +3,7 @@
 //! Paths are walked as the kernel walks them: `.` and `..` mean directories that are there, links are followed, and
 //! nothing is made on the way. Only [`Scene::real`] guesses, as Python's `realpath` does.
 
+use super::pages::Pages;
 use super::{ArchiveError, ArchiveResult, shown};
 use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, FileNode, SymlinkNode};
 use std::borrow::Cow;
@@ -24,20 +25,26 @@ const DEEPEST: usize = 1024;
 
 /// Names something in a [`Scene`]. Hard links are two names for one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(crate) struct NodeId(usize);
+pub(crate) struct NodeId(u32);
 
 /// What stands in a [`Scene`].
 #[derive(Debug)]
 pub(crate) enum Node {
-    Directory(BTreeMap<Box<[u8]>, NodeId>),
-    File { digest: Digest, executable: bool },
-    Symlink(Vec<u8>),
+    Directory(Box<BTreeMap<Box<[u8]>, NodeId>>),
+    /// The number of its content.
+    File {
+        content: u32,
+        executable: bool,
+    },
+    Symlink(Box<[u8]>),
 }
 
 /// A tree of files in memory.
 #[derive(Debug)]
 pub(crate) struct Scene {
-    nodes: Vec<Node>,
+    nodes: Pages<Node>,
+    /// What is in files, by number.
+    contents: Pages<Digest>,
     /// Below how many others each directory stands; they never move.
     depths: HashMap<NodeId, usize>,
 }
@@ -88,17 +95,18 @@ pub(crate) fn above(path: &[u8]) -> &[u8] {
     path.iter().rposition(|byte| *byte == b'/').map_or(&path[..0], |at| &path[..at])
 }
 
-impl Default for Scene {
-    fn default() -> Scene {
-        Scene { nodes: vec![Node::Directory(BTreeMap::new())], depths: HashMap::new() }
-    }
-}
-
 impl Scene {
     const ROOT: NodeId = NodeId(0);
 
+    /// A tree without anything; what is in the files that are written to it, by number.
+    pub(crate) fn with_contents(contents: Pages<Digest>) -> Scene {
+        let mut nodes = Pages::default();
+        nodes.push(Node::Directory(Box::default()));
+        Scene { nodes, contents, depths: HashMap::new() }
+    }
+
     pub(crate) fn node(&self, id: NodeId) -> &Node {
-        &self.nodes[id.0]
+        &self.nodes[id.0 as usize]
     }
 
     fn entries(&self, id: NodeId) -> Option<&BTreeMap<Box<[u8]>, NodeId>> {
@@ -199,13 +207,15 @@ impl Scene {
         Ok(matches!(self.walk(path, true)?, Walked::Found(id, _) if self.entries(id).is_some()))
     }
 
-    fn add(&mut self, node: Node) -> NodeId {
+    fn add(&mut self, node: Node) -> ArchiveResult<NodeId> {
+        let id = u32::try_from(self.nodes.len());
+        let id = id.map_err(|_| ArchiveError::malformed("more than 4,294,967,295 files and directories"))?;
         self.nodes.push(node);
-        NodeId(self.nodes.len() - 1)
+        Ok(NodeId(id))
     }
 
     fn put(&mut self, directory: NodeId, name: &[u8], id: NodeId) {
-        if let Node::Directory(entries) = &mut self.nodes[directory.0] {
+        if let Node::Directory(entries) = &mut self.nodes[directory.0 as usize] {
             entries.insert(name.into(), id);
         }
     }
@@ -221,7 +231,7 @@ impl Scene {
         if depth > DEEPEST {
             return Err(ArchiveError::malformed(format!("directories nest deeper than {DEEPEST}")));
         }
-        let id = self.add(Node::Directory(BTreeMap::new()));
+        let id = self.add(Node::Directory(Box::default()))?;
         self.depths.insert(id, depth);
         self.put(directory, &name, id);
         Ok(Made::Yes)
@@ -255,21 +265,24 @@ impl Scene {
         self.make_directory(path)
     }
 
-    /// Writes a file: what a link leads to, and all names of a file that is there, get the new content.
+    /// Writes a file, given by the number of its content: what a link leads to, and all names of a file that is there,
+    /// get the new content.
     ///
     /// # Errors
     /// A directory stands there, or there is no directory for it.
-    pub(crate) fn write(&mut self, path: &[u8], digest: Digest, executable: bool) -> ArchiveResult<()> {
-        let file = Node::File { digest, executable };
+    pub(crate) fn write(&mut self, path: &[u8], content: usize, executable: bool) -> ArchiveResult<()> {
+        let content = u32::try_from(content)
+            .map_err(|_| ArchiveError::malformed("more than 4,294,967,295 contents of files"))?;
+        let file = Node::File { content, executable };
         match self.walk(path, true)? {
             Walked::Found(id, _) if self.entries(id).is_some() => Err(in_the_way(path)),
             Walked::Found(id, _) => {
-                self.nodes[id.0] = file;
+                self.nodes[id.0 as usize] = file;
                 Ok(())
             }
             Walked::Free(directory, name) => {
                 let name = name.into_owned();
-                let id = self.add(file);
+                let id = self.add(file)?;
                 self.put(directory, &name, id);
                 Ok(())
             }
@@ -294,7 +307,7 @@ impl Scene {
         let Some((directory, name)) = place.map(|(directory, name)| (directory, name.into_owned())) else {
             return Ok(false);
         };
-        let id = self.add(Node::Symlink(target.to_vec()));
+        let id = self.add(Node::Symlink(target.into()))?;
         self.put(directory, &name, id);
         Ok(true)
     }
@@ -314,7 +327,7 @@ impl Scene {
     /// Changes whether the file at a path, links followed, may be executed.
     pub(crate) fn set_executable(&mut self, path: &[u8], to: bool) -> ArchiveResult<()> {
         if let Walked::Found(id, _) = self.walk(path, true)?
-            && let Node::File { executable, .. } = &mut self.nodes[id.0]
+            && let Node::File { executable, .. } = &mut self.nodes[id.0 as usize]
         {
             *executable = to;
         }
@@ -358,12 +371,15 @@ impl Scene {
                     let digest = known.get(id).map(|digest| (*digest).into());
                     directory.directories.push(DirectoryNode { name, digest });
                 }
-                Node::File { digest, executable } => directory.files.push(FileNode {
-                    name,
-                    digest: Some((*digest).into()),
-                    is_executable: *executable,
-                    node_properties: None,
-                }),
+                Node::File { content, executable } => {
+                    let digest = self.contents.get(*content as usize).copied().unwrap_or_default();
+                    directory.files.push(FileNode {
+                        name,
+                        digest: Some(digest.into()),
+                        is_executable: *executable,
+                        node_properties: None,
+                    });
+                }
                 Node::Symlink(target) => {
                     let target = text(target)?;
                     directory.symlinks.push(SymlinkNode { name, target, node_properties: None });

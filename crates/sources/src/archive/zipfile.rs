@@ -82,7 +82,7 @@ pub(crate) fn extract(file: File, strip: &ZipStrip, cas: &dyn Cas) -> ArchiveRes
         }
         Ok::<_, ArchiveError>((entries, blobs.finish()?))
     })?;
-    let mut scene = Scene::default();
+    let mut scene = Scene::with_contents(digests);
     for Entry { name, content } in entries {
         // Python drops what could lead out.
         let parts: Vec<&str> = name.split('/').filter(|part| !matches!(*part, "" | "." | "..")).collect();
@@ -95,7 +95,7 @@ pub(crate) fn extract(file: File, strip: &ZipStrip, cas: &dyn Cas) -> ArchiveRes
         match content {
             None if scene.is_directory(path.as_bytes())? => {}
             None => scene.make_directories(path.as_bytes())?,
-            Some(number) => scene.write(path.as_bytes(), digests[number], false)?,
+            Some(number) => scene.write(path.as_bytes(), number, false)?,
         }
     }
     Ok(scene)

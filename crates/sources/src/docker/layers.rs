@@ -6,7 +6,8 @@
 //! Devices, and all of `dev`, are left out.
 
 use super::manifest::Manifest;
-use crate::archive::members::{Kind, Member};
+use crate::archive::members::{Kind, Member, Members};
+use crate::archive::pages::Pages;
 use crate::archive::{self, ArchiveError, Rules, Strip, compression, extract};
 use crate::trees;
 use bourn_plan::SourceError;
@@ -17,8 +18,8 @@ use std::path::Path;
 
 /// A layer that was read.
 struct Read {
-    members: Vec<Member>,
-    digests: Vec<Digest>,
+    members: Members,
+    digests: Pages<Digest>,
     /// The members that are extracted, by name: of several the last.
     wanted: HashMap<Vec<u8>, usize>,
 }
@@ -41,10 +42,10 @@ pub(super) fn stage(cas: &dyn Cas, directory: &Path, manifest: &Manifest) -> Res
     }
     let mut tree = Digest::empty();
     for (layer, read) in manifest.layers.iter().zip(layers) {
-        let is_wanted = |(at, member): (usize, &Member)| read.wanted.get(&member.name) == Some(&at);
+        let is_wanted = |(at, member): (usize, Member<'_>)| read.wanted.get(member.name) == Some(&at);
         let wanted: Vec<bool> = read.members.iter().enumerate().map(is_wanted).collect();
         let rules = Rules::trusting(Strip::Nothing);
-        let scene = extract::extract(read.members, &read.digests, &rules, |at| wanted[at]);
+        let scene = extract::extract(read.members, read.digests, &rules, |at| wanted[at]);
         let staged =
             scene.and_then(|scene| scene.store(cas)).map_err(|error| error.staging(&layer.digest))?;
         tree = trees::overlay(cas, &tree, &staged)?;
@@ -68,7 +69,7 @@ impl Removed {
 
 impl Read {
     /// Tells what a layer brings from what it takes away.
-    fn sort(members: Vec<Member>, digests: Vec<Digest>) -> (Read, Removed) {
+    fn sort(members: Members, digests: Pages<Digest>) -> (Read, Removed) {
         let (mut wanted, mut removed) = (HashMap::new(), Removed::default());
         for (at, member) in members.iter().enumerate() {
             let start = member.name.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
@@ -77,7 +78,7 @@ impl Read {
                 Some(b".wh..opq") => removed.directories.push(directory.to_vec()),
                 Some(taken) => drop(removed.names.insert([directory, taken].concat())),
                 None if member.name.starts_with(b"dev/") || member.kind == Kind::Device => {}
-                None => drop(wanted.insert(member.name.clone(), at)),
+                None => drop(wanted.insert(member.name.to_vec(), at)),
             }
         }
         (Read { members, digests, wanted }, removed)
@@ -91,9 +92,12 @@ mod tests {
     #[test]
     fn whiteouts() {
         let names = ["a/.wh.b", "c/.wh..wh..opq", ".wh.d", "e", "dev/null", "e"];
-        let member =
-            |name: &&str| Member { name: name.as_bytes().to_vec(), kind: Kind::Directory, executable: false };
-        let (read, removed) = Read::sort(names.iter().map(member).collect(), Vec::new());
+        let mut members = Members::default();
+        for name in names {
+            let member = Member { name: name.as_bytes(), kind: Kind::Directory, executable: false };
+            members.add(member).expect("a member");
+        }
+        let (read, removed) = Read::sort(members, Pages::default());
         assert_eq!(read.wanted, HashMap::from([(b"e".to_vec(), 5)]));
         for (name, expect) in [
             ("a/b", true),

@@ -5,6 +5,7 @@ use super::objects::{Kind, TreeEntry, parse_commit, parse_tree};
 use super::{Mirror, Objects, Oid};
 use crate::archive::ArchiveError;
 use crate::archive::blobs::Blobs;
+use crate::archive::pages::Pages;
 use crate::scratch::workspace;
 use bourn_plan::{FetchContext, SourceError, several};
 use bourn_reapi::services::ImportOptions;
@@ -182,7 +183,7 @@ fn store_share(
             }
             blobs.take(from, head.size).map(drop).map_err(Failed::Archive)
         })?;
-        blobs.finish().map_err(Failed::Archive)
+        blobs.finish().map(Pages::into_vec).map_err(Failed::Archive)
     });
     stored.map_err(|failed| match failed {
         Failed::Source(error) => error,
