@@ -251,9 +251,14 @@ impl Storage {
         digests.iter().filter(|digest| !known.contains(digest)).copied().collect()
     }
 
-    /// Remembers what is there.
-    pub(crate) fn learn(&self, digests: &[Digest]) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).refreshed(&self.link).extend(digests);
+    /// Remembers what the server said that it has, in answer to a question that was asked when [`Link::breaks`] said
+    /// `asked`. An answer from before something broke off tells nothing of the time after it, however late it is read.
+    pub(crate) fn learn(&self, digests: &[Digest], asked: u64) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.refreshed(&self.link);
+        if known.breaks == asked {
+            known.blobs.extend(digests);
+        }
     }
 
     /// Which of at most [`DIGESTS`] blobs are not there; the others are remembered.
@@ -266,6 +271,7 @@ impl Storage {
             blob_digests: digests.iter().map(|digest| (*digest).into()).collect(),
             digest_function: SHA256,
         };
+        let asked = self.link.breaks();
         let answer: FindMissingBlobsResponse = self.link.unary(Lane::Talk, FIND_MISSING, question).await?;
         let answered = answer.missing_blob_digests.iter().map(Digest::try_from);
         let missing: HashSet<Digest> = answered.collect::<Result<_, _>>().map_err(|error| {
@@ -273,7 +279,7 @@ impl Storage {
         })?;
         let (missing, there): (Vec<Digest>, Vec<Digest>) =
             digests.iter().partition(|digest| missing.contains(digest));
-        self.learn(&there);
+        self.learn(&there, asked);
         Ok(missing)
     }
 
@@ -378,6 +384,7 @@ impl Storage {
         };
         let _turn = self.turn(Lane::Bulk).await;
         let mut tries = self.link.tries();
+        let begun = self.link.breaks();
         loop {
             tries.begin();
             let before = self.link.traffic.bytes();
@@ -407,7 +414,7 @@ impl Storage {
                 .requests
                 .retain(|blob| blob.digest.as_ref().is_some_and(|digest| again.contains(digest)));
         }
-        self.learn(digests);
+        self.learn(digests, begun);
         Ok(())
     }
 

@@ -4,12 +4,16 @@
 use crate::engine::{Engine, Mishap, Traits};
 use crate::exchanges::{METHODS, Place, SMALL, artifact, backed, name, place, tree};
 use crate::index::artifact_urn;
+use crate::link::Link;
+use crate::storage::Storage;
 use crate::{Connection, Server, ServerKind};
 use bourn_reapi::services::{Cancel, ErrorKind};
 use bourn_reapi::{Artifact, ArtifactName, Assets, Cas, Digest, Directory, DirectoryNode, FileNode, Remotes};
 use bourn_testkit::memory::MemoryStore;
 use prost::Message;
+use std::sync::Arc;
 use std::time::Duration;
+use tonic::Status;
 
 /// Pushes and pulls while one method goes wrong once in a way that passes.
 #[track_caller]
@@ -366,6 +370,25 @@ fn check_lost(zstd: bool, method: &'static str) {
     assert!(fresh.push(&second).unwrap(), "{zstd} {method}");
     assert!(engine.calls(method) > calls, "{zstd} {method}");
     assert!(!engine.state().too_early, "{zstd} {method}");
+}
+
+#[test]
+fn an_answer_from_before_a_break_says_nothing_of_the_time_after_it() {
+    let engine = Engine::start(SMALL);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _within = runtime.enter();
+    let storage = Storage::new(Arc::new(Link::new(&engine.server(ServerKind::Storage)).unwrap()));
+    let blob = Digest::of(b"blob");
+    let asked = storage.link.breaks();
+    storage.learn(&[blob], asked);
+    assert_eq!(storage.unknown(&[blob]), []);
+    storage.link.note_break(&Status::unavailable("broken off"));
+    assert_eq!(storage.unknown(&[blob]), [blob]);
+    // Read late.
+    storage.learn(&[blob], asked);
+    assert_eq!(storage.unknown(&[blob]), [blob]);
+    storage.learn(&[blob], storage.link.breaks());
+    assert_eq!(storage.unknown(&[blob]), []);
 }
 
 #[test]

@@ -170,10 +170,11 @@ impl Storage {
     /// The server failed; the local store does not hold the blob.
     pub(crate) async fn upload_blob(&self, cas: &Arc<dyn Cas>, digest: &Digest) -> Attempt<()> {
         let _turn = self.stream_turn(Lane::Bulk).await;
+        let begun = self.link.breaks();
         if !self.abilities().await?.zstd || !self.upload_packed(cas, digest).await? {
             self.upload_plain(cas, digest).await?;
         }
-        self.learn(&[*digest]);
+        self.learn(&[*digest], begun);
         Ok(())
     }
 
