@@ -2,7 +2,7 @@
 //! comes of an exchange is right or nothing.
 
 use crate::engine::{Engine, Mishap, Traits};
-use crate::exchanges::{METHODS, Place, SMALL, artifact, backed, name, place, tree};
+use crate::exchanges::{METHODS, Place, SMALL, artifact, backed, check_passes, name, place, tree};
 use crate::index::artifact_urn;
 use crate::link::Link;
 use crate::storage::Storage;
@@ -14,25 +14,6 @@ use prost::Message;
 use std::sync::Arc;
 use std::time::Duration;
 use tonic::Status;
-
-/// Pushes and pulls while one method goes wrong once in a way that passes.
-#[track_caller]
-fn check_passes(method: &'static str, mishap: Mishap) {
-    let about = format!("{method} {mishap:?}");
-    let engine = Engine::start(SMALL);
-    engine.trouble(method, mishap, 1);
-    let one = place(vec![engine.server(ServerKind::All)]);
-    assert!(one.refused.is_empty(), "{about}: {:?}", one.refused);
-    let artifact = artifact(&one.store);
-    assert!(one.push(&artifact).unwrap_or_else(|error| panic!("{about}: {error:?}")), "{about}");
-    assert!(!engine.state().too_early, "{about}");
-    engine.trouble(method, mishap, 1);
-    let two = place(vec![engine.server(ServerKind::All)]);
-    let pulled = two.pull(false).unwrap_or_else(|error| panic!("{about}: {error:?}"));
-    assert_eq!(pulled.as_ref(), Some(&artifact), "{about}: {:?}", two.heard.0);
-    assert!(two.holds(&artifact), "{about}");
-    assert_eq!(two.heard.warnings(), Vec::<String>::new(), "{about}");
-}
 
 /// `NO_ERROR` to `HTTP_1_1_REQUIRED`. Of these, `INADEQUATE_SECURITY` is no accident.
 const RESETS: std::ops::RangeInclusive<u32> = 0..=13;
