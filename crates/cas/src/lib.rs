@@ -21,6 +21,7 @@ mod kept;
 mod layer;
 mod mode;
 mod object;
+mod prefixes;
 mod presence;
 mod reach;
 mod recent;

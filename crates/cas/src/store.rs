@@ -2,6 +2,7 @@
 
 use crate::layer::{Content, Counts, Described, Descriptions, LayerSupport, boot_id};
 use crate::object::{Objects, read_only};
+use crate::prefixes::Prefixes;
 use crate::recent::Recent;
 use crate::session::{Session, open_directory, other_engines};
 use crate::spread::place_apart;
@@ -51,6 +52,8 @@ pub struct Store {
     pub(crate) counts: Counts,
     descriptions: Descriptions,
     pub(crate) boot: OnceLock<String>,
+    /// At work on a new cache until it is ready, or this store is closed.
+    _prefixes: Option<Prefixes>,
 }
 
 impl Store {
@@ -63,8 +66,10 @@ impl Store {
             Access::Full => Some(Arc::new(Session::begin(&cachedir)?)),
             Access::ReadOnly => None,
         };
+        let objects = Objects::open(&cachedir, session.clone())?;
         let store = Store {
-            objects: Objects::open(&cachedir, session.clone())?,
+            _prefixes: session.as_ref().and_then(|_| Prefixes::begin(objects.root())),
+            objects,
             recent: Recent::default(),
             session,
             content: OnceLock::new(),
