@@ -175,6 +175,9 @@ pub(crate) struct State {
     pub(crate) names: HashMap<String, Digest>,
     /// What was published, in order.
     pub(crate) pushed: Vec<PushRequest>,
+    /// How many requests it answers at a time, each of which takes a moment then; the others it refuses.
+    pub(crate) at_a_time: Option<usize>,
+    under_way: usize,
     /// Uploads under way.
     partial: HashMap<String, Vec<u8>>,
     /// Messages of an upload that are still to be taken.
@@ -317,6 +320,27 @@ enum Close {
 /// What an answer consists of.
 type Answer = Result<Vec<Vec<u8>>, Code>;
 
+/// A request while it is answered.
+struct Visit<'s>(&'s Mutex<State>);
+
+impl Visit<'_> {
+    /// `None` where there are too many.
+    fn begin(state: &Mutex<State>) -> Option<Visit<'_>> {
+        let mut locked = state.lock().unwrap_or_else(PoisonError::into_inner);
+        if locked.at_a_time.is_some_and(|most| locked.under_way >= most) {
+            return None;
+        }
+        locked.under_way += 1;
+        Some(Visit(state))
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).under_way -= 1;
+    }
+}
+
 async fn answer(
     request: http::Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
@@ -329,6 +353,13 @@ async fn answer(
         request.headers().get("authorization").and_then(|value| value.to_str().ok().map(str::to_owned));
     let locked = || state.lock().unwrap_or_else(PoisonError::into_inner);
     locked().calls.push(method.clone());
+    let _visit = match Visit::begin(&state) {
+        Some(visit) => visit,
+        None => return refuse(&mut respond, Code::ResourceExhausted),
+    };
+    if locked().at_a_time.is_some() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let mishap = locked().mishap(&method);
     if method == "Write" && mishap == Some(Mishap::Hold) {
         locked().held += 1;

@@ -37,6 +37,12 @@ const FIRST_TIMEOUT: Duration = Duration::from_secs(15);
 /// How often a request is repeated that is not told otherwise.
 const RETRIES: u32 = 3;
 
+/// How often a request comes again that a server refused because it does no more at a time.
+const CROWDED: u32 = 6;
+
+/// After what time it does so first; doubled each time.
+const FIRST_WAY: Duration = Duration::from_millis(50);
+
 /// After what time nothing is repeated any more, unless told how often to.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -87,6 +93,8 @@ pub(crate) struct Link {
     pub(crate) traffic: Traffic,
     /// How often something was broken off.
     breaks: AtomicU64,
+    /// Held by the one request that is sent again of those that were refused because there were too many.
+    crowded: tokio::sync::Mutex<()>,
     /// Whether the server ever did what it was asked for.
     met: AtomicBool,
     /// Since when the server cannot be reached, and why.
@@ -141,6 +149,7 @@ impl Link {
             next: AtomicUsize::new(0),
             traffic: Traffic::default(),
             breaks: AtomicU64::new(0),
+            crowded: tokio::sync::Mutex::default(),
             met: AtomicBool::new(false),
             down: Mutex::new(None),
         })
@@ -339,6 +348,7 @@ impl Link {
         let mut furthest = done();
         let mut renewed = false;
         let mut sent = self.credentials();
+        let mut crowd = self.crowd();
         loop {
             tries.begin();
             let before = self.traffic.bytes();
@@ -360,12 +370,20 @@ impl Link {
                 (renewed, sent) = (true, self.credentials());
                 continue;
             }
+            if crowd.gives_way(&status).await {
+                continue;
+            }
             match self.next(&mut tries, before, &status) {
                 Next::Again(delay) => tokio::time::sleep(delay).await,
                 Next::Refused => return Ok(Err(status)),
                 Next::Gone => return Err(self.set_down(path, &status)),
             }
         }
+    }
+
+    /// The way on for a request that a crowded server may refuse.
+    pub(crate) fn crowd(&self) -> Crowd<'_> {
+        Crowd { link: self, refused: 0, alone: None }
     }
 
     /// What a refusal is called.
@@ -515,6 +533,32 @@ impl Link {
         })
         .await?;
         Ok(grpc)
+    }
+}
+
+/// A request to a server that may be refused because others of ours are under way.
+///
+/// Servers that do so many things at a time and no more, as gRPC's for Python, refuse the rest as they would if their disk
+/// were full, and say no time. So whatever was refused like this comes again a few times, later and alone among those that
+/// were: what is under way at a time becomes less until the server can do it.
+pub(crate) struct Crowd<'l> {
+    link: &'l Link,
+    refused: u32,
+    alone: Option<tokio::sync::MutexGuard<'l, ()>>,
+}
+
+impl Crowd<'_> {
+    /// Whether the request is to be sent again. It is time for that then.
+    pub(crate) async fn gives_way(&mut self, status: &Status) -> bool {
+        if status.code() != Code::ResourceExhausted || is_passing(status) || self.refused == CROWDED {
+            return false;
+        }
+        if self.alone.is_none() {
+            self.alone = Some(self.link.crowded.lock().await);
+        }
+        tokio::time::sleep(FIRST_WAY * 2_u32.pow(self.refused)).await;
+        self.refused += 1;
+        true
     }
 }
 

@@ -203,6 +203,7 @@ impl Storage {
         let mut name = fresh();
         let mut tries = self.link.tries();
         let mut sent = self.link.credentials();
+        let mut crowd = self.link.crowd();
         let (mut offset, mut furthest, mut has_broken) = (0, 0, false);
         loop {
             tries.begin();
@@ -224,6 +225,9 @@ impl Storage {
             if has_broken && matches!(status.code(), Code::InvalidArgument | Code::OutOfRange) {
                 name = fresh();
                 status = Status::unavailable(status.message());
+            }
+            if crowd.gives_way(&status).await {
+                continue;
             }
             match self.link.next(&mut tries, before, &status) {
                 Next::Again(delay) => tokio::time::sleep(delay).await,
