@@ -46,11 +46,9 @@ pub(crate) fn far(bench: &Bench) -> Measured {
     timed(&mut project.call(Side::Bourn, &["build", "all.bst"]))?;
     let far = delayed(server.port)?;
     for side in [Side::Bourn, Side::Bst] {
-        project.empty(side)?;
+        project.set_aside(side)?;
         project.configure(side, &server_configuration(far, false))?;
     }
-    // ext4 is slow to create files where others were removed within the last five seconds.
-    std::thread::sleep(Duration::from_secs(6));
     let pull = ["artifact", "pull", "--deps", "all", "all.bst"];
     rows.push(beside(
         &format!("pull of {ARTIFACTS} small artifacts at {} ms", ROUND_TRIP.as_millis()),
