@@ -76,21 +76,6 @@ impl<'a> Project<'a> {
         command
     }
 
-    /// Empties the cache of one side.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    pub(crate) fn empty(&self, side: Side) -> Result<(), String> {
-        for name in ["cache", "sources", "logs"] {
-            let path = self.cache(side).join(name);
-            let removed = Command::new("rm").arg("-rf").arg(&path).status();
-            if !removed.is_ok_and(|status| status.success()) {
-                return Err(format!("{} cannot be removed", path.display()));
-            }
-        }
-        Ok(())
-    }
-
     /// Gives one side an empty cache and lets the old one be. A file system on which many files were just deleted takes
     /// long to make new ones, which would be counted for whoever comes next.
     ///
