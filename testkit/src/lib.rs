@@ -5,6 +5,7 @@ pub mod fixture;
 pub mod loopback;
 pub mod memory;
 pub mod random;
+pub mod running;
 pub mod terminal;
 
 pub use env::{Ran, TestEnv};

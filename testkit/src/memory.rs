@@ -276,12 +276,7 @@ impl Remotes for MemoryRemote {
         self.pushes
     }
 
-    fn available(
-        &self,
-        names: &[ArtifactName],
-        _: &dyn Report,
-        _: &Cancel,
-    ) -> ServiceResult<Vec<bool>> {
+    fn available(&self, names: &[ArtifactName], _: &dyn Report, _: &Cancel) -> ServiceResult<Vec<bool>> {
         self.fails()?;
         names.iter().map(|name| Ok(self.remote.artifact(name)?.is_some())).collect()
     }

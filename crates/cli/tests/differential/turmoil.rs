@@ -3,6 +3,7 @@
 
 use crate::Both;
 use crate::remote::{assert_said, storage_daemon};
+use bourn_testkit::running::{PATIENCE, ended, interruptible, send};
 use bourn_testkit::{Random, TestEnv};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -37,9 +38,6 @@ depends: [large.bst]
 === files/large/note
 see beside
 ";
-
-/// After this a test has failed; nothing here takes so long.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 fn project() -> Option<Both> {
     let both = Both::new(PROJECT)?;
@@ -94,34 +92,11 @@ fn forward(mut from: TcpStream, mut to: TcpStream, moved: &AtomicU64, limit: u64
     let _ = to.shutdown(Shutdown::Both);
 }
 
-/// A program that is running. Signals are what they are to any program, whoever starts the tests.
+/// A program that is running.
 fn start(command: &Command, directory: &std::path::Path) -> Child {
-    let mut started = Command::new("env");
-    started.arg("--default-signal=INT,TERM").arg(command.get_program()).args(command.get_args());
-    started.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut started = interruptible(command);
     started.current_dir(directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     started.spawn().expect("the program started")
-}
-
-fn send(child: &Child, signal: &str) {
-    let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status();
-    assert!(sent.expect("kill").success());
-}
-
-/// Waits for the end of a program.
-#[track_caller]
-fn ended(child: &mut Child, about: &str) -> std::process::ExitStatus {
-    let begin = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().expect("a child") {
-            return status;
-        }
-        if begin.elapsed() > PATIENCE {
-            let _ = child.kill();
-            panic!("{about}: it does not end");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// Runs bourn until the gate holds something, and then sends it a signal.

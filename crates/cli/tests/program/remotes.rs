@@ -2,9 +2,10 @@
 
 use crate::env;
 use bourn_testkit::TestEnv;
+use bourn_testkit::running::{PATIENCE, ended, interruptible, send};
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, ChildStderr, Stdio};
 use std::time::{Duration, Instant};
 
 const PROJECT: &str = "
@@ -234,9 +235,6 @@ impl Silent {
     }
 }
 
-/// After this a test has failed; nothing here takes so long.
-const PATIENCE: Duration = Duration::from_secs(120);
-
 #[test]
 fn whoever_waits_for_a_server_can_be_interrupted() {
     let env = env();
@@ -272,19 +270,10 @@ fn whoever_waits_for_a_server_can_be_interrupted() {
 
 /// Starts the program so that an interruption reaches it.
 fn start(env: &TestEnv, words: &[&str]) -> Child {
-    let bourn = env.command(words);
-    // Whoever starts the tests in the background of a script has the interruption ignored by all that they start.
-    let mut command = Command::new("env");
-    command.arg("--default-signal=INT").arg(bourn.get_program()).args(bourn.get_args());
-    command.env_clear().envs(bourn.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut command = interruptible(&env.command(words));
     command.current_dir(env.project());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command.spawn().expect("bourn")
-}
-
-fn interrupt(child: &Child) {
-    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-    assert!(killed.expect("kill").success());
 }
 
 /// Interrupts the program when it has come to a server that says nothing.
@@ -292,18 +281,8 @@ fn interrupt(child: &Child) {
 fn check_interrupted(env: &TestEnv, silent: &Silent, words: &[&str]) {
     let mut child = start(env, words);
     let _connection = silent.taken(&mut child);
-    interrupt(&child);
-    let begin = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().expect("a child") {
-            break status;
-        }
-        if begin.elapsed() > PATIENCE {
-            let _ = child.kill();
-            panic!("{words:?} does not end");
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    };
+    send(&child, "INT");
+    let status = ended(&mut child, &format!("{words:?}"));
     assert!(!status.success(), "{words:?}: {status}");
 }
 
@@ -348,7 +327,7 @@ fn a_second_interruption_waits_for_nothing() {
             let _ = child.kill();
             panic!("it does not end");
         }
-        interrupt(&child);
+        send(&child, "INT");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
