@@ -52,8 +52,8 @@ pub struct Store {
     pub(crate) counts: Counts,
     descriptions: Descriptions,
     pub(crate) boot: OnceLock<String>,
-    /// At work on a new cache until it is ready, or this store is closed.
-    _prefixes: Option<Prefixes>,
+    /// At work on a new cache, once many blobs are expected, until it is ready or this store is closed.
+    prefixes: OnceLock<Option<Prefixes>>,
 }
 
 impl Store {
@@ -66,10 +66,8 @@ impl Store {
             Access::Full => Some(Arc::new(Session::begin(&cachedir)?)),
             Access::ReadOnly => None,
         };
-        let objects = Objects::open(&cachedir, session.clone())?;
         let store = Store {
-            _prefixes: session.as_ref().and_then(|_| Prefixes::begin(objects.root())),
-            objects,
+            objects: Objects::open(&cachedir, session.clone())?,
             recent: Recent::default(),
             session,
             content: OnceLock::new(),
@@ -77,6 +75,7 @@ impl Store {
             counts: Counts::default(),
             descriptions: Descriptions::default(),
             boot: OnceLock::new(),
+            prefixes: OnceLock::new(),
             cachedir,
         };
         if store.session.is_some() {
@@ -267,6 +266,12 @@ impl Cas for Store {
         let digest = Digest::of(content);
         self.objects.publish(&digest, content)?;
         Ok(digest)
+    }
+
+    fn expect_blobs(&self) {
+        if self.session.is_some() {
+            self.prefixes.get_or_init(|| Prefixes::begin(self.objects.root()));
+        }
     }
 
     fn write_many(&self, blobs: &[&[u8]]) -> ServiceResult<Vec<Digest>> {

@@ -147,6 +147,9 @@ pub trait Cas: Send + Sync {
     /// Stores a blob.
     fn write(&self, content: &[u8]) -> ServiceResult<Digest>;
 
+    /// Says that many blobs are going to be stored: what can be made ready for them begins. Returns at once.
+    fn expect_blobs(&self) {}
+
     /// Stores many blobs, hashing and writing on all cores; digests in the order given.
     fn write_many(&self, blobs: &[&[u8]]) -> ServiceResult<Vec<Digest>>;
 

@@ -184,6 +184,10 @@ impl Cas for Backed {
         self.local.write(content)
     }
 
+    fn expect_blobs(&self) {
+        self.local.expect_blobs();
+    }
+
     fn write_many(&self, blobs: &[&[u8]]) -> ServiceResult<Vec<Digest>> {
         self.local.write_many(blobs)
     }

@@ -260,6 +260,7 @@ impl Remotes for Caches {
     }
 
     fn expect(&self, names: &[ArtifactName]) {
+        self.cas.expect_blobs();
         let mut told = self.ahead.note(names);
         while !told.is_empty() {
             // Neighbours are mostly of the same project.
