@@ -5,7 +5,7 @@
 //! store loses later can be had again.
 
 use crate::caches::{Threads, stoppable};
-use crate::fault::{Attempt, Fault, Here};
+use crate::fault::{Attempt, Fault, Here, with_hint};
 use crate::link::Link;
 use crate::pair::Told;
 use crate::server::Server;
@@ -67,8 +67,7 @@ impl Backed {
     /// Warns of what the storage did not do, unless such a thing was told of before.
     fn warn_of(&self, what: &str, error: &ServiceError) {
         if self.told.is_new(self.storage.link.url(), error.kind) {
-            let hint = error.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-            (self.warn)(&format!("{what}: {}{hint}", error.message));
+            (self.warn)(&with_hint(format!("{what}: {}", error.message), error));
         }
     }
 

@@ -1,6 +1,7 @@
 //! The door: remote caches as a build sees them.
 
 use crate::ahead::{self, Ahead, QUESTIONS, TOGETHER};
+use crate::fault::with_hint;
 use crate::meeting::{Meeting, Refused};
 use crate::pair::{Exchange, Told};
 use crate::server::Server;
@@ -92,42 +93,36 @@ impl Caches {
         servers(group, project).is_some_and(|servers| self.meeting.can(servers, push))
     }
 
-    /// An exchange with those of these servers that can be used; warns of the others, once.
-    async fn exchange<'a>(
+    /// Runs an exchange with those of these servers that can be used to its end, or until it is asked to stop; says how
+    /// far it is. Warns of the other servers, once.
+    fn exchange<'a, T>(
         &'a self,
         servers: &[Server],
-        report: &'a dyn Report,
-        meter: &Arc<Meter>,
         what: String,
-    ) -> Exchange<'a> {
-        let offers = self.meeting.usable(servers).await;
-        self.warn_of_refused(report);
-        let (cas, told, meter) = (&self.cas, &self.told, meter.clone());
-        Exchange { offers, cas, report, meter, told, what }
-    }
-
-    fn warn_of_refused(&self, report: &dyn Report) {
-        for refused in self.meeting.untold() {
-            let hint = refused.error.hint.as_deref().map(|hint| format!(" ({hint})")).unwrap_or_default();
-            report.warn(&format!("{refused}{hint}"));
-        }
-    }
-
-    /// Runs work to its end, or until it is asked to stop; says how far it is.
-    fn run<T>(
-        &self,
-        report: &dyn Report,
-        meter: &Meter,
+        report: &'a dyn Report,
         cancel: &Cancel,
-        work: impl Future<Output = ServiceResult<T>>,
+        act: impl AsyncFnOnce(Exchange<'a>) -> ServiceResult<T>,
     ) -> ServiceResult<T> {
+        let meter = Arc::new(Meter::default());
         let tell = || {
             let (done, total) = meter.read();
             if total > 0 {
                 report.bytes(done, Some(total));
             }
         };
+        let work = async {
+            let offers = self.meeting.usable(servers).await;
+            self.warn_of_refused(report);
+            let (cas, told, meter) = (&self.cas, &self.told, meter.clone());
+            act(Exchange { offers, cas, report, meter, told, what }).await
+        };
         stoppable(&self.threads.handle, cancel, tell, work)
+    }
+
+    fn warn_of_refused(&self, report: &dyn Report) {
+        for refused in self.meeting.untold() {
+            report.warn(&with_hint(refused.to_string(), &refused.error));
+        }
     }
 
     fn short<'k>(&self, key: &'k str) -> &'k str {
@@ -290,13 +285,11 @@ impl Remotes for Caches {
         cancel: &Cancel,
     ) -> ServiceResult<Option<Artifact>> {
         let Some(servers) = servers(&self.artifacts, &name.project) else { return Ok(None) };
-        let (what, meter) = (format!("artifact {}", self.short(&name.key)), Arc::default());
-        let pull = async {
-            let exchange = self.exchange(servers, report, &meter, what).await;
+        let what = format!("artifact {}", self.short(&name.key));
+        self.exchange(servers, what, report, cancel, async |exchange| {
             let known = self.ahead.take(name).await;
             exchange.pull_artifact(name, build_tree, known).await
-        };
-        self.run(report, &meter, cancel, pull)
+        })
     }
 
     fn push_artifact(
@@ -308,12 +301,9 @@ impl Remotes for Caches {
     ) -> ServiceResult<bool> {
         let Some(name) = names.first() else { return Ok(false) };
         let Some(servers) = servers(&self.artifacts, &name.project) else { return Ok(false) };
-        let (what, meter) = (format!("artifact {}", self.short(&name.key)), Arc::default());
-        let push = async {
-            let exchange = self.exchange(servers, report, &meter, what).await;
-            exchange.push_artifact(names, artifact).await
-        };
-        self.run(report, &meter, cancel, push)
+        let what = format!("artifact {}", self.short(&name.key));
+        let push = async |exchange: Exchange<'_>| exchange.push_artifact(names, artifact).await;
+        self.exchange(servers, what, report, cancel, push)
     }
 
     fn pull_source(
@@ -324,12 +314,9 @@ impl Remotes for Caches {
         cancel: &Cancel,
     ) -> ServiceResult<Option<Source>> {
         let Some(servers) = servers(&self.sources, project) else { return Ok(None) };
-        let (what, meter) = (format!("source {}", self.source_key(name)), Arc::default());
-        let pull = async {
-            let exchange = self.exchange(servers, report, &meter, what).await;
-            exchange.pull_source(name).await
-        };
-        self.run(report, &meter, cancel, pull)
+        let what = format!("source {}", self.source_key(name));
+        let pull = async |exchange: Exchange<'_>| exchange.pull_source(name).await;
+        self.exchange(servers, what, report, cancel, pull)
     }
 
     fn push_source(
@@ -341,12 +328,9 @@ impl Remotes for Caches {
         cancel: &Cancel,
     ) -> ServiceResult<bool> {
         let Some(servers) = servers(&self.sources, project) else { return Ok(false) };
-        let (what, meter) = (format!("source {}", self.source_key(name)), Arc::default());
-        let push = async {
-            let exchange = self.exchange(servers, report, &meter, what).await;
-            exchange.push_source(name, source).await
-        };
-        self.run(report, &meter, cancel, push)
+        let what = format!("source {}", self.source_key(name));
+        let push = async |exchange: Exchange<'_>| exchange.push_source(name, source).await;
+        self.exchange(servers, what, report, cancel, push)
     }
 }
 

@@ -82,6 +82,14 @@ fn printable(text: &str) -> String {
     shown
 }
 
+/// A line that tells of an error, with what helps behind it.
+pub(crate) fn with_hint(mut line: String, error: &ServiceError) -> String {
+    if let Some(hint) = &error.hint {
+        line.push_str(&format!(" ({hint})"));
+    }
+    line
+}
+
 /// The name of a status code as the protocol's documentation spells it.
 pub(crate) fn code_name(code: Code) -> &'static str {
     match code {

@@ -10,8 +10,8 @@ use crate::storage::Storage;
 use bourn_reapi::ServiceError;
 use bourn_reapi::services::ErrorKind;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -32,21 +32,19 @@ impl fmt::Display for Refused {
     }
 }
 
-/// What came of a server. An error is handed out once, to be told.
+/// What came of a server.
 #[derive(Clone)]
 enum Met {
     Not,
     Usable(Offer),
-    Refused,
+    Refused(ServiceError),
 }
 
 /// One server of a meeting.
 struct Guest {
     server: Server,
     met: watch::Receiver<Met>,
-    /// Why it cannot be used, until somebody was told.
-    untold: Arc<Mutex<Option<ServiceError>>>,
-    /// Whether it has to be told of at all.
+    /// Whether somebody was told that it cannot be used.
     is_told: AtomicBool,
 }
 
@@ -106,42 +104,35 @@ impl Meeting {
 impl Guest {
     fn invite(threads: &Handle, server: Server) -> Guest {
         let (tell, met) = watch::channel(Met::Not);
-        let untold = Arc::new(Mutex::new(None));
-        let (asked, why) = (server.clone(), untold.clone());
+        let asked = server.clone();
         threads.spawn(async move {
-            let met = match offer(asked).await {
+            tell.send_replace(match offer(asked).await {
                 Ok(offer) => Met::Usable(offer),
-                Err(fault) => {
-                    *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.into_error());
-                    Met::Refused
-                }
-            };
-            tell.send_replace(met);
+                Err(fault) => Met::Refused(fault.into_error()),
+            });
         });
-        Guest { server, met, untold, is_told: AtomicBool::new(false) }
+        Guest { server, met, is_told: AtomicBool::new(false) }
     }
 
     /// What came of it, once it has answered.
     async fn met(&self) -> Met {
         let mut met = self.met.clone();
         // An error says that nobody asks it any more.
-        met.wait_for(|met| !matches!(met, Met::Not)).await.map_or(Met::Refused, |met| met.clone())
+        met.wait_for(|met| !matches!(met, Met::Not)).await.map_or(Met::Not, |met| met.clone())
     }
 
     fn is_known_to_be_refused(&self) -> bool {
-        let is_refused = matches!(*self.met.borrow(), Met::Refused);
-        is_refused && self.untold.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        matches!(*self.met.borrow(), Met::Refused(_)) && self.is_told.load(Ordering::Relaxed)
     }
 
     fn untold(&self) -> Option<Refused> {
         let is_ended = self.met.has_changed().is_err();
-        let why = self.untold.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A panic is a mistake of this program; the server is left out in any case.
-        let lost = || {
-            (is_ended && matches!(*self.met.borrow(), Met::Not))
-                .then(|| ServiceError::new(ErrorKind::Io, "the connection was ended"))
+        let error = match &*self.met.borrow() {
+            Met::Refused(error) => error.clone(),
+            // A panic is a mistake of this program; the server is left out in any case.
+            Met::Not if is_ended => ServiceError::new(ErrorKind::Io, "the connection was ended"),
+            _ => return None,
         };
-        let error = why.or_else(lost)?;
         let is_new = !self.is_told.swap(true, Ordering::Relaxed);
         is_new.then(|| Refused { url: self.server.url.clone(), error })
     }

@@ -74,7 +74,7 @@ impl Batch {
 }
 
 impl<'scope, 'cas> Blobs<'scope, 'cas> {
-    /// Starts the thread. Not to be called by a thread of rayon's pool (see [`crate::several`]): it would wait for the
+    /// Starts the thread. Not to be called by a thread of rayon's pool (see [`bourn_plan::several`]): it would wait for the
     /// one started here, which needs the pool for storing.
     pub(crate) fn start(scope: &'scope Scope<'scope, '_>, cas: &'cas dyn Cas) -> Blobs<'scope, 'cas>
     where
