@@ -27,7 +27,7 @@ pub(crate) struct Invocation<'a> {
     pub(crate) reporter: Reporter,
     /// Where the project is.
     pub(crate) location: Location,
-    /// The source servers that the command line names.
+    /// Which servers the command speaks to.
     pub(crate) remotes: Remotes,
 }
 

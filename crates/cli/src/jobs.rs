@@ -1,122 +1,17 @@
 //! What commands that run jobs have in common: checks before, the heading, signals while they run.
 
-use crate::args::command::Remotes;
 use crate::exit::Failure;
 use crate::expiry;
 use crate::invocation::{Invocation, conclude};
 use crate::report::heading::Heading;
-use crate::settings::servers::{Contact, Servers};
 use crate::signals;
-use crate::wire;
 use crate::world::World;
 use bourn_build::error::BuildResult;
-use bourn_build::event::MessageKind;
 use bourn_build::session::{Query, Session};
 use bourn_build::{named, run};
 use bourn_project::ElementId;
 use bourn_project::selection::{self, Selection as Scope};
 use bourn_reapi::ArtifactName;
-use bourn_remote::Caches;
-use std::sync::Arc;
-
-/// The servers that a command speaks to.
-pub(crate) struct Connected {
-    /// As they were declared, of every project.
-    pub(crate) servers: Servers,
-    /// Those that are spoken to, if there are any.
-    caches: Option<Arc<Caches>>,
-}
-
-/// Begins to connect to the servers of every project, as the command line and the configuration want them. Whoever
-/// needs one waits for it.
-///
-/// # Errors
-/// Declarations that cannot be read.
-pub(crate) fn connect(
-    invocation: &Invocation<'_>,
-    world: &mut World,
-    remotes: &Remotes,
-    contact: Contact,
-) -> Result<Connected, Failure> {
-    let (servers, caches) = invocation.reporter.timed("Initializing remote caches", || {
-        let settings = invocation.settings;
-        let servers = Servers::resolve(settings, invocation.files, world.graph(), remotes, contact)?;
-        if servers.artifacts.values().chain(servers.sources.values()).all(Vec::is_empty) {
-            return Ok((servers, None));
-        }
-        let caches = wire::caches(settings, &world.services, &servers)?;
-        Ok((servers, Some(Arc::new(caches))))
-    })?;
-    world.services.remotes = caches.clone().map(|caches| caches as Arc<dyn bourn_reapi::Remotes>);
-    Ok(Connected { servers, caches })
-}
-
-impl Connected {
-    /// Waits until all servers have answered. Warns of those that cannot be used.
-    ///
-    /// # Errors
-    /// It was asked to stop.
-    pub(crate) fn meet_all(&self, invocation: &Invocation<'_>, world: &World) -> Result<(), Failure> {
-        let Some(caches) = &self.caches else { return Ok(()) };
-        let wait = || caches.refused(world.control.cancel());
-        for refused in signals::steered(invocation, &world.control, wait)? {
-            let (text, hint) = (refused.to_string(), refused.error.hint.as_deref());
-            invocation.reporter.message(MessageKind::Warn, &text, hint, None);
-        }
-        Ok(())
-    }
-
-    /// Makes sure that artifacts can be pulled, or pushed.
-    ///
-    /// # Errors
-    /// No server can be used for that; it was asked to stop.
-    pub(crate) fn assert_artifacts(
-        &self,
-        invocation: &Invocation<'_>,
-        world: &World,
-        push: bool,
-    ) -> Result<(), Failure> {
-        self.meet_all(invocation, world)?;
-        let usable = self.caches.as_ref().is_some_and(|caches| caches.has_artifacts(push));
-        let doing = if push { "pushing" } else { "pulling" };
-        usable.then_some(()).ok_or_else(|| {
-            Failure::stream(format!("No artifact caches available for {doing} artifacts"))
-                .hint(self.hint(push))
-        })
-    }
-
-    /// Makes sure that sources can be pushed.
-    ///
-    /// # Errors
-    /// No server can be used for that; it was asked to stop.
-    pub(crate) fn assert_source_pushes(
-        &self,
-        invocation: &Invocation<'_>,
-        world: &World,
-    ) -> Result<(), Failure> {
-        self.meet_all(invocation, world)?;
-        let usable = self.caches.as_ref().is_some_and(|caches| caches.has_sources(true));
-        usable.then_some(()).ok_or_else(|| {
-            Failure::stream("No source caches available for pushing sources").hint(self.hint(true))
-        })
-    }
-
-    fn hint(&self, push: bool) -> &'static str {
-        match push {
-            _ if self.caches.is_none() => {
-                "no server is named, neither in the configuration nor by the project or on the command line"
-            }
-            true => {
-                "it takes a server that names are kept on and one for blobs (or one for both), with `push: true`; \
-                 `doctor --remote` asks those that are configured"
-            }
-            false => {
-                "it takes a server that names are kept on and one for blobs (or one for both); \
-                 `doctor --remote` asks those that are configured"
-            }
-        }
-    }
-}
 
 /// Pulls the artifacts of elements that are not here, if there are servers to pull from. The cache was asked.
 ///
@@ -183,7 +78,6 @@ pub(crate) fn announce(
     world: &World,
     session: &Session<'_>,
     targets: &[ElementId],
-    servers: &Servers,
 ) -> Result<(), Failure> {
     let all = selection::select(world.graph(), targets, Scope::All);
     invocation.reporter.summarise(all.len());
@@ -198,7 +92,7 @@ pub(crate) fn announce(
         printer: &printer,
         targets,
         elements: &all,
-        servers,
+        servers: &world.connected.servers,
         execution: world.execution.as_ref(),
     };
     invocation.reporter.print(&heading.render()?);

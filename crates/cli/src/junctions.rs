@@ -3,12 +3,13 @@
 //!
 //! `CACHEDIR/bourn/junctions/KEY` appears whole or not at all; a directory that is there is complete.
 
+use crate::args::command::Contact;
 use crate::exit::Failure;
 use crate::expiry;
 use crate::invocation::conclude;
 use crate::settings::remote::RemoteSpec;
 use crate::settings::resolve::Settings;
-use crate::settings::servers::{Contact, Servers};
+use crate::settings::servers::Servers;
 use crate::signals;
 use crate::tree;
 use crate::watch::Watch;

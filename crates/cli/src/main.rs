@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod complete;
+mod contact;
 mod exit;
 mod expiry;
 mod inputs;

@@ -1,5 +1,6 @@
 //! The project of a command, loaded and planned, with the services at hand.
 
+use crate::contact::Connected;
 use crate::exit::Failure;
 use crate::invocation::Invocation;
 use crate::junctions::{self, SourceCaches};
@@ -47,6 +48,8 @@ pub(crate) struct World {
     pub(crate) local: LocalTrees,
     /// Who stores and runs.
     pub(crate) services: Services,
+    /// The servers that the command speaks to.
+    pub(crate) connected: Connected,
     /// The services of remote execution that hold here.
     pub(crate) execution: Option<RemoteExecution>,
     /// How things are to be done.
@@ -115,7 +118,7 @@ impl World {
     }
 
     /// The flow, from top to bottom: the configuration gives the loader, the loader the project, and both together the
-    /// services that its commands are given.
+    /// services that its commands are given. Servers are connected to while the project is planned.
     fn of(invocation: &Invocation<'_>, wanted: &Wanted<'_>) -> Result<World, Failure> {
         let purpose = format!("Unable to load elements: {}", wanted.targets.join(", "));
         let directory = invocation.project(&purpose)?;
@@ -130,6 +133,7 @@ impl World {
             let count = count.then(|| format!("{} subtasks processed", graph.elements.len()));
             Ok(((Arc::new(graph), execution), count))
         })?;
+        let connected = Connected::begin(invocation, &loader.services, &graph)?;
         let plan = invocation.reporter.counted("Resolving elements", || {
             let begin = Instant::now();
             let plan = bourn_plan::plan(graph, &loader.kinds, &loader.local)?;
@@ -137,7 +141,7 @@ impl World {
             let count = invocation.worth_counting(begin);
             Ok((plan, count.then(|| format!("{all} of {all} subtasks processed"))))
         })?;
-        let world = loader.world(plan, execution)?;
+        let world = loader.world(plan, connected, execution)?;
         for remark in world.remarks(invocation) {
             invocation.reporter.remark(&remark);
         }
@@ -151,7 +155,8 @@ impl World {
     pub(crate) fn without_project(invocation: &Invocation<'_>) -> Result<World, Failure> {
         let loader = Loader::new(invocation, Workspaces::none())?;
         let plan = bourn_plan::plan(Arc::new(ElementGraph::default()), &loader.kinds, &loader.local)?;
-        loader.world(plan, invocation.settings.user.remote_execution.clone())
+        let connected = Connected::begin(invocation, &loader.services, &plan.graph)?;
+        loader.world(plan, connected, invocation.settings.user.remote_execution.clone())
     }
 
     /// The element whose sources stand for this one; says so when it is another.
@@ -368,14 +373,20 @@ impl<'a> Loader<'a> {
         }
     }
 
-    /// The world of a plan, in which those services of remote execution hold.
-    fn world(self, plan: Plan, execution: Option<RemoteExecution>) -> Result<World, Failure> {
+    /// The world of a plan, with these servers, in which those services of remote execution hold.
+    fn world(
+        self,
+        plan: Plan,
+        connected: Connected,
+        execution: Option<RemoteExecution>,
+    ) -> Result<World, Failure> {
         let options = self.options(&plan.graph)?;
         let Loader { invocation, kinds, local, mut services, cancel, workspaces, store } = self;
         let nested = wire::nested(invocation.settings, execution.clone(), &store, services.executor.clone());
         services.executor = Arc::new(nested);
+        services.remotes = connected.remotes();
         let control = Control::sharing(services.executor.clone(), cancel);
-        Ok(World { plan, workspaces, kinds, local, services, execution, options, control })
+        Ok(World { plan, workspaces, kinds, local, services, connected, execution, options, control })
     }
 
     fn loaded_workspaces(&self) -> IndexMap<String, LoadedWorkspace> {

@@ -112,9 +112,25 @@ pub(crate) fn deps(names: &'static [&'static str]) -> impl TypedValueParser<Valu
     })
 }
 
-/// The remotes named on the command line.
+/// Which servers a command speaks to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Contact {
+    /// None.
+    #[default]
+    Nobody,
+    /// Artifact servers.
+    Artifacts,
+    /// Source servers.
+    Sources,
+    /// Both.
+    Both,
+}
+
+/// Which servers a command speaks to, and those named on the command line.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Remotes {
+    /// Which it speaks to.
+    pub(crate) contact: Contact,
     /// Artifact servers.
     pub(crate) artifacts: Vec<RemoteSpec>,
     /// Source servers.
@@ -128,12 +144,22 @@ pub(crate) struct Remotes {
 impl Remotes {
     /// Of a command that deals with artifacts only.
     pub(crate) fn of_artifacts(remotes: &[RemoteSpec], ignore: bool) -> Remotes {
-        Remotes { artifacts: remotes.to_vec(), ignore_project_artifacts: ignore, ..Remotes::default() }
+        Remotes {
+            contact: Contact::Artifacts,
+            artifacts: remotes.to_vec(),
+            ignore_project_artifacts: ignore,
+            ..Remotes::default()
+        }
     }
 
     /// Of a command that deals with sources only.
     pub(crate) fn of_sources(remotes: &[RemoteSpec], ignore: bool) -> Remotes {
-        Remotes { sources: remotes.to_vec(), ignore_project_sources: ignore, ..Remotes::default() }
+        Remotes {
+            contact: Contact::Sources,
+            sources: remotes.to_vec(),
+            ignore_project_sources: ignore,
+            ..Remotes::default()
+        }
     }
 }
 
@@ -308,9 +334,13 @@ pub(crate) struct Graph {
 }
 
 impl Command {
-    /// The source servers this names, for junctions that are fetched before anything else is known.
-    pub(crate) fn source_remotes(&self) -> Remotes {
+    /// Which servers this speaks to.
+    pub(crate) fn remotes(&self) -> Remotes {
         match self {
+            Command::Artifact(ArtifactCommand::Checkout(options)) => options.remotes(),
+            Command::Artifact(ArtifactCommand::Pull(options)) => options.remotes(),
+            Command::Artifact(ArtifactCommand::Push(options)) => options.remotes(),
+            Command::Artifact(ArtifactCommand::Show(options)) => options.remotes(),
             Command::Build(options) => options.remotes(),
             Command::Shell(options) => options.remotes(),
             Command::Source(SourceCommand::Checkout(options)) => options.remotes(),
@@ -326,6 +356,7 @@ impl Build {
     /// The remotes this names.
     pub(crate) fn remotes(&self) -> Remotes {
         Remotes {
+            contact: Contact::Both,
             artifacts: self.artifact_remotes.clone(),
             sources: self.source_remotes.clone(),
             ignore_project_artifacts: self.ignore_project_artifact_remotes,
@@ -338,6 +369,7 @@ impl Shell {
     /// The remotes this names.
     pub(crate) fn remotes(&self) -> Remotes {
         Remotes {
+            contact: Contact::Both,
             artifacts: self.artifact_remotes.clone(),
             sources: self.source_remotes.clone(),
             ignore_project_artifacts: self.ignore_project_artifact_remotes,

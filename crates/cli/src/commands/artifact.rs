@@ -10,7 +10,6 @@ use crate::jobs;
 use crate::pager;
 use crate::report::reporter::{Reporter, write_stderr};
 use crate::report::style::{CONTENT, FORMAT, Painter, Style};
-use crate::settings::servers::Contact;
 use crate::signals;
 use crate::tarball::{self, Location};
 use crate::tree;
@@ -30,8 +29,7 @@ use std::path::Path;
 
 /// `artifact show`.
 pub(crate) fn show(invocation: &Invocation<'_>, options: &Show) -> Outcome {
-    let (mut world, artifacts) = items::load(invocation, &options.artifacts)?;
-    jobs::connect(invocation, &mut world, &options.remotes(), Contact::Artifacts)?;
+    let (world, artifacts) = items::load(invocation, &options.artifacts)?;
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
     let mut out = String::new();
@@ -240,10 +238,9 @@ pub(crate) fn checkout(invocation: &Invocation<'_>, options: &Checkout) -> Outco
         (Some(target), _) | (None, Some(target)) => target.clone(),
         (None, None) => return Err(Failure::app("Missing argument \"ELEMENT\".")),
     };
-    let (mut world, artifacts) = items::load(invocation, std::slice::from_ref(&target))?;
+    let (world, artifacts) = items::load(invocation, std::slice::from_ref(&target))?;
     items::assert_scope(&artifacts, options.deps)?;
     let destination = Destination::of(invocation, options, &target)?;
-    jobs::connect(invocation, &mut world, &options.remotes(), Contact::Artifacts)?;
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
     // What an artifact was built upon is written in it.
@@ -399,9 +396,8 @@ pub(crate) fn check_options(options: &Checkout) -> Option<u8> {
 /// `artifact pull`.
 pub(crate) fn pull(invocation: &Invocation<'_>, options: &Pull) -> Outcome {
     jobs::warn_of_storage(invocation, "Artifacts");
-    let (mut world, artifacts) = load(invocation, &options.artifacts)?;
-    let connected = jobs::connect(invocation, &mut world, &options.remotes(), Contact::Artifacts)?;
-    connected.assert_artifacts(invocation, &world, false)?;
+    let (world, artifacts) = load(invocation, &options.artifacts)?;
+    world.connected.assert_artifacts(invocation, &world.control, false)?;
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
     items::assert_scope(&artifacts, options.deps)?;
@@ -409,7 +405,7 @@ pub(crate) fn pull(invocation: &Invocation<'_>, options: &Pull) -> Outcome {
     jobs::pull_named(invocation, &world, &session, &artifacts)?;
     let (elements, names) = divided(items::select(invocation, &world, &session, &artifacts, options.deps)?);
     jobs::assert_refs(&session, &elements)?;
-    jobs::announce(invocation, &world, &session, &world.graph().targets, &connected.servers)?;
+    jobs::announce(invocation, &world, &session, &world.graph().targets)?;
     if !elements.is_empty() {
         conclude(&jobs::steered(invocation, &world, || run::pull(&session, &elements))?)?;
     }
@@ -419,14 +415,13 @@ pub(crate) fn pull(invocation: &Invocation<'_>, options: &Pull) -> Outcome {
 
 /// `artifact push`.
 pub(crate) fn push(invocation: &Invocation<'_>, options: &Push) -> Outcome {
-    let (mut world, artifacts) = load(invocation, &options.artifacts)?;
-    let connected = jobs::connect(invocation, &mut world, &options.remotes(), Contact::Artifacts)?;
-    connected.assert_artifacts(invocation, &world, true)?;
+    let (world, artifacts) = load(invocation, &options.artifacts)?;
+    world.connected.assert_artifacts(invocation, &world.control, true)?;
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
     let (elements, names) = divided(items::select(invocation, &world, &session, &artifacts, options.deps)?);
     jobs::assert_refs(&session, &elements)?;
-    jobs::announce(invocation, &world, &session, &world.graph().targets, &connected.servers)?;
+    jobs::announce(invocation, &world, &session, &world.graph().targets)?;
     if !elements.is_empty() {
         conclude(&jobs::steered(invocation, &world, || run::push(&session, &elements))?)?;
     }

@@ -8,7 +8,6 @@ use crate::inputs;
 use crate::invocation::{Invocation, conclude};
 use crate::jobs;
 use crate::report::estimate::{Estimate, Expected};
-use crate::settings::servers::Contact;
 use crate::watch::Watch;
 use crate::world::{self, World};
 use bourn_build::event::{MessageKind, Subject};
@@ -21,7 +20,6 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Build) -> Outcome {
     let Some(named) = invocation.elements(&options.elements)? else { return Ok(0) };
     let mut world = World::load(invocation, &named, &[])?;
     world.options.retry_failed |= options.retry_failed;
-    let servers = jobs::connect(invocation, &mut world, &options.remotes(), Contact::Both)?.servers;
     let graph = world.graph();
     // Junctions cannot be built; as the project's own targets they are left out without a word.
     let by_default = options.elements.is_empty();
@@ -39,7 +37,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Build) -> Outcome {
     jobs::assert_refs(&session, &scope.plan(&session, &targets))?;
     let required = scope.required(&session, &targets);
     invocation.query(&session, &required, scope != BuildScope::None, Query::Build)?;
-    jobs::announce(invocation, &world, &session, &targets, &servers)?;
+    jobs::announce(invocation, &world, &session, &targets)?;
     if invocation.reporter.is_live() {
         invocation.reporter.expect(estimate(&session));
     }

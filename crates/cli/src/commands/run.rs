@@ -73,7 +73,7 @@ impl Runner<'_> {
     }
 
     fn run(&self, name: Option<&str>, work: impl FnOnce(&Invocation<'_>) -> Outcome) -> Outcome {
-        let remotes = self.command.source_remotes();
+        let remotes = self.command.remotes();
         Invocation::run(self.settings, self.files, remotes, name, |invocation| work(invocation))
     }
 }

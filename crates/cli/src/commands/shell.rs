@@ -7,7 +7,6 @@ use crate::items::{self, Item};
 use crate::jobs;
 use crate::report::reporter::write_stderr;
 use crate::report::style::{CONTENT, FORMAT, Painter};
-use crate::settings::servers::Contact;
 use crate::watch::Watch;
 use crate::world::World;
 use bourn_build::checkout;
@@ -40,8 +39,7 @@ fn missing_target() -> Failure {
 }
 
 fn launch(invocation: &Invocation<'_>, options: &Shell, words: &[String], command: Vec<String>) -> Outcome {
-    let (mut world, artifacts) = items::load(invocation, words)?;
-    jobs::connect(invocation, &mut world, &options.remotes(), Contact::Both)?;
+    let (world, artifacts) = items::load(invocation, words)?;
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
     let prepared = Prepared { invocation, world: &world, session: &session };

@@ -5,7 +5,6 @@ use crate::exit::{Failure, Outcome};
 use crate::invocation::{Invocation, conclude};
 use crate::jobs;
 use crate::report::reporter::write_stderr;
-use crate::settings::servers::Contact;
 use crate::tarball::{self, Location};
 use crate::tree;
 use crate::watch::Watch;
@@ -38,8 +37,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Checkout) -> Outcome {
         None => tree::assert_writable(&place, options.force)?,
     }
     let Some(named) = invocation.elements(&[target])? else { return Ok(0) };
-    let mut world = World::load(invocation, &named, &options.except)?;
-    jobs::connect(invocation, &mut world, &options.remotes(), Contact::Sources)?;
+    let world = World::load(invocation, &named, &options.except)?;
     let elements = world.select(Scope::from(options.deps));
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);

@@ -5,7 +5,6 @@ use crate::commands::print;
 use crate::exit::{Failure, Outcome};
 use crate::invocation::{Invocation, conclude};
 use crate::jobs;
-use crate::settings::servers::Servers;
 use crate::watch::Watch;
 use crate::world::World;
 use bourn_build::run;
@@ -22,7 +21,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Mirror) -> Outcome {
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
     jobs::assert_refs(&session, &elements)?;
-    jobs::announce(invocation, &world, &session, &world.graph().targets, &Servers::default())?;
+    jobs::announce(invocation, &world, &session, &world.graph().targets)?;
     let ran = jobs::steered(invocation, &world, || {
         run::mirror(&session, &elements, &|source, kind, context| copies.take(source, kind, context))
     })?;

@@ -4,7 +4,6 @@ use crate::args::source::Push;
 use crate::exit::Outcome;
 use crate::invocation::{Invocation, conclude};
 use crate::jobs;
-use crate::settings::servers::Contact;
 use crate::watch::Watch;
 use crate::world::World;
 use bourn_build::run;
@@ -13,15 +12,14 @@ use bourn_project::selection::Selection as Scope;
 /// Uploads sources to source servers; those that are not here are fetched first.
 pub(crate) fn run(invocation: &Invocation<'_>, options: &Push) -> Outcome {
     let Some(named) = invocation.elements(&options.elements)? else { return Ok(0) };
-    let mut world = World::load(invocation, &named, &options.except)?;
-    let connected = jobs::connect(invocation, &mut world, &options.remotes(), Contact::Sources)?;
+    let world = World::load(invocation, &named, &options.except)?;
     let elements = world.select(Scope::from(options.deps));
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
     jobs::query_sources(invocation, &session, &elements)?;
-    connected.assert_source_pushes(invocation, &world)?;
+    world.connected.assert_source_pushes(invocation, &world.control)?;
     jobs::assert_refs(&session, &elements)?;
-    jobs::announce(invocation, &world, &session, &world.graph().targets, &connected.servers)?;
+    jobs::announce(invocation, &world, &session, &world.graph().targets)?;
     conclude(&jobs::steered(invocation, &world, || run::push_sources(&session, &elements))?)?;
     Ok(0)
 }

@@ -1,11 +1,11 @@
 //! What `bourn doctor --remote` finds out: what the configured servers can do, and why one cannot be used.
 
-use crate::args::command::Remotes;
+use crate::args::command::{Contact, Remotes};
 use crate::commands::doctor::{Check, Verdict};
 use crate::exit::Failure;
 use crate::invocation::Invocation;
 use crate::settings::remote::{Connection, RemoteSpec};
-use crate::settings::servers::{self, Contact, Servers};
+use crate::settings::servers::{self, Servers};
 use crate::settings::size::pretty;
 use crate::{signals, wire, world};
 use bourn_build::control::Control;

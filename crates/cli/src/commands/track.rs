@@ -6,7 +6,6 @@ use crate::exit::{Failure, Outcome};
 use crate::invocation::{Invocation, conclude};
 use crate::jobs;
 use crate::refs;
-use crate::settings::servers::Servers;
 use crate::watch::Watch;
 use crate::world::World;
 use bourn_build::run;
@@ -21,7 +20,7 @@ pub(crate) fn run(invocation: &Invocation<'_>, options: &Track) -> Outcome {
     let elements = selected(invocation, &world, options)?;
     let watch = Watch::new(invocation);
     let session = world.session(invocation, &watch);
-    jobs::announce(invocation, &world, &session, &world.graph().targets, &Servers::default())?;
+    jobs::announce(invocation, &world, &session, &world.graph().targets)?;
     let mut save = |id, found: Vec<_>| refs::save(&world.plan, invocation.files, id, &found);
     let ran = jobs::steered(invocation, &world, || run::track(&session, &elements, &mut save))?;
     conclude(&ran)?;

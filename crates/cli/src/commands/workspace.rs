@@ -5,7 +5,6 @@ use crate::commands::print;
 use crate::exit::{Failure, Outcome};
 use crate::invocation::{Invocation, conclude};
 use crate::jobs;
-use crate::settings::servers::Contact;
 use crate::tree;
 use crate::watch::Watch;
 use crate::workspaces::Workspaces;
@@ -40,8 +39,7 @@ pub(crate) fn list(invocation: &Invocation<'_>) -> Outcome {
 pub(crate) fn open(invocation: &Invocation<'_>, options: &Open) -> Outcome {
     let Some(named) = invocation.elements(&options.elements)? else { return Ok(0) };
     let directory = options.directory.as_deref().map(|path| invocation.absolute(path)).transpose()?;
-    let (mut world, targets) = originals(invocation, &named)?;
-    jobs::connect(invocation, &mut world, &options.remotes(), Contact::Sources)?;
+    let (world, targets) = originals(invocation, &named)?;
     let opening = Opening {
         invocation,
         world: &world,

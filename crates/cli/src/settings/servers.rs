@@ -4,7 +4,7 @@
 //! in general; then follow the servers that the project itself and the projects above it recommend, unless one of the
 //! former says that they are not wanted.
 
-use crate::args::command::Remotes;
+use crate::args::command::{Contact, Remotes};
 use crate::exit::Failure;
 use crate::settings::remote::{RemoteExecution, RemoteReader, RemoteSpec, Role};
 use crate::settings::resolve::Settings;
@@ -22,17 +22,6 @@ pub(crate) struct Servers {
     pub(crate) artifacts: IndexMap<String, Vec<RemoteSpec>>,
     /// For sources.
     pub(crate) sources: IndexMap<String, Vec<RemoteSpec>>,
-}
-
-/// Which servers a command speaks to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Contact {
-    /// Artifact servers.
-    Artifacts,
-    /// Source servers.
-    Sources,
-    /// Both.
-    Both,
 }
 
 impl Servers {
@@ -76,10 +65,10 @@ impl Servers {
             ..artifacts
         };
         for (name, id) in projects {
-            if contact != Contact::Sources {
+            if matches!(contact, Contact::Artifacts | Contact::Both) {
                 servers.artifacts.insert(name.to_owned(), artifacts.servers(name, id)?);
             }
-            if contact != Contact::Artifacts {
+            if matches!(contact, Contact::Sources | Contact::Both) {
                 servers.sources.insert(name.to_owned(), sources.servers(name, id)?);
             }
         }
