@@ -11,7 +11,8 @@ use crate::task::{Ended, Product, Task};
 use bourn_project::ElementId;
 use bourn_reapi::ArtifactName;
 use std::collections::HashSet;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often the one that decides looks whether it was asked to stop.
@@ -80,17 +81,26 @@ impl<'s> Scheduler<'s> {
         let totals = self.queues.iter().map(|queue| (queue.work.action(), elements.len())).collect();
         self.session.sink.event(Event::Planned { queues: totals });
         drop(self.session.states_mut().take_notes());
+        let (tasks, begun) = channel();
+        let begun = Mutex::new(begun);
         std::thread::scope(|scope| {
             let (ended, ends) = channel();
+            let mut threads = 0;
             for id in elements {
                 self.enter(id);
             }
             loop {
-                self.advance(|task| {
-                    let ended = ended.clone();
-                    scope.spawn(move || task.work(&ended));
-                });
+                for task in self.advance() {
+                    // Whoever takes tasks waits below.
+                    let _ = tasks.send(task);
+                }
+                for _ in threads..self.running {
+                    let (ended, begun) = (ended.clone(), &begun);
+                    scope.spawn(move || work(begun, &ended));
+                }
+                threads = threads.max(self.running);
                 if self.running == 0 {
+                    drop(tasks);
                     break;
                 }
                 if let Ok(end) = ends.recv_timeout(TICK) {
@@ -125,10 +135,11 @@ impl<'s> Scheduler<'s> {
         }
     }
 
-    /// Moves elements on from queue to queue and starts as many jobs as there are places for; later queues first, so
+    /// Moves elements on from queue to queue and begins as many jobs as there are places for; later queues first, so
     /// that what was begun is finished.
-    fn advance(&mut self, mut spawn: impl FnMut(Task<'s>)) {
+    fn advance(&mut self) -> Vec<Task<'s>> {
         let control = &self.session.control;
+        let mut tasks = Vec::new();
         loop {
             self.take_notes();
             for queue in 1..self.queues.len() {
@@ -148,12 +159,12 @@ impl<'s> Scheduler<'s> {
                 let first = if control.is_quitting() { self.after_imperative() } else { 0 };
                 for queue in (first..self.queues.len()).rev() {
                     while let Some(task) = self.begin(queue) {
-                        spawn(task);
+                        tasks.push(task);
                     }
                 }
             }
             if !self.queues.iter().any(Queue::has_done) {
-                return;
+                return tasks;
             }
         }
     }
@@ -316,6 +327,18 @@ impl<'s> Scheduler<'s> {
                 }
                 self.enqueue(queue, id);
             }
+        }
+    }
+}
+
+/// Does one job after the other, until there are no more.
+fn work(begun: &Mutex<Receiver<Task<'_>>>, ended: &Sender<Ended>) {
+    loop {
+        // Whoever is next waits for this lock.
+        let next = begun.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match next {
+            Ok(task) => task.work(ended),
+            Err(_) => return,
         }
     }
 }

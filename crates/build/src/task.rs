@@ -1,4 +1,4 @@
-//! One job, from the opening of its log to its end, in a thread of its own.
+//! One job, from the opening of its log to its end, in a thread that does nothing else meanwhile.
 
 use crate::assemble::{Assembled, assemble};
 use crate::error::{BuildError, BuildResult};
@@ -53,7 +53,7 @@ enum Try {
 }
 
 impl Task<'_> {
-    /// Runs the job to its end, in a thread of its own.
+    /// Runs the job to its end.
     pub(crate) fn work(self, ended: &Sender<Ended>) {
         let mut attempt = 1;
         let (subject, result, elapsed) = loop {

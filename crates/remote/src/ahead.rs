@@ -5,11 +5,14 @@
 //! artifacts are small. So the questions of many pulls are asked together. Whatever does not come this way, for
 //! whatever reason, the pull asks for itself; and it is the pull that says what is wrong.
 
+use crate::artifact::References;
 use crate::fault::Attempt;
 use crate::index::{Sort, artifact_urn};
+use crate::link::blocking;
 use crate::pair::Offers;
 use crate::transfer::{LARGEST_MESSAGE, Transfer};
-use bourn_reapi::{Artifact, ArtifactName, Digest};
+use bourn_reapi::services::ServiceResult;
+use bourn_reapi::{Artifact, ArtifactName, Cas, Digest};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -29,7 +32,7 @@ const SMALL: u64 = 512 << 10;
 const FRESH: Duration = Duration::from_secs(10);
 
 /// What is known of a name.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Known {
     /// Nothing.
     Nothing,
@@ -37,6 +40,19 @@ pub(crate) enum Known {
     Absent(Instant),
     /// What it means.
     Means(Digest),
+    /// What it means came, with all but the trees that only those get who ask for them.
+    Here(Arc<Brought>),
+}
+
+/// An artifact that came.
+#[derive(Debug)]
+pub(crate) struct Brought {
+    /// Of its message.
+    pub(crate) digest: Digest,
+    /// Its message.
+    pub(crate) artifact: Artifact,
+    /// The URL of the server that it came from.
+    pub(crate) from: String,
 }
 
 /// What names of artifacts mean, as far as it is known or being found out.
@@ -67,7 +83,7 @@ impl Ahead {
         let Some(mut receiver) = waiting else { return Known::Nothing };
         // An error says that nobody prepares it any more.
         let _ = receiver.changed().await;
-        let known = *receiver.borrow();
+        let known = receiver.borrow().clone();
         match known {
             Known::Absent(since) if since.elapsed() > FRESH => Known::Nothing,
             known => known,
@@ -78,16 +94,21 @@ impl Ahead {
 /// Prepares artifacts with the servers of their project.
 pub(crate) async fn prepare(offers: &Offers, transfer: Option<Transfer>, told: Vec<Told>) {
     let known = ask(offers, &told).await;
+    let mut here = HashMap::new();
     if let Some(transfer) = transfer {
         let digests = known.iter().filter_map(|known| match known {
             Known::Means(digest) => Some(*digest),
             _ => None,
         });
         // Whatever goes wrong here goes wrong again where it is told of.
-        let _ = bring(&transfer, digests.collect()).await;
+        here = bring(&transfer, unique(digests.collect())).await.unwrap_or_default();
     }
     for ((_, sender), known) in told.into_iter().zip(known) {
-        let _ = sender.send(known);
+        let brought = match &known {
+            Known::Means(digest) => here.get(digest).cloned(),
+            _ => None,
+        };
+        let _ = sender.send(brought.map_or(known, Known::Here));
     }
 }
 
@@ -118,22 +139,44 @@ async fn ask(offers: &Offers, told: &[Told]) -> Vec<Known> {
     known
 }
 
-/// Brings artifacts with their metadata, their directories, and their files if these are small.
-async fn bring(transfer: &Transfer, artifacts: Vec<Digest>) -> Attempt<()> {
+/// Brings artifacts with their metadata, their directories, and their files if these are small. Those that are here then,
+/// with all of that.
+async fn bring(transfer: &Transfer, artifacts: Vec<Digest>) -> Attempt<HashMap<Digest, Arc<Brought>>> {
+    let url = transfer.storage.link.url();
     transfer.fetch_messages(artifacts.clone()).await?;
-    let (mut blobs, mut roots) = (Vec::new(), Vec::new());
-    for digest in artifacts {
-        let artifact: Artifact = transfer.decode(digest).await?;
-        let references = crate::artifact::References::of(&artifact, transfer.storage.link.url())?;
+    let (mut blobs, mut roots, mut brought) = (Vec::new(), Vec::new(), Vec::new());
+    for (digest, artifact) in transfer.decode_all::<Artifact>(artifacts).await? {
+        let references = References::of(&artifact, url)?;
         transfer.assert_sizes(&references.messages, LARGEST_MESSAGE)?;
         blobs.extend(references.blobs);
-        roots.extend(references.files);
+        roots.extend(references.files.clone());
+        brought.push((references.files, Brought { digest, artifact, from: url.to_owned() }));
     }
     let (metadata, directories) =
         tokio::join!(transfer.fetch_blobs(unique(blobs)), transfer.fetch_directories(unique(roots.clone())));
     metadata?;
     directories?;
-    transfer.fetch_small(roots, SMALL).await
+    transfer.fetch_small(roots, SMALL).await?;
+    let cas = transfer.cas.clone();
+    let whole = blocking(move || {
+        let mut whole = HashMap::new();
+        for (trees, brought) in brought {
+            if all_whole(&*cas, &trees)? {
+                whole.insert(brought.digest, Arc::new(brought));
+            }
+        }
+        Ok(whole)
+    });
+    whole.await
+}
+
+fn all_whole(cas: &dyn Cas, trees: &[Digest]) -> ServiceResult<bool> {
+    for tree in trees {
+        if !cas.contains_tree(tree)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn unique(mut digests: Vec<Digest>) -> Vec<Digest> {

@@ -62,6 +62,13 @@ impl Exchange<'_> {
         build_tree: bool,
         known: Known,
     ) -> ServiceResult<Option<Artifact>> {
+        if let Known::Here(brought) = &known
+            && !build_tree
+            && is_named(&brought.artifact, name)
+        {
+            self.pulled(&brought.from);
+            return Ok(Some(brought.artifact.clone()));
+        }
         let take = |digest| self.bring(move |transfer| fetch(transfer, name, digest, build_tree));
         self.resolve(Sort::Blob, &artifact_urn(name), known, take)
             .await
@@ -221,6 +228,11 @@ pub(crate) struct Sent {
     breaks: Vec<u64>,
 }
 
+/// Whether an artifact may be kept under this name.
+fn is_named(artifact: &Artifact, name: &ArtifactName) -> bool {
+    [&artifact.strong_key, &artifact.weak_key, &artifact.strict_key].contains(&&name.key)
+}
+
 /// Brings an artifact from one storage.
 async fn fetch(
     transfer: Transfer,
@@ -231,8 +243,7 @@ async fn fetch(
     transfer.fetch_messages(vec![digest]).await?;
     let url = transfer.storage.link.url();
     let artifact: Artifact = transfer.decode(digest).await?;
-    let keys = [&artifact.strong_key, &artifact.weak_key, &artifact.strict_key];
-    if !keys.contains(&&name.key) {
+    if !is_named(&artifact, name) {
         let text = format!("{url}: what is kept as artifact {name} is another artifact");
         return Err(Fault::remote(ErrorKind::Corrupt, text));
     }

@@ -117,7 +117,12 @@ impl Exchange<'_> {
     {
         let mut failed = None;
         let mut tried = Vec::new();
-        if let Known::Means(digest) = known {
+        let meant = match &known {
+            Known::Means(digest) => Some(*digest),
+            Known::Here(brought) => Some(brought.digest),
+            Known::Nothing | Known::Absent(_) => None,
+        };
+        if let Some(digest) = meant {
             tried.push(digest);
             match take(digest).await {
                 Ok(Some(taken)) => return Ok(Some(taken)),
@@ -183,7 +188,7 @@ impl Exchange<'_> {
             self.report.status(&format!("Pulling data for {} <- {url}", self.what));
             match work(self.transfer(storage)).await {
                 Ok(brought) => {
-                    self.report.info(&format!("Pulled {} <- {url}", self.what));
+                    self.pulled(url);
                     return Ok(Some(brought));
                 }
                 Err(fault) if fault.remote_kind() == Some(ErrorKind::Missing) => {
@@ -198,6 +203,11 @@ impl Exchange<'_> {
             }
         }
         failed.map_or(Ok(None), |error| Err(Fault::Remote(error)))
+    }
+
+    /// Says where something came from.
+    pub(crate) fn pulled(&self, url: &str) {
+        self.report.info(&format!("Pulled {} <- {url}", self.what));
     }
 
     /// Warns of a server that cannot be used; the error in case that there is no other.

@@ -256,14 +256,31 @@ impl Transfer {
     /// # Errors
     /// It is no such message; the local store failed.
     pub(crate) async fn decode<M: Message + Default>(&self, digest: Digest) -> Attempt<M> {
-        self.assert_sizes(&[digest], LARGEST_MESSAGE)?;
+        let mut decoded = self.decode_all(vec![digest]).await?;
+        decoded.pop().map(|(_, message)| message).ok_or_else(|| self.storage.missing(&digest))
+    }
+
+    /// The same of many, each with its digest.
+    ///
+    /// # Errors
+    /// Those of [`Transfer::decode`].
+    pub(crate) async fn decode_all<M: Message + Default>(
+        &self,
+        digests: Vec<Digest>,
+    ) -> Attempt<Vec<(Digest, M)>> {
+        self.assert_sizes(&digests, LARGEST_MESSAGE)?;
         let cas = self.cas.clone();
-        let bytes = blocking(move || cas.read(&digest)).await?;
-        M::decode(bytes.as_slice()).map_err(|error| {
-            let from = self.storage.link.url();
-            let text = format!("{from}: blob {digest} cannot be understood: {error}");
-            Fault::remote(ErrorKind::Corrupt, text)
-        })
+        let read = move || digests.into_iter().map(|digest| Ok((digest, cas.read(&digest)?))).collect();
+        let blobs: Vec<(Digest, Vec<u8>)> = blocking(read).await?;
+        let decode = |(digest, bytes): (Digest, Vec<u8>)| match M::decode(bytes.as_slice()) {
+            Ok(message) => Ok((digest, message)),
+            Err(error) => {
+                let from = self.storage.link.url();
+                let text = format!("{from}: blob {digest} cannot be understood: {error}");
+                Err(Fault::remote(ErrorKind::Corrupt, text))
+            }
+        };
+        blobs.into_iter().map(decode).collect()
     }
 
     /// That a blob which was just brought is no directory is nobody's fault here.
