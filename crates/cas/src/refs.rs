@@ -142,13 +142,13 @@ impl Store {
         draft.write_all(bytes).doing("cannot write", draft.path())?;
         let parent = path.parent().unwrap_or(path);
         loop {
-            std::fs::create_dir_all(parent).doing("cannot create", parent)?;
             match draft.persist(path) {
                 Ok(_) => return Ok(()),
-                // Somebody removed the last name in this directory, and with it the directory: once more.
-                Err(error) if is_absent(&error.error) => draft = error.file,
+                // The first name in this directory, or somebody removed the last one, and with it the directory.
+                Err(error) if is_absent(&error.error) && error.file.path().exists() => draft = error.file,
                 Err(error) => return Err(io_error(error.error, "cannot create", path)),
             }
+            std::fs::create_dir_all(parent).doing("cannot create", parent)?;
         }
     }
 }

@@ -296,15 +296,45 @@ fn pulls_that_are_expected_ask_their_questions_together() {
 }
 
 #[test]
+fn what_is_prepared_is_not_asked_for_again() {
+    let engine = Engine::start(Traits::default());
+    let one = place(vec![engine.server(ServerKind::All)]);
+    let artifact = artifact(&one.store);
+    assert!(one.push(&artifact).unwrap());
+    for build_tree in [false, true] {
+        let two = place(vec![engine.server(ServerKind::All)]);
+        engine.state().calls.clear();
+        two.caches.expect(&[name("s"), name("nobody's")]);
+        // The others of its group are prepared with it.
+        let absent = two.caches.pull_artifact(&name("nobody's"), false, &two.heard, &Cancel::default());
+        assert_eq!(absent.unwrap(), None);
+        assert!(two.holds(&artifact) && !two.holds_build_tree(&artifact));
+        let before = engine.state().calls.len();
+        assert_eq!(two.pull(build_tree).unwrap().as_ref(), Some(&artifact));
+        let asked = engine.state().calls.split_off(before);
+        assert_eq!(!asked.is_empty(), build_tree, "{asked:?}");
+        assert_eq!(two.holds_build_tree(&artifact), build_tree);
+        let lines = two.heard.0.lock().unwrap();
+        assert!(lines.iter().any(|line| line.contains("Pulled artifact s <- http")), "{lines:?}");
+    }
+}
+
+#[test]
 fn another_artifact_is_not_taken() {
     let engine = Engine::start(Traits::default());
     let one = place(vec![engine.server(ServerKind::All)]);
     let artifact = artifact(&one.store);
     let names = [name("s"), name("w"), name("lie")];
     one.caches.push_artifact(&names, &artifact, &one.heard, &Cancel::default()).unwrap();
-    let pulled = one.caches.pull_artifact(&name("lie"), false, &one.heard, &Cancel::default());
-    assert_eq!(pulled.unwrap(), None);
-    assert!(one.heard.warnings()[0].contains("is another artifact"), "{:?}", one.heard.0);
+    for is_expected in [false, true] {
+        let two = place(vec![engine.server(ServerKind::All)]);
+        if is_expected {
+            two.caches.expect(&[name("lie")]);
+        }
+        let pulled = two.caches.pull_artifact(&name("lie"), false, &two.heard, &Cancel::default());
+        assert_eq!(pulled.unwrap(), None);
+        assert!(two.heard.warnings()[0].contains("is another artifact"), "{:?}", two.heard.0);
+    }
 }
 
 /// An engine that wants what is large piece by piece.
