@@ -127,6 +127,25 @@ pub enum MessageKind {
     Skipped,
 }
 
+impl MessageKind {
+    /// What lines of messages and logs call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            MessageKind::Debug => "DEBUG",
+            MessageKind::Status => "STATUS",
+            MessageKind::Info => "INFO",
+            MessageKind::Warn => "WARNING",
+            MessageKind::Error => "ERROR",
+            MessageKind::Bug => "BUG",
+            MessageKind::Log => "LOG",
+            MessageKind::Start => "START",
+            MessageKind::Success => "SUCCESS",
+            MessageKind::Failure => "FAILURE",
+            MessageKind::Skipped => "SKIPPED",
+        }
+    }
+}
+
 /// One message.
 #[derive(Clone, Debug)]
 pub struct Message {

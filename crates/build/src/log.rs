@@ -129,7 +129,7 @@ impl Line<'_> {
             }
             _ => write!(out, "[--:--:--]"),
         };
-        let _ = write!(out, " {:<7}", name(self.kind));
+        let _ = write!(out, " {:<7}", self.kind.name());
         if let Some(issuer) = self.issuer {
             if let Some(key) = &issuer.key {
                 let _ = write!(out, " [{}]", key.full.get(..key_length).unwrap_or(&key.full));
@@ -144,23 +144,6 @@ impl Line<'_> {
             }
         }
         out
-    }
-}
-
-/// The word for a kind of message.
-fn name(kind: MessageKind) -> &'static str {
-    match kind {
-        MessageKind::Debug => "DEBUG",
-        MessageKind::Status => "STATUS",
-        MessageKind::Info => "INFO",
-        MessageKind::Warn => "WARNING",
-        MessageKind::Error => "ERROR",
-        MessageKind::Bug => "BUG",
-        MessageKind::Log => "LOG",
-        MessageKind::Start => "START",
-        MessageKind::Success => "SUCCESS",
-        MessageKind::Failure => "FAILURE",
-        MessageKind::Skipped => "SKIPPED",
     }
 }
 

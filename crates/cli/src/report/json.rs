@@ -4,7 +4,6 @@
 //! one of a run that failed), and the fields of its kind, which `docs/programs.md` describes. Readers skip kinds and fields that they do not know; a change that would break them raises the
 //! version.
 
-use crate::report::line::kind_name;
 use bourn_build::event::{Event, Failure, Issuer, JobId, JobResult, Subject};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -55,7 +54,7 @@ fn object(event: &Event) -> (&'static str, Map<String, Value>) {
         }
         Event::Message(message) => {
             set("subject", subject(&message.subject));
-            set("kind", kind_name(message.kind).to_ascii_lowercase().into());
+            set("kind", message.kind.name().to_ascii_lowercase().into());
             set("text", message.text.as_str().into());
             set("detail", message.detail.as_deref().into());
             set("took", message.elapsed.map_or(Value::Null, seconds));

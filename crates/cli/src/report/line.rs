@@ -124,7 +124,7 @@ impl LineFormat {
                 painter.push(out, &format!("{name: <30}"), CONTENT);
             }
             Column::Action => {
-                painter.push(out, &format!("{: <7}", kind_name(line.kind)), kind_style(line.kind));
+                painter.push(out, &format!("{: <7}", line.kind.name()), kind_style(line.kind));
             }
             Column::Message => self.push_message(out, line),
             Column::Debug => {
@@ -271,23 +271,6 @@ pub(crate) fn indent(text: &str, prefix: &str) -> String {
 /// Whether messages of that kind are failures.
 pub(crate) fn is_error(kind: MessageKind) -> bool {
     matches!(kind, MessageKind::Failure | MessageKind::Error | MessageKind::Bug)
-}
-
-/// What the lines call that kind.
-pub(crate) fn kind_name(kind: MessageKind) -> &'static str {
-    match kind {
-        MessageKind::Debug => "DEBUG",
-        MessageKind::Status => "STATUS",
-        MessageKind::Info => "INFO",
-        MessageKind::Warn => "WARNING",
-        MessageKind::Error => "ERROR",
-        MessageKind::Bug => "BUG",
-        MessageKind::Log => "LOG",
-        MessageKind::Start => "START",
-        MessageKind::Success => "SUCCESS",
-        MessageKind::Failure => "FAILURE",
-        MessageKind::Skipped => "SKIPPED",
-    }
 }
 
 fn kind_style(kind: MessageKind) -> Style {
