@@ -5,12 +5,11 @@
 //! artifacts are small. So the questions of many pulls are asked together. Whatever does not come this way, for
 //! whatever reason, the pull asks for itself; and it is the pull that says what is wrong.
 
-use crate::artifact::References;
 use crate::fault::Attempt;
 use crate::index::{Sort, artifact_urn};
 use crate::link::blocking;
 use crate::pair::Offers;
-use crate::transfer::{LARGEST_MESSAGE, Transfer};
+use crate::transfer::Transfer;
 use bourn_reapi::services::ServiceResult;
 use bourn_reapi::{Artifact, ArtifactName, Cas, Digest};
 use std::collections::{HashMap, HashSet};
@@ -40,19 +39,9 @@ pub(crate) enum Known {
     Absent(Instant),
     /// What it means.
     Means(Digest),
-    /// What it means came, with all but the trees that only those get who ask for them.
-    Here(Arc<Brought>),
-}
-
-/// An artifact that came.
-#[derive(Debug)]
-pub(crate) struct Brought {
-    /// Of its message.
-    pub(crate) digest: Digest,
-    /// Its message.
-    pub(crate) artifact: Artifact,
-    /// The URL of the server that it came from.
-    pub(crate) from: String,
+    /// What it means came from the server with this URL, with all but the trees that only those get who ask for them.
+    /// It is not kept in memory, where the artifacts of a large project would not find room.
+    Here(Digest, Arc<str>),
 }
 
 /// What names of artifacts mean, as far as it is known or being found out.
@@ -94,7 +83,7 @@ impl Ahead {
 /// Prepares artifacts with the servers of their project.
 pub(crate) async fn prepare(offers: &Offers, transfer: Option<Transfer>, told: Vec<Told>) {
     let known = ask(offers, &told).await;
-    let mut here = HashMap::new();
+    let (mut here, mut from) = (HashSet::new(), Arc::<str>::default());
     if let Some(transfer) = transfer {
         let digests = known.iter().filter_map(|known| match known {
             Known::Means(digest) => Some(*digest),
@@ -102,13 +91,13 @@ pub(crate) async fn prepare(offers: &Offers, transfer: Option<Transfer>, told: V
         });
         // Whatever goes wrong here goes wrong again where it is told of.
         here = bring(&transfer, unique(digests.collect())).await.unwrap_or_default();
+        from = Arc::from(transfer.storage.link.url());
     }
     for ((_, sender), known) in told.into_iter().zip(known) {
-        let brought = match &known {
-            Known::Means(digest) => here.get(digest).cloned(),
-            _ => None,
-        };
-        let _ = sender.send(brought.map_or(known, Known::Here));
+        let _ = sender.send(match known {
+            Known::Means(digest) if here.contains(&digest) => Known::Here(digest, from.clone()),
+            known => known,
+        });
     }
 }
 
@@ -141,16 +130,15 @@ async fn ask(offers: &Offers, told: &[Told]) -> Vec<Known> {
 
 /// Brings artifacts with their metadata, their directories, and their files if these are small. Those that are here then,
 /// with all of that.
-async fn bring(transfer: &Transfer, artifacts: Vec<Digest>) -> Attempt<HashMap<Digest, Arc<Brought>>> {
-    let url = transfer.storage.link.url();
+async fn bring(transfer: &Transfer, artifacts: Vec<Digest>) -> Attempt<HashSet<Digest>> {
     transfer.fetch_messages(artifacts.clone()).await?;
-    let (mut blobs, mut roots, mut brought) = (Vec::new(), Vec::new(), Vec::new());
-    for (digest, artifact) in transfer.decode_all::<Artifact>(artifacts).await? {
-        let references = References::of(&artifact, url)?;
-        transfer.assert_sizes(&references.messages, LARGEST_MESSAGE)?;
-        blobs.extend(references.blobs);
-        roots.extend(references.files.clone());
-        brought.push((references.files, Brought { digest, artifact, from: url.to_owned() }));
+    let own = transfer.clone();
+    let referred =
+        transfer.decode_each(artifacts, move |artifact: Artifact| own.references(&artifact)).await?;
+    let (mut blobs, mut roots) = (Vec::new(), Vec::new());
+    for (_, references) in &referred {
+        blobs.extend(&references.blobs);
+        roots.extend(&references.files);
     }
     let (metadata, directories) =
         tokio::join!(transfer.fetch_blobs(unique(blobs)), transfer.fetch_directories(unique(roots.clone())));
@@ -159,10 +147,10 @@ async fn bring(transfer: &Transfer, artifacts: Vec<Digest>) -> Attempt<HashMap<D
     transfer.fetch_small(roots, SMALL).await?;
     let cas = transfer.cas.clone();
     let whole = blocking(move || {
-        let mut whole = HashMap::new();
-        for (trees, brought) in brought {
-            if all_whole(&*cas, &trees)? {
-                whole.insert(brought.digest, Arc::new(brought));
+        let mut whole = HashSet::new();
+        for (digest, references) in referred {
+            if all_whole(&*cas, &references.files)? {
+                whole.insert(digest);
             }
         }
         Ok(whole)

@@ -3,12 +3,14 @@
 use crate::ahead::Known;
 use crate::fault::{Attempt, Fault};
 use crate::index::{Index, Publication, Sort, artifact_urn};
+use crate::link::blocking;
 use crate::pair::{Exchange, is_refusal};
 use crate::transfer::{LARGEST_MESSAGE, Transfer};
 use bourn_reapi::digest::DigestMessage;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use bourn_reapi::{Artifact, ArtifactName, Digest};
 use prost::Message;
+use prost::bytes::Bytes;
 use std::sync::Arc;
 
 /// What an artifact refers to.
@@ -62,17 +64,24 @@ impl Exchange<'_> {
         build_tree: bool,
         known: Known,
     ) -> ServiceResult<Option<Artifact>> {
-        if let Known::Here(brought) = &known
+        if let Known::Here(digest, from) = &known
             && !build_tree
-            && is_named(&brought.artifact, name)
+            && let Some(artifact) = self.prepared(name, *digest).await
         {
-            self.pulled(&brought.from);
-            return Ok(Some(brought.artifact.clone()));
+            self.pulled(from);
+            return Ok(Some(artifact));
         }
         let take = |digest| self.bring(move |transfer| fetch(transfer, name, digest, build_tree));
         self.resolve(Sort::Blob, &artifact_urn(name), known, take)
             .await
             .map_err(|fault| self.failed("pull", fault))
+    }
+
+    /// An artifact that came beforehand. What is wrong with it shows when it is asked for.
+    async fn prepared(&self, name: &ArtifactName, digest: Digest) -> Option<Artifact> {
+        let cas = self.cas.clone();
+        let content = blocking(move || cas.read(&digest)).await.ok()?;
+        Artifact::decode(Bytes::from(content)).ok().filter(|artifact| is_named(artifact, name))
     }
 
     /// Sends an artifact and then publishes it under its names. Whether an index did not have it.
@@ -103,7 +112,7 @@ impl Exchange<'_> {
             trees.chain(held.iter().filter(|(_, whole)| *whole).map(|(tree, _)| *tree)).collect();
         let content = artifact.encode_to_vec();
         let cas = self.cas.clone();
-        let digest = crate::link::blocking(move || cas.write(&content)).await?;
+        let digest = blocking(move || cas.write(&content)).await?;
         let blobs = [references.blobs.as_slice(), &[digest]].concat();
         let sent = self.send(trees.clone(), blobs).await?;
         let mut directories = trees;
@@ -233,6 +242,18 @@ fn is_named(artifact: &Artifact, name: &ArtifactName) -> bool {
     [&artifact.strong_key, &artifact.weak_key, &artifact.strict_key].contains(&&name.key)
 }
 
+impl Transfer {
+    /// What an artifact that came from this server refers to.
+    ///
+    /// # Errors
+    /// It is malformed, or its metadata is too large to be read as a whole.
+    pub(crate) fn references(&self, artifact: &Artifact) -> Attempt<References> {
+        let references = References::of(artifact, self.storage.link.url())?;
+        self.assert_sizes(&references.messages, LARGEST_MESSAGE)?;
+        Ok(references)
+    }
+}
+
 /// Brings an artifact from one storage.
 async fn fetch(
     transfer: Transfer,
@@ -247,12 +268,11 @@ async fn fetch(
         let text = format!("{url}: what is kept as artifact {name} is another artifact");
         return Err(Fault::remote(ErrorKind::Corrupt, text));
     }
-    let references = References::of(&artifact, url)?;
+    let references = transfer.references(&artifact)?;
     let mut trees = references.files;
     if build_tree {
         trees.extend(references.extra);
     }
-    transfer.assert_sizes(&references.messages, LARGEST_MESSAGE)?;
     let (blobs, trees) = tokio::join!(transfer.fetch_blobs(references.blobs), transfer.fetch_trees(trees));
     blobs?;
     trees?;

@@ -7,6 +7,7 @@ use bourn_reapi::{
     Artifact, ArtifactName, Assets, Cas, Digest, Directory, DirectoryNode, FileNode, Remotes, Source,
 };
 use bourn_testkit::memory::MemoryStore;
+use prost::Message;
 use std::sync::{Arc, Mutex};
 use tonic::Code;
 
@@ -316,6 +317,70 @@ fn what_is_prepared_is_not_asked_for_again() {
         assert_eq!(two.holds_build_tree(&artifact), build_tree);
         let lines = two.heard.0.lock().unwrap();
         assert!(lines.iter().any(|line| line.contains("Pulled artifact s <- http")), "{lines:?}");
+    }
+}
+
+/// The artifacts of a large project, with all that they were built upon, do not fit into memory.
+#[test]
+fn what_is_prepared_is_kept_in_the_store_alone() {
+    let engine = Engine::start(Traits::default());
+    let one = place(vec![engine.server(ServerKind::All)]);
+    let artifact = artifact(&one.store);
+    assert!(one.push(&artifact).unwrap());
+    let two = place(vec![engine.server(ServerKind::All)]);
+    two.caches.expect(&[name("s"), name("nobody's")]);
+    let absent = two.caches.pull_artifact(&name("nobody's"), false, &two.heard, &Cancel::default());
+    assert_eq!(absent.unwrap(), None);
+    // Whatever becomes of it there, it is brought again.
+    let message = Digest::of(&artifact.encode_to_vec());
+    assert!(two.store.missing_blobs(&[message]).unwrap().is_empty());
+    two.store.lose(&message);
+    assert_eq!(two.pull(false).unwrap(), Some(artifact));
+    assert!(two.store.missing_blobs(&[message]).unwrap().is_empty());
+}
+
+/// Of an artifact whose files are large the rest comes beforehand, and of a failure there is no more than its metadata. What
+/// a storage lost is nobody's failure but those artifacts' that want it.
+#[test]
+fn what_is_prepared_in_part_is_completed() {
+    let (index, storage) = (Engine::start(SMALL), Engine::start(SMALL));
+    let servers = || vec![index.server(ServerKind::Index), storage.server(ServerKind::Storage)];
+    let one = place(servers());
+    let large = vec![7; 600 << 10];
+    let node = FileNode {
+        name: "large".into(),
+        digest: Some(one.store.write(&large).unwrap().into()),
+        ..FileNode::default()
+    };
+    let top = one.store.write_directory(&Directory { files: vec![node], ..Directory::default() }).unwrap();
+    let small = artifact(&one.store);
+    let named = |key: &str, files: Option<Digest>| Artifact {
+        strong_key: key.into(),
+        files: files.map(Into::into),
+        ..small.clone()
+    };
+    let artifacts =
+        [named("large", Some(top)), named("failed", None), named("lost", Some(tree(&one.store, 9)))];
+    for artifact in &artifacts {
+        let names = [name(&artifact.strong_key)];
+        one.caches.push_artifact(&names, artifact, &one.heard, &Cancel::default()).unwrap();
+    }
+    for is_lost in [false, true] {
+        if is_lost {
+            let lost: Digest = artifacts[2].files.as_ref().unwrap().try_into().unwrap();
+            storage.state().blobs.remove(&lost);
+        }
+        let two = place(servers());
+        two.caches.expect(&artifacts.each_ref().map(|artifact| name(&artifact.strong_key)));
+        for artifact in &artifacts {
+            let wanted = name(&artifact.strong_key);
+            let pulled = two.caches.pull_artifact(&wanted, false, &two.heard, &Cancel::default()).unwrap();
+            let expect = (!is_lost || artifact.strong_key != "lost").then_some(artifact);
+            assert_eq!(pulled.as_ref(), expect, "{:?}", two.heard.0);
+            let here = |files: &_| two.store.contains_tree(&Digest::try_from(files).unwrap()).unwrap();
+            assert!(expect.is_none() || artifact.files.as_ref().is_none_or(here), "{}", artifact.strong_key);
+        }
+        assert_eq!(two.heard.warnings(), Vec::<String>::new());
     }
 }
 

@@ -118,8 +118,7 @@ impl Exchange<'_> {
         let mut failed = None;
         let mut tried = Vec::new();
         let meant = match &known {
-            Known::Means(digest) => Some(*digest),
-            Known::Here(brought) => Some(brought.digest),
+            Known::Means(digest) | Known::Here(digest, _) => Some(*digest),
             Known::Nothing | Known::Absent(_) => None,
         };
         if let Some(digest) = meant {

@@ -1,6 +1,6 @@
 //! Blobs and trees from a server into the local store, and back.
 
-use crate::fault::{Attempt, Fault};
+use crate::fault::{Attempt, Fault, Here};
 use crate::link::{Lane, blocking};
 use crate::message::{ReadBlob, UpdateBlob};
 use crate::storage::{DIGESTS, Storage};
@@ -8,6 +8,7 @@ use crate::stream::unreadable;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use bourn_reapi::{Cas, Digest, Directory, DirectoryNode, ServiceError};
 use prost::Message;
+use prost::bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -255,32 +256,36 @@ impl Transfer {
     ///
     /// # Errors
     /// It is no such message; the local store failed.
-    pub(crate) async fn decode<M: Message + Default>(&self, digest: Digest) -> Attempt<M> {
-        let mut decoded = self.decode_all(vec![digest]).await?;
+    pub(crate) async fn decode<M: Message + Default + 'static>(&self, digest: Digest) -> Attempt<M> {
+        let mut decoded = self.decode_each(vec![digest], Ok).await?;
         decoded.pop().map(|(_, message)| message).ok_or_else(|| self.storage.missing(&digest))
     }
 
-    /// The same of many, each with its digest.
+    /// The same of many, one after the other: what is wanted of each, with its digest.
     ///
     /// # Errors
-    /// Those of [`Transfer::decode`].
-    pub(crate) async fn decode_all<M: Message + Default>(
+    /// Those of [`Transfer::decode`] and of `want`.
+    pub(crate) async fn decode_each<M, T>(
         &self,
         digests: Vec<Digest>,
-    ) -> Attempt<Vec<(Digest, M)>> {
+        want: impl Fn(M) -> Attempt<T> + Send + 'static,
+    ) -> Attempt<Vec<(Digest, T)>>
+    where
+        M: Message + Default,
+        T: Send + 'static,
+    {
         self.assert_sizes(&digests, LARGEST_MESSAGE)?;
-        let cas = self.cas.clone();
-        let read = move || digests.into_iter().map(|digest| Ok((digest, cas.read(&digest)?))).collect();
-        let blobs: Vec<(Digest, Vec<u8>)> = blocking(read).await?;
-        let decode = |(digest, bytes): (Digest, Vec<u8>)| match M::decode(bytes.as_slice()) {
-            Ok(message) => Ok((digest, message)),
-            Err(error) => {
-                let from = self.storage.link.url();
+        let own = self.clone();
+        let decode = move |digest| {
+            let bytes = own.cas.read(&digest).here()?;
+            let message = M::decode(Bytes::from(bytes)).map_err(|error| {
+                let from = own.storage.link.url();
                 let text = format!("{from}: blob {digest} cannot be understood: {error}");
-                Err(Fault::remote(ErrorKind::Corrupt, text))
-            }
+                Fault::remote(ErrorKind::Corrupt, text)
+            })?;
+            Ok((digest, want(message)?))
         };
-        blobs.into_iter().map(decode).collect()
+        blocking(move || Ok(digests.into_iter().map(decode).collect())).await?
     }
 
     /// That a blob which was just brought is no directory is nobody's fault here.
