@@ -270,9 +270,10 @@ pub(crate) fn server(spec: &RemoteSpec) -> Option<Server> {
 
 /// A declared service as it is spoken to, as a server of that kind.
 pub(crate) fn address(spec: &RemoteSpec, kind: ServerKind) -> Server {
-    // Numbers below nought mean nothing to bst either.
+    // Numbers below nought mean nothing to bst either, nor does a time of nought between pings or for a request.
     let count = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
     let seconds = |number, each| count(number).map(|number| Duration::from_secs(u64::from(number) * each));
+    let time = |number: Option<i32>| seconds(number.filter(|number| *number != 0), 1);
     let (auth, connection) = (&spec.auth, &spec.connection);
     Server {
         url: spec.url.clone(),
@@ -287,10 +288,10 @@ pub(crate) fn address(spec: &RemoteSpec, kind: ServerKind) -> Server {
             token_reload: seconds(auth.access_token_reload_interval, 60),
         },
         connection: Connection {
-            keepalive: seconds(connection.keepalive_time, 1),
+            keepalive: time(connection.keepalive_time),
             retry_limit: count(connection.retry_limit),
             retry_delay: count(connection.retry_delay).map(|delay| Duration::from_millis(delay.into())),
-            request_timeout: seconds(connection.request_timeout, 1),
+            request_timeout: time(connection.request_timeout),
         },
     }
 }

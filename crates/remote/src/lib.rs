@@ -36,6 +36,7 @@ mod storage;
 mod strain;
 mod stream;
 mod survey;
+mod tls;
 mod token;
 mod traffic;
 mod transfer;

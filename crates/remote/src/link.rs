@@ -2,6 +2,7 @@
 
 use crate::fault::{Attempt, Fault, Here, code_name, describe, is_passing, kind_of};
 use crate::server::{Auth, Server};
+use crate::tls;
 use crate::token::Token;
 use crate::traffic::{Counted, Traffic};
 use crate::tries::{Next, Policy, Tries};
@@ -10,7 +11,6 @@ use bourn_reapi::services::{ErrorKind, ServiceResult};
 use prost::Message;
 use std::error::Error as _;
 use std::future::Future;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::codegen::tokio_stream::Stream;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
@@ -412,7 +412,14 @@ impl Link {
                 // The names that rustls gives its errors.
                 let cures = [
                     ("UnknownIssuer", "name what the server's certificate is signed by: `auth: server-cert`"),
-                    ("NotValidForName", "the server's certificate is for other names than that in the URL"),
+                    (
+                        "certificate not valid for name",
+                        "the server's certificate is for other names than that in the URL",
+                    ),
+                    (
+                        "UnsupportedCertVersion",
+                        "make the server one with `openssl x509 -req -extfile`: version 1 is too old",
+                    ),
                     (
                         "InvalidContentType",
                         "it does not encrypt: the URL of such a server begins with http://",
@@ -421,8 +428,14 @@ impl Link {
                 cures.into_iter().find(|(name, _)| why.contains(name)).map(|(_, cure)| cure)
             }
             // What a connection that breaks becomes, as far as anybody can tell.
-            Code::Unknown if status.source().is_some() && !self.url.starts_with("https") => {
-                Some("where a server encrypts, its URL begins with https://")
+            Code::Unknown | Code::Cancelled
+                if status.source().is_some() && !self.met.load(Ordering::Relaxed) =>
+            {
+                let encrypts = self.url.starts_with("https") || self.url.starts_with("grpcs");
+                Some(match encrypts {
+                    true => "it may want another `client-cert`, or one at all",
+                    false => "where a server encrypts, its URL begins with https://",
+                })
             }
             _ => None,
         }
@@ -615,6 +628,26 @@ pub(crate) fn carried(status: &Status) -> Option<Fault> {
     Some(fault.clone())
 }
 
+/// Refuses what means nothing or gives away a secret where nothing is encrypted. As with bst, but for tokens that do not
+/// leave this machine.
+fn unencrypted(auth: &Auth, host: Option<&str>) -> Result<(), String> {
+    let certificates = [
+        ("server-cert", &auth.server_cert),
+        ("client-cert", &auth.client_cert),
+        ("client-key", &auth.client_key),
+    ];
+    let host = host.unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    let is_here = matches!(host, "" | "localhost") || address.is_ok_and(|address| address.is_loopback());
+    let token = ("access-token", if is_here { &None } else { &auth.access_token });
+    match certificates.into_iter().chain([token]).find(|(_, path)| path.is_some()) {
+        Some((key, _)) => {
+            Err(format!("`{key}` is for servers that encrypt, with URLs that begin with https://"))
+        }
+        None => Ok(()),
+    }
+}
+
 fn endpoint(server: &Server) -> ServiceResult<Endpoint> {
     let wrong = |what: String| ServiceError::new(ErrorKind::Invalid, format!("{}: {what}", server.url));
     let (url, encrypted) = match server.url.split_once(':') {
@@ -626,7 +659,7 @@ fn endpoint(server: &Server) -> ServiceResult<Endpoint> {
             return Err(wrong(text.to_owned()));
         }
     };
-    let mut endpoint = Endpoint::from_shared(url)
+    let endpoint = Endpoint::from_shared(url)
         .and_then(|endpoint| endpoint.user_agent(concat!("bourn/", env!("CARGO_PKG_VERSION"))))
         .map_err(|error| wrong(format!("this is no URL: {error}")))?
         .connect_timeout(CONNECT.min(server.connection.request_timeout.unwrap_or(CONNECT)))
@@ -634,41 +667,10 @@ fn endpoint(server: &Server) -> ServiceResult<Endpoint> {
         .initial_stream_window_size(4 << 20)
         .initial_connection_window_size(16 << 20);
     if encrypted {
-        let config = tls(&server.auth)?;
-        endpoint = endpoint.tls_config(config).map_err(|error| {
-            let why =
-                std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
-            wrong(format!("TLS cannot be set up: {error}{why}"))
-        })?;
+        return tls::encrypted(endpoint, &server.auth);
     }
+    unencrypted(&server.auth, endpoint.uri().host()).map_err(wrong)?;
     Ok(endpoint)
-}
-
-fn tls(auth: &Auth) -> ServiceResult<ClientTlsConfig> {
-    let read = |path: &Path| {
-        std::fs::read(path).map_err(|error| ServiceError::io(&error, "cannot read the credentials in", path))
-    };
-    let has = |path: &Path, part: &str, what| {
-        let content = read(path)?;
-        match String::from_utf8_lossy(&content).contains(part) {
-            true => Ok(content),
-            false => {
-                let text = format!("there is no {what} (PEM) in {}", path.display());
-                Err(ServiceError::new(ErrorKind::Invalid, text))
-            }
-        }
-    };
-    let certificate = |path: &Path| has(path, "BEGIN CERTIFICATE", "certificate");
-    let mut config = ClientTlsConfig::new();
-    config = match &auth.server_cert {
-        Some(path) => config.ca_certificate(Certificate::from_pem(certificate(path)?)),
-        None => config.with_native_roots(),
-    };
-    if let (Some(key), Some(cert)) = (&auth.client_key, &auth.client_cert) {
-        config =
-            config.identity(Identity::from_pem(certificate(cert)?, has(key, "PRIVATE KEY", "private key")?));
-    }
-    Ok(config)
 }
 
 /// Runs work that blocks (the local store) beside everything else.
@@ -778,15 +780,5 @@ mod tests {
             assert!(cure(code, source).contains(part), "{code:?} {source}");
         }
         assert_eq!(cure(Code::Unavailable, "Connection refused"), "");
-    }
-
-    #[test]
-    fn files_without_certificates_are_named() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("key");
-        std::fs::write(&path, "-----BEGIN PRIVATE KEY-----\n").unwrap();
-        let auth = Auth { server_cert: Some(path.clone()), ..Auth::default() };
-        let error = tls(&auth).unwrap_err().message;
-        assert_eq!(error, format!("there is no certificate (PEM) in {}", path.display()));
     }
 }

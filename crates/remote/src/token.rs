@@ -30,10 +30,15 @@ impl Token {
         {
             return Ok(value.clone());
         }
-        let text = std::fs::read_to_string(&self.path)
+        let content = std::fs::read(&self.path)
             .map_err(|error| ServiceError::io(&error, "cannot read the access token", &self.path))?;
-        let value: MetadataValue<Ascii> = format!("Bearer {}", text.trim()).parse().map_err(|_| {
-            let message = format!("the access token in {} is not plain ASCII text", self.path.display());
+        let text = content.trim_ascii();
+        let is_plain = text.iter().all(|byte| matches!(byte, b' '..=b'~'));
+        let value = std::str::from_utf8(text).ok().filter(|_| is_plain);
+        let value = value.and_then(|text| format!("Bearer {text}").parse::<MetadataValue<Ascii>>().ok());
+        let value = value.ok_or_else(|| {
+            let message =
+                format!("the access token in {} is not one line of ASCII text", self.path.display());
             ServiceError::new(bourn_reapi::services::ErrorKind::Invalid, message)
         })?;
         *read = Some((Instant::now(), value.clone()));
@@ -73,6 +78,18 @@ mod tests {
         assert!(!token.renew(&two));
         let always = Token::new(path.clone(), Some(Duration::ZERO));
         assert_eq!(always.value().unwrap(), "Bearer two");
+        for (content, is_sent) in [
+            (&b" two\r\n\n"[..], true),
+            (b"\ttwo\t", true),
+            (b"two\nlines", false),
+            (b"tw\xc3\xb6", false),
+            (b"tw\xf6", false),
+            (b"\xef\xbb\xbftwo", false),
+            (b"two\0", false),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(always.value().is_ok_and(|value| value == two), is_sent, "{content:?}");
+        }
         std::fs::remove_file(&path).unwrap();
         let error = always.value().unwrap_err().to_string();
         assert!(error.starts_with("cannot read the access token"), "{error}");

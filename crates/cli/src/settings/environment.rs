@@ -65,17 +65,26 @@ impl Environment {
         paths.find(|path| is_program(path))
     }
 
+    /// Replaces a leading `~` or `~USER`, as Python's `expanduser` does: the home directory of a user who is not known
+    /// stays what was written.
+    pub(crate) fn expand_user(&self, text: &str) -> String {
+        let Some(rest) = text.strip_prefix('~') else { return text.to_owned() };
+        let (user, rest) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let home = match user {
+            "" => Some(self.home().to_string_lossy().into_owned()),
+            user => home_of(user),
+        };
+        match home {
+            Some(home) if !rest.is_empty() => format!("{}{rest}", home.trim_end_matches('/')),
+            Some(home) => home,
+            None => text.to_owned(),
+        }
+    }
+
     /// Replaces a leading `~` and every `$NAME` and `${NAME}` that is set, as Python's `expanduser` and
     /// `expandvars` do, and takes out `.`, `..` and doubled slashes.
     pub(crate) fn expand_path(&self, text: &str) -> PathBuf {
-        let home = self.home();
-        let text = match text.strip_prefix('~') {
-            Some("") => home.to_string_lossy().into_owned(),
-            Some(rest) if rest.starts_with('/') => {
-                format!("{}{rest}", home.to_string_lossy().trim_end_matches('/'))
-            }
-            _ => text.to_owned(),
-        };
+        let text = self.expand_user(text);
         normalize(Path::new(&self.expand_variables(&text)))
     }
 
@@ -134,6 +143,13 @@ pub(crate) fn normalize(path: &Path) -> PathBuf {
 pub(crate) fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+/// The home directory of a user of this machine (`passwd(5)`).
+fn home_of(user: &str) -> Option<String> {
+    let users = std::fs::read_to_string("/etc/passwd").ok()?;
+    let mut fields = users.lines().map(|line| line.split(':'));
+    fields.find_map(|mut fields| (fields.next() == Some(user)).then(|| fields.nth(4).map(str::to_owned))?)
 }
 
 #[cfg(test)]

@@ -107,6 +107,22 @@ impl PartialEq for RemoteSpec {
     }
 }
 
+impl RemoteSpec {
+    /// The same with `~` replaced in paths.
+    pub(crate) fn expanded(&self, environment: &Environment) -> RemoteSpec {
+        let mut spec = self.clone();
+        let auth = &mut spec.auth;
+        for path in
+            [&mut auth.server_cert, &mut auth.client_key, &mut auth.client_cert, &mut auth.access_token]
+        {
+            if let Some(text) = path.as_ref().and_then(|path| path.to_str()) {
+                *path = Some(PathBuf::from(environment.expand_user(text)));
+            }
+        }
+        spec
+    }
+}
+
 /// As the heading of a session lists it.
 impl fmt::Display for RemoteSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -240,10 +256,7 @@ impl RemoteReader<'_> {
     }
 
     fn path(&self, text: &str) -> PathBuf {
-        let path = match text.strip_prefix("~/") {
-            Some(rest) => self.environment.home().join(rest),
-            None => PathBuf::from(text),
-        };
+        let path = PathBuf::from(self.environment.expand_user(text));
         match self.base {
             Some(base) => base.join(path),
             None => path,

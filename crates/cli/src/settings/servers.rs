@@ -37,6 +37,11 @@ impl Servers {
         contact: Contact,
     ) -> Result<Servers, Failure> {
         let mut servers = Servers::default();
+        // Shells leave `~` alone in the middle of a word.
+        let whole = |named: &[RemoteSpec]| -> Vec<RemoteSpec> {
+            named.iter().map(|spec| spec.expanded(&settings.environment)).collect()
+        };
+        let (named_artifacts, named_sources) = (whole(&remotes.artifacts), whole(&remotes.sources));
         let user = &settings.user;
         let loaded = graph.projects.iter().enumerate();
         let mut projects: Vec<(&str, Option<ProjectId>)> =
@@ -51,14 +56,14 @@ impl Servers {
             files,
             graph,
             key: "artifacts",
-            named: &remotes.artifacts,
+            named: &named_artifacts,
             ignore: remotes.ignore_project_artifacts,
             general: &user.artifacts,
             declared: |project| project.artifact_caches.as_ref(),
         };
         let sources = Asked {
             key: "source-caches",
-            named: &remotes.sources,
+            named: &named_sources,
             ignore: remotes.ignore_project_sources,
             general: &user.source_caches,
             declared: |project| project.source_caches.as_ref(),
