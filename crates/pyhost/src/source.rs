@@ -148,6 +148,7 @@ impl PythonSource {
         given["instance"] = INSTANCES.fetch_add(1, Ordering::Relaxed).into();
         let answer = kind.host.call(&kind.call("source-describe", &given), listener)?;
         let previous = |name: &str| answer["previous"][name].as_bool().unwrap_or_default();
+        given["key"] = answer["key"].clone();
         Ok(PythonSource {
             kind: kind.clone(),
             given,

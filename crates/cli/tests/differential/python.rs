@@ -240,3 +240,57 @@ fn what_plugins_say_is_told_alike() {
     // Again, from what is kept.
     assert_eq!(told(&ours.bourn(&["show", "t-well.bst"]).success().stderr), expected);
 }
+
+const CACHED: &str = include_str!("python_cached.txt");
+
+/// Lays out what files in a text cannot say.
+fn furnish(project: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+
+    std::fs::write(project.join("long.txt"), "0123456789abcdef".repeat(5000)).expect("a file of many blocks");
+    std::fs::write(project.join("tree/nothing"), "").expect("an empty file");
+    std::fs::create_dir_all(project.join("tree/a/b")).expect("a directory with nothing in it");
+    std::fs::create_dir_all(project.join("empty")).expect("an empty directory");
+    std::os::unix::fs::symlink("one.txt", project.join("tree/link")).expect("a link");
+    std::os::unix::fs::symlink("nowhere", project.join("tree/Zed/broken")).expect("a link to nothing");
+    let executable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(project.join("tool.sh"), executable).expect("a program");
+}
+
+/// Sources that began as a copy of `local`: what they put into a directory of the cache is their key.
+#[test]
+fn cached_directories_are_alike() {
+    let (Some(ours), Some(theirs)) = (Both::new(CACHED), Both::new(CACHED)) else { return };
+    let show = ["show", "--deps", "all", "--format", KEYS, "all.bst"];
+    let shown = || {
+        let (ours, theirs) = (ours.bourn(&show).success().stdout, theirs.bst(&show).success().stdout);
+        assert_eq!(ours, theirs, "bourn (left) and bst (right)");
+        ours
+    };
+    furnish(&ours.bourn.project());
+    furnish(&theirs.bourn.project());
+    let first = shown();
+    assert_eq!(shown(), first, "from what is kept");
+    for both in [&ours, &theirs] {
+        std::fs::write(both.bourn.project().join("tree/Zed/deep/two.txt"), "changed\n").expect("a file");
+    }
+    assert_ne!(shown(), first, "a file was edited");
+
+    let built = ["show", "--deps", "all", "--format", BUILT, "all.bst"];
+    theirs.bst(&["build", "all.bst"]).success();
+    ours.bourn(&["build", "all.bst"]).success();
+    assert_eq!(ours.bourn(&built).success().stdout, theirs.bst(&built).success().stdout);
+    let list = ["artifact", "list-contents", "--long", "tree.bst", "file.bst", "empty.bst"];
+    assert_eq!(ours.bourn(&list).success().stdout, theirs.bst(&list).success().stdout);
+
+    // Nothing is kept under a key that was made of something else.
+    let said = ours.bourn(&["build", "unsteady.bst"]).failure(255, "").stderr;
+    assert!(said.contains("is not what its cache key was made of"), "{said}");
+
+    let open = ["workspace", "open", "--directory", "opened", "file.bst"];
+    ours.bourn(&open).success();
+    let opened = ours.bourn.project().join("opened/one.txt");
+    assert_eq!(std::fs::read_to_string(opened).expect("a file of the workspace"), "one\n");
+    let left = ours.bourn.path().join("sources/shelved").read_dir().expect("a directory of the plugin");
+    assert_eq!(left.count(), 0, "what was cached is removed");
+}

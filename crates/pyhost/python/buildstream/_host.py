@@ -231,6 +231,30 @@ def make_source(call):
     return source
 
 
+def staged_source(call, stage):
+    """Stages the source of a call."""
+    import json
+
+    from buildstream.source import SourceError
+
+    source = make_source(call)
+    if not source._uses_cached_directories():
+        stage(source)
+        return
+    # What it cached for its key is gone: it is made once more, where it can find it.
+    with _pipe.silence():
+        source = fresh_source(call)
+    with source._keeping_cached_directories():
+        with _pipe.silence():
+            key = source.get_unique_key()
+        if json.loads(json.dumps(key)) != call["source"].get("key"):
+            raise SourceError(
+                "{}: its content is not what its cache key was made of; it changed meanwhile".format(source),
+                reason="content-changed",
+            )
+        stage(source)
+
+
 def fresh_source(call):
     given = call["source"]
     source = plugin_class(call["plugin"])(given)
@@ -341,8 +365,8 @@ CALLS = {
     "source-validate": lambda call: make_source(call).validate_cache(),
     "source-fetch": lambda call: make_source(call)._fetch(call["previous"]),
     "source-track": track_source,
-    "source-stage": lambda call: make_source(call)._stage(call["directory"]),
-    "source-workspace": lambda call: make_source(call)._init_workspace(call["directory"]),
+    "source-stage": lambda call: staged_source(call, lambda source: source._stage(call["directory"])),
+    "source-workspace": lambda call: staged_source(call, lambda source: source._init_workspace(call["directory"])),
     "source-info": source_info,
     "mirror-describe": describe_mirror,
     "mirror-translate": translate_by_mirror,

@@ -19,6 +19,7 @@ _places = set()
 _told = set()
 _outside = False
 _watching = False
+_hidden = []
 
 
 def _note(where, path):
@@ -81,8 +82,13 @@ def away():
         _watching = was
 
 
+def hide(directory):
+    """Nothing below a directory is told of: it was made by this process, and goes with it."""
+    _hidden.append(os.path.join(os.path.abspath(directory), ""))
+
+
 def _is_ours(path):
-    if path.startswith(_OWN) or path.startswith(_COMPILED):
+    if path.startswith((_OWN, _COMPILED, *_hidden)) or os.path.join(path, "") in _hidden:
         return False
     return not path.startswith(_LIBRARY) or any(name in path for name in _PACKAGES)
 

@@ -276,6 +276,50 @@ class _Digest:
         self.size_bytes = size
 
 
+def _field(number, content):
+    """A field of a protobuf message that is text, bytes or a message."""
+    return bytes([number << 3 | 2]) + _number(len(content)) + content
+
+
+def _number(value):
+    """A number as protobuf writes it: seven bits at a time, the lowest first."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _encoded(digest):
+    """A `Digest` of the Remote Execution API; what is zero is left out."""
+    size = b"\x10" + _number(digest.size_bytes) if digest.size_bytes else b""
+    return _field(1, digest.hash.encode()) + size
+
+
+def _digest_of(path):
+    """The digest of the `Directory` message of the Remote Execution API that stands for a directory of the host."""
+    import hashlib
+    import stat
+
+    from .. import utils
+
+    files, directories, links = [], [], []
+    for name in sorted(os.listdir(os.fsencode(path))):
+        full = os.path.join(os.fsencode(path), name)
+        about = os.lstat(full)
+        if stat.S_ISDIR(about.st_mode):
+            directories.append(_field(2, _field(1, name) + _field(2, _encoded(_digest_of(os.fsdecode(full))))))
+        elif stat.S_ISLNK(about.st_mode):
+            links.append(_field(3, _field(1, name) + _field(2, os.readlink(full))))
+        elif stat.S_ISREG(about.st_mode):
+            content = _Digest(utils.sha256sum(os.fsdecode(full)), about.st_size)
+            executable = b"\x20\x01" if about.st_mode & stat.S_IXUSR else b""
+            files.append(_field(1, _field(1, name) + _field(2, _encoded(content)) + executable))
+    message = b"".join(files + directories + links)
+    return _Digest(hashlib.sha256(message).hexdigest(), len(message))
+
+
 def _paths_of(source):
     """Every path below a directory, of whichever sort, directories included."""
     if isinstance(source, Directory):
@@ -411,6 +455,9 @@ class _HostDirectory(Directory):
         if os.path.isdir(target) and not os.path.islink(target) and target != source:
             shutil.rmtree(target)
         os.rename(source, target)
+
+    def _get_digest(self):
+        return _digest_of(self._path)
 
     def __walk(self, at, path, follow, create=False, links=0):
         """The directory that a path leads to."""
