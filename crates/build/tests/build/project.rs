@@ -488,7 +488,7 @@ impl Built {
 }
 
 /// Plays the commands of a script: `put PATH TEXT` writes a file, `take PATH` fails unless there is one, `log TEXT`
-/// says something, `fail` fails.
+/// says something, `panic` panics, `fail` fails.
 pub(crate) fn play(call: &mut Call<'_>) -> i32 {
     let script = call.execution.command.arguments[3].clone();
     for part in script.split("(set -ex; ").skip(1) {
@@ -507,6 +507,7 @@ pub(crate) fn play(call: &mut Call<'_>) -> i32 {
             ["remove", path] => call.tree.remove(path).map_or(1, |_| 0),
             ["log", text] => writeln!(call.log, "{text}").map_or(1, |()| 0),
             [] | ["true"] => 0,
+            ["panic"] => panic!("as it was told to"),
             _ => 1,
         };
         if status != 0 {

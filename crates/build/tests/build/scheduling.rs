@@ -4,7 +4,10 @@ use crate::project::{Spec, World, import, manual};
 use bourn_build::event::{Action, Decision};
 use bourn_build::fetch::Fetch;
 use bourn_build::run::{BuildScope, fetch};
-use bourn_reapi::{ArtifactName, Assets};
+use bourn_reapi::services::{Cancel, Executed, Execution, ServiceResult};
+use bourn_reapi::{ArtifactName, Assets, Executor};
+use std::io::Write;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 fn chain() -> Vec<Spec> {
@@ -156,4 +159,82 @@ fn what_takes_longest_goes_first() {
         &[("b.bst", 9), ("c.bst", 1), ("z.bst", 2), ("a.bst", 1)],
         &["base.bst", "b.bst", "c.bst", "z.bst", "a.bst"],
     );
+}
+
+/// After this a test has failed that waits for others.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Commands that wait for each other: each goes on when `together` of them have begun, again and again.
+struct Meeting {
+    inner: Arc<dyn Executor>,
+    together: usize,
+    seen: Mutex<Seen>,
+    begun: Condvar,
+}
+
+/// How many commands have begun, how many run, and how many ever did at a time.
+#[derive(Default)]
+struct Seen {
+    begun: usize,
+    running: usize,
+    most: usize,
+}
+
+impl Executor for Meeting {
+    fn execute(
+        &self,
+        execution: &Execution,
+        log: &mut dyn Write,
+        cancel: &Cancel,
+    ) -> ServiceResult<Executed> {
+        let mut seen = self.seen.lock().expect("not poisoned");
+        let turn = seen.begun / self.together + 1;
+        (seen.begun, seen.running) = (seen.begun + 1, seen.running + 1);
+        seen.most = seen.most.max(seen.running);
+        self.begun.notify_all();
+        let is_alone = |seen: &mut Seen| seen.begun < turn * self.together;
+        let (mut seen, waited) =
+            self.begun.wait_timeout_while(seen, PATIENCE, is_alone).expect("not poisoned");
+        assert!(!waited.timed_out(), "{} commands have begun", seen.begun);
+        seen.running -= 1;
+        drop(seen);
+        self.inner.execute(execution, log, cancel)
+    }
+
+    fn suspend(&self, _: bool) {}
+}
+
+#[test]
+fn as_many_jobs_run_at_a_time_as_there_are_places() {
+    const NAMES: [&str; 9] =
+        ["a.bst", "b.bst", "c.bst", "d.bst", "e.bst", "f.bst", "g.bst", "h.bst", "i.bst"];
+    let mut specs = vec![import("base.bst", &["bin/sh*=shell"])];
+    specs.extend(NAMES.map(|name| manual(name, &["build:base.bst"], &["true"])));
+    let mut world = World::new(&specs);
+    let (inner, together) = (world.services.executor.clone(), 3);
+    let meeting = Arc::new(Meeting { inner, together, seen: Mutex::default(), begun: Condvar::new() });
+    world.services.executor = meeting.clone();
+    world.options.builders = together;
+    let built = world.build_all(&NAMES.map(|name| world.id(name)), BuildScope::Run);
+    assert!(built.outcome.is_success());
+    let seen = meeting.seen.lock().expect("not poisoned");
+    assert_eq!((seen.begun, seen.running, seen.most), (NAMES.len(), 0, together));
+}
+
+#[test]
+fn a_job_that_panics_fails_alone() {
+    let mut specs = two_failures();
+    specs[1] = manual("bad.bst", &["build:base.bst"], &["panic"]);
+    specs[3] = manual("later.bst", &["build:base.bst", "build:good.bst"], &["true"]);
+    let mut world = World::new(&specs);
+    // Whoever does the others is the one who panicked.
+    world.options.builders = 1;
+    let built = world.build_all(&[world.id("bad.bst"), world.id("later.bst")], BuildScope::All);
+    let mut builds = built.builds();
+    builds.sort();
+    let failed =
+        builds.iter().position(|line| line.starts_with("build bad.bst failed: ")).expect("a failure");
+    builds.remove(failed);
+    assert_eq!(builds, ["build base.bst done", "build good.bst done", "build later.bst done"]);
+    assert_eq!(built.outcome.failed.len(), 1);
 }
