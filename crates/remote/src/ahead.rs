@@ -80,9 +80,14 @@ impl Ahead {
     }
 }
 
-/// Prepares artifacts with the servers of their project.
-pub(crate) async fn prepare(offers: &Offers, transfer: Option<Transfer>, told: Vec<Told>) {
-    let known = ask(offers, &told).await;
+/// Prepares artifacts with the servers of their project. Others may wait for the same turns to ask.
+pub(crate) async fn prepare(
+    offers: &Offers,
+    transfer: Option<Transfer>,
+    turns: &Arc<Semaphore>,
+    told: Vec<Told>,
+) {
+    let known = ask(offers, turns, &told).await;
     let (mut here, mut from) = (HashSet::new(), Arc::<str>::default());
     if let Some(transfer) = transfer {
         let digests = known.iter().filter_map(|known| match known {
@@ -102,8 +107,7 @@ pub(crate) async fn prepare(offers: &Offers, transfer: Option<Transfer>, told: V
 }
 
 /// Asks for all names at once.
-async fn ask(offers: &Offers, told: &[Told]) -> Vec<Known> {
-    let turns = Arc::new(Semaphore::new(QUESTIONS));
+async fn ask(offers: &Offers, turns: &Arc<Semaphore>, told: &[Told]) -> Vec<Known> {
     let mut jobs = JoinSet::new();
     for (at, (name, _)) in told.iter().enumerate() {
         let (offers, turns, urn) = (offers.clone(), turns.clone(), artifact_urn(name));

@@ -37,6 +37,8 @@ pub struct Caches {
     key_length: usize,
     told: Told,
     ahead: Ahead,
+    /// Questions for many names at once wait here for their turn.
+    turns: Arc<Semaphore>,
 }
 
 impl Caches {
@@ -55,8 +57,8 @@ impl Caches {
         let threads = Threads::start()?;
         let servers = artifacts.values().chain(sources.values()).flatten();
         let meeting = Arc::new(Meeting::begin(&threads.handle, servers));
-        let (told, ahead) = (Told::default(), Ahead::default());
-        Ok(Caches { threads, cas, artifacts, sources, meeting, key_length, told, ahead })
+        let (told, ahead, turns) = (Told::default(), Ahead::default(), Arc::new(Semaphore::new(QUESTIONS)));
+        Ok(Caches { threads, cas, artifacts, sources, meeting, key_length, told, ahead, turns })
     }
 
     /// Waits until all servers have answered. Those that cannot be used, each of which is told of once.
@@ -226,12 +228,11 @@ impl Remotes for Caches {
         cancel: &Cancel,
     ) -> ServiceResult<Vec<bool>> {
         let work = async {
-            let turns = Arc::new(Semaphore::new(QUESTIONS));
             let mut jobs = JoinSet::new();
             for (at, name) in names.iter().enumerate() {
                 let Some(servers) = servers(&self.artifacts, &name.project) else { continue };
                 let offers = self.meeting.usable(servers).await;
-                let (turns, name) = (turns.clone(), name.clone());
+                let (turns, name) = (self.turns.clone(), name.clone());
                 jobs.spawn(async move {
                     let _turn = turns.acquire().await;
                     (at, offers.is_available(&name).await)
@@ -264,7 +265,7 @@ impl Remotes for Caches {
             let rest = told.split_off(others.min(TOGETHER));
             let together = std::mem::replace(&mut told, rest);
             let Some(servers) = servers(&self.artifacts, &project).map(<[Server]>::to_vec) else { continue };
-            let (meeting, cas) = (self.meeting.clone(), self.cas.clone());
+            let (meeting, cas, turns) = (self.meeting.clone(), self.cas.clone(), self.turns.clone());
             self.threads.handle.spawn(async move {
                 let offers = meeting.usable(&servers).await;
                 let transfer = offers.storages(false).next().cloned().map(|storage| Transfer {
@@ -272,7 +273,7 @@ impl Remotes for Caches {
                     cas,
                     meter: Arc::default(),
                 });
-                ahead::prepare(&offers, transfer, together).await;
+                ahead::prepare(&offers, transfer, &turns, together).await;
             });
         }
     }

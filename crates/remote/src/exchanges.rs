@@ -1,6 +1,8 @@
 //! Exchanges with a server, whatever it is like and whatever goes wrong.
 
+use crate::ahead::QUESTIONS;
 use crate::engine::{Engine, Grants, Mishap, Traits};
+use crate::index::artifact_urn;
 use crate::{ANY_PROJECT, Backed, Caches, Group, Refused, Server, ServerKind};
 use bourn_reapi::services::{Cancel, ErrorKind, ExportOptions, Report, ServiceResult, SourceName};
 use bourn_reapi::{
@@ -293,6 +295,25 @@ fn pulls_that_are_expected_ask_their_questions_together() {
         if mishap.is_none() {
             assert!(engine.calls("BatchReadBlobs") < 20, "{:?}", engine.state().calls);
         }
+    }
+}
+
+#[test]
+fn a_server_is_not_asked_for_all_that_is_expected_at_once() {
+    let engine = Engine::start(Traits::default());
+    let two = place(vec![engine.server(ServerKind::All)]);
+    let names: Vec<ArtifactName> = (0..3 * QUESTIONS).map(|at| name(&format!("key{at}"))).collect();
+    for name in &names {
+        engine.state().names.insert(artifact_urn(name), Digest::of(b"lost"));
+    }
+    engine.state().calls.clear();
+    engine.trouble("FetchBlob", Mishap::Hold, u32::MAX);
+    two.caches.expect(&names);
+    engine.await_held(QUESTIONS);
+    assert_eq!(engine.calls("FetchBlob"), QUESTIONS);
+    engine.let_go();
+    for name in &names {
+        assert_eq!(two.caches.pull_artifact(name, false, &two.heard, &Cancel::default()).unwrap(), None);
     }
 }
 
