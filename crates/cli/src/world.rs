@@ -26,6 +26,7 @@ use bourn_project::selection::{self, Selection as Scope};
 use bourn_project::{ElementGraph, ElementId, Extent, JunctionNeed, LoadOptions, Loaded};
 use bourn_reapi::Services;
 use bourn_reapi::services::Cancel;
+use bourn_remote::STORAGE_GONE;
 use bourn_sources::LocalTrees;
 use bourn_yaml::Provenance;
 use indexmap::IndexMap;
@@ -327,7 +328,7 @@ impl<'a> Loader<'a> {
         let mut services = wire::services(settings, &store);
         let storage = wire::backed(settings, &services, &cancel, &invocation.reporter);
         let storage = storage.unwrap_or_else(|error| {
-            let text = format!("The storage service cannot be used, the local cache alone is: {error}");
+            let text = format!("{STORAGE_GONE}: {error}");
             let place = settings.user.storage_service.iter().map(|spec| format!("declared: {}", spec.origin));
             let detail: Vec<String> = error.hint.into_iter().chain(place).collect();
             invocation.reporter.message(MessageKind::Warn, &text, Some(&detail.join("\n")), None);

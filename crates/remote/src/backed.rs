@@ -22,8 +22,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What is said once of a storage that does not answer.
-const GONE: &str = "The storage service cannot be used, the local cache alone is";
+/// What is said of a storage that does not answer or makes no sense; why follows.
+pub const STORAGE_GONE: &str = "The storage service cannot be used, the local cache alone is";
 
 /// A local store, names and executor with a storage behind them.
 pub struct Backed {
@@ -76,7 +76,7 @@ impl Backed {
         match asked {
             Ok(answer) => Ok(answer),
             Err(Fault::Remote(error)) => {
-                self.warn_of(GONE, &error);
+                self.warn_of(STORAGE_GONE, &error);
                 Ok(alone)
             }
             Err(Fault::Local(error)) => Err(error),
@@ -133,7 +133,7 @@ impl Backed {
             Err(Fault::Remote(error)) => {
                 let is_gone = matches!(error.kind, ErrorKind::Unavailable | ErrorKind::TimedOut);
                 match is_gone {
-                    true => self.warn_of(GONE, &error),
+                    true => self.warn_of(STORAGE_GONE, &error),
                     false => self.warn_of(&format!("{what} is in the local cache alone"), &error),
                 }
                 Ok(())

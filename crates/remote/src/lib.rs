@@ -45,7 +45,7 @@ mod tries;
 mod way;
 
 pub use actions::Actions;
-pub use backed::Backed;
+pub use backed::{Backed, STORAGE_GONE};
 pub use caches::{ANY_PROJECT, Caches, Group};
 pub use meeting::Refused;
 pub use nested::{Nested, Offer};

@@ -5,7 +5,7 @@ use crate::server::{Auth, Server};
 use crate::tls;
 use crate::token::Token;
 use crate::traffic::{Counted, Traffic};
-use crate::tries::{Next, Policy, Tries};
+use crate::tries::{End, Policy, Tries};
 use bourn_reapi::ServiceError;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use prost::Message;
@@ -175,11 +175,21 @@ impl Link {
         self.breaks.load(Ordering::Relaxed)
     }
 
-    /// What to do after a try in which `before` bytes had moved at the beginning.
-    pub(crate) fn next(&self, tries: &mut Tries, before: u64, status: &Status) -> Next {
+    /// A try begins.
+    pub(crate) fn begin(&self, tries: &mut Tries) {
+        tries.begin(self.traffic.bytes());
+    }
+
+    /// After a try that ended like this, waits until it is time for the next.
+    ///
+    /// # Errors
+    /// Those of [`Tries::after`].
+    pub(crate) async fn again(&self, tries: &mut Tries, status: &Status) -> Result<(), End> {
         self.note_break(status);
         self.heed(status);
-        tries.after(status, self.traffic.bytes() > before)
+        let delay = tries.after(status, self.traffic.bytes())?;
+        tokio::time::sleep(delay).await;
+        Ok(())
     }
 
     /// Notes that something was broken off, if that is what a status says.
@@ -350,8 +360,7 @@ impl Link {
         let mut sent = self.credentials();
         let mut crowd = self.crowd();
         loop {
-            tries.begin();
-            let before = self.traffic.bytes();
+            self.begin(&mut tries);
             let status = match work().await {
                 Ok(done) => {
                     self.set_up();
@@ -373,10 +382,10 @@ impl Link {
             if crowd.gives_way(&status).await {
                 continue;
             }
-            match self.next(&mut tries, before, &status) {
-                Next::Again(delay) => tokio::time::sleep(delay).await,
-                Next::Refused => return Ok(Err(status)),
-                Next::Gone => return Err(self.set_down(path, &status)),
+            match self.again(&mut tries, &status).await {
+                Ok(()) => {}
+                Err(End::Refused) => return Ok(Err(status)),
+                Err(End::Gone) => return Err(self.set_down(path, &status)),
             }
         }
     }

@@ -8,7 +8,6 @@ use crate::message::{
     GetTreeRequest, GetTreeResponse, IDENTITY, ReadBlob, SHA256, ServerCapabilities, StatusMessage,
     UpdateBlob, ZSTD,
 };
-use crate::tries::Next;
 use bourn_reapi::digest::DigestMessage;
 use bourn_reapi::services::ErrorKind;
 use bourn_reapi::{Digest, Directory};
@@ -303,8 +302,7 @@ impl Storage {
         let (mut blobs, mut missing) = (Vec::with_capacity(batch.len()), Vec::new());
         let mut tries = self.link.tries();
         loop {
-            tries.begin();
-            let before = self.link.traffic.bytes();
+            self.link.begin(&mut tries);
             let answer: BatchReadBlobsResponse = self.link.exchange(lane, READ, question.clone()).await?;
             let answers = answer.responses.into_iter().map(|response| (response.digest.clone(), response));
             let mut passing = None;
@@ -322,10 +320,8 @@ impl Storage {
                 }
             }
             let Some((digest, status)) = passing else { return Ok((blobs, missing)) };
-            let Next::Again(delay) = self.link.next(&mut tries, before, &status) else {
-                return Err(self.unreadable(&digest, &status));
-            };
-            tokio::time::sleep(delay).await;
+            let waited = self.link.again(&mut tries, &status).await;
+            waited.map_err(|_| self.unreadable(&digest, &status))?;
             question.digests = again;
         }
     }
@@ -386,8 +382,7 @@ impl Storage {
         let mut tries = self.link.tries();
         let begun = self.link.breaks();
         loop {
-            tries.begin();
-            let before = self.link.traffic.bytes();
+            self.link.begin(&mut tries);
             let answer: BatchUpdateBlobsResponse =
                 self.link.exchange(Lane::Bulk, UPDATE, question.clone()).await?;
             let asked: Vec<_> = question.requests.iter().filter_map(|blob| blob.digest.clone()).collect();
@@ -406,10 +401,8 @@ impl Storage {
                 }
             }
             let Some((digest, status)) = passing else { break };
-            let Next::Again(delay) = self.link.next(&mut tries, before, &status) else {
-                return Err(self.unaccepted(&digest, &status));
-            };
-            tokio::time::sleep(delay).await;
+            let waited = self.link.again(&mut tries, &status).await;
+            waited.map_err(|_| self.unaccepted(&digest, &status))?;
             question
                 .requests
                 .retain(|blob| blob.digest.as_ref().is_some_and(|digest| again.contains(digest)));

@@ -6,7 +6,7 @@ use crate::message::{
     QueryWriteStatusRequest, QueryWriteStatusResponse, ReadRequest, ReadResponse, WriteRequest, WriteResponse,
 };
 use crate::storage::{LEVEL, Storage};
-use crate::tries::Next;
+use crate::tries::End;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use bourn_reapi::{Cas, Digest, ServiceError};
 use prost::bytes::Bytes;
@@ -206,8 +206,7 @@ impl Storage {
         let mut crowd = self.link.crowd();
         let (mut offset, mut furthest, mut has_broken) = (0, 0, false);
         loop {
-            tries.begin();
-            let before = self.link.traffic.bytes();
+            self.link.begin(&mut tries);
             let mut status = match self.write(cas, digest, &name, offset).await {
                 Ok(committed) if self.is_accepted(digest, committed, digest.size).await? => return Ok(()),
                 Ok(committed) => Status::unavailable(format!("only {committed} bytes were accepted")),
@@ -229,10 +228,10 @@ impl Storage {
             if crowd.gives_way(&status).await {
                 continue;
             }
-            match self.link.next(&mut tries, before, &status) {
-                Next::Again(delay) => tokio::time::sleep(delay).await,
-                Next::Refused => return Err(self.link.fault(WRITE, &status)),
-                Next::Gone => return Err(self.link.set_down(WRITE, &status)),
+            match self.link.again(&mut tries, &status).await {
+                Ok(()) => {}
+                Err(End::Refused) => return Err(self.link.fault(WRITE, &status)),
+                Err(End::Gone) => return Err(self.link.set_down(WRITE, &status)),
             }
             has_broken = true;
             // A server that has more than there is, is told everything again.
