@@ -236,7 +236,8 @@ pub(crate) fn backed(
     reporter: &Reporter,
 ) -> ServiceResult<Option<Arc<Backed>>> {
     let Some(spec) = &settings.user.storage_service else { return Ok(None) };
-    let Some(server) = server(spec) else { return Ok(None) };
+    // Whatever `type` says: it is asked for blobs and nothing else.
+    let server = address(spec, ServerKind::Storage);
     let Services { cas, assets, executor, .. } = services.clone();
     let (cancel, reporter, place) = (cancel.clone(), reporter.clone(), format!("declared: {}", spec.origin));
     let warn = move |text: &str| reporter.message(MessageKind::Warn, text, Some(&place), None);

@@ -13,6 +13,8 @@ mod archives;
 mod cache;
 #[path = "differential/container.rs"]
 mod container;
+#[path = "differential/credentials.rs"]
+mod credentials;
 #[path = "differential/files.rs"]
 mod files;
 #[path = "differential/fleet.rs"]
@@ -61,6 +63,8 @@ mod sourcing;
 mod ssh;
 #[path = "differential/states.rs"]
 mod states;
+#[path = "differential/storage.rs"]
+mod storage;
 #[path = "differential/tables.rs"]
 mod tables;
 #[path = "differential/tracking.rs"]

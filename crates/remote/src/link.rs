@@ -411,6 +411,10 @@ impl Link {
         Fault::Remote(error)
     }
 
+    fn is_encrypted(&self) -> bool {
+        self.url.starts_with("https:") || self.url.starts_with("grpcs:")
+    }
+
     /// What the user can do about a status, where that is known.
     fn cure(&self, status: &Status) -> Option<&'static str> {
         match status.code() {
@@ -421,6 +425,8 @@ impl Link {
                 // The names that rustls gives its errors.
                 let cures = [
                     ("UnknownIssuer", "name what the server's certificate is signed by: `auth: server-cert`"),
+                    // Of one that signed itself, and is not the one that is named.
+                    ("CaUsedAsEndEntity", "name the server's certificate: `auth: server-cert`"),
                     (
                         "certificate not valid for name",
                         "the server's certificate is for other names than that in the URL",
@@ -437,14 +443,13 @@ impl Link {
                 cures.into_iter().find(|(name, _)| why.contains(name)).map(|(_, cure)| cure)
             }
             // What a connection that breaks becomes, as far as anybody can tell.
+            Code::Unknown if status.source().is_some() && !self.is_encrypted() => {
+                Some("where a server encrypts, its URL begins with https://")
+            }
             Code::Unknown | Code::Cancelled
-                if status.source().is_some() && !self.met.load(Ordering::Relaxed) =>
+                if status.source().is_some() && !self.met.load(Ordering::Relaxed) && self.is_encrypted() =>
             {
-                let encrypts = self.url.starts_with("https") || self.url.starts_with("grpcs");
-                Some(match encrypts {
-                    true => "it may want another `client-cert`, or one at all",
-                    false => "where a server encrypts, its URL begins with https://",
-                })
+                Some("it may want another `client-cert`, or one at all")
             }
             _ => None,
         }
@@ -768,6 +773,30 @@ mod tests {
         link.set_down("/x/Y", &Status::unavailable("gone"));
         link.set_up();
         link.assert_up().unwrap();
+    }
+
+    #[test]
+    fn credentials_are_for_servers_that_encrypt() {
+        let auth = |certificate: Option<&str>, token: Option<&str>| Auth {
+            server_cert: certificate.map(Into::into),
+            access_token: token.map(Into::into),
+            ..Auth::default()
+        };
+        let check = |auth: Auth, host: Option<&str>, refused: &str| {
+            let verdict = unencrypted(&auth, host).err().unwrap_or_default();
+            assert!(
+                verdict.starts_with(refused) && verdict.is_empty() == refused.is_empty(),
+                "{host:?}: {verdict}"
+            );
+        };
+        check(auth(None, None), Some("cache.example"), "");
+        check(auth(Some("crt"), None), Some("localhost"), "`server-cert`");
+        for elsewhere in ["cache.example", "192.0.2.1", "[2001:db8::1]", "localhost.example"] {
+            check(auth(None, Some("token")), Some(elsewhere), "`access-token`");
+        }
+        for here in [Some("localhost"), Some("127.8.0.1"), Some("[::1]"), None] {
+            check(auth(None, Some("token")), here, "");
+        }
     }
 
     #[test]

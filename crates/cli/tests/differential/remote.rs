@@ -107,6 +107,11 @@ fn foreign_storage(both: &Both, small: bool) -> Option<Server> {
 
 /// The server of the reference, which knows no whole trees but TLS.
 fn artifact_server(both: &Both, options: &[&str]) -> Server {
+    artifact_servers(both, options).0
+}
+
+/// The same, with an URL for each of its certificates.
+pub(crate) fn artifact_servers(both: &Both, options: &[&str]) -> (Server, Vec<String>) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential/server.py");
     let mut child = Command::new(both.bst.with_file_name("python3"))
         .arg(script)
@@ -118,9 +123,11 @@ fn artifact_server(both: &Both, options: &[&str]) -> Server {
         .spawn()
         .expect("the server started");
     let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("its port");
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("its ports");
     let scheme = if options.contains(&"--certificate") { "https" } else { "http" };
-    Server { child, url: format!("{scheme}://localhost:{}", line.trim()) }
+    let urls: Vec<String> =
+        line.split_whitespace().map(|port| format!("{scheme}://localhost:{port}")).collect();
+    (Server { child, url: urls[0].clone() }, urls)
 }
 
 fn project() -> Option<Both> {

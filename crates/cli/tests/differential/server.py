@@ -1,5 +1,5 @@
 # An artifact server on loopback, made of the reference's own server code: with TLS, client certificates or a token
-# where these are asked for. Prints its port, and ends when its standard input does.
+# where these are asked for. Prints its ports, one for each certificate, and ends when its standard input does.
 import argparse
 import functools
 import sys
@@ -8,8 +8,8 @@ import grpc
 
 arguments = argparse.ArgumentParser()
 arguments.add_argument("directory")
-arguments.add_argument("--certificate")
-arguments.add_argument("--key")
+arguments.add_argument("--certificate", action="append")
+arguments.add_argument("--key", action="append")
 arguments.add_argument("--clients")
 arguments.add_argument("--token")
 options = arguments.parse_args()
@@ -38,15 +38,16 @@ def read(path):
 
 
 with create_server(options.directory, enable_push=True, quota=None, index_only=False) as server:
+    ports = []
     if options.certificate:
         clients = read(options.clients) if options.clients else None
-        credentials = grpc.ssl_server_credentials(
-            [(read(options.key), read(options.certificate))], clients, clients is not None
-        )
-        port = server.add_secure_port("127.0.0.1:0", credentials)
+        for key, certificate in zip(options.key, options.certificate):
+            pair = (read(key), read(certificate))
+            credentials = grpc.ssl_server_credentials([pair], clients, clients is not None)
+            ports.append(server.add_secure_port("127.0.0.1:0", credentials))
     else:
-        port = server.add_insecure_port("127.0.0.1:0")
+        ports.append(server.add_insecure_port("127.0.0.1:0"))
     server.start()
-    print(port, flush=True)
+    print(*ports, flush=True)
     sys.stdin.read()
     server.stop(0)
