@@ -4,6 +4,7 @@ pub mod env;
 pub mod fixture;
 pub mod loopback;
 pub mod memory;
+pub mod proxy;
 pub mod random;
 pub mod running;
 pub mod terminal;

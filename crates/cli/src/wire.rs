@@ -14,6 +14,7 @@ use bourn_project::{Installed, KindOrigin, KindTraits, Kinds, Project};
 use bourn_pyhost::{Python, PythonKinds};
 use bourn_reapi::services::{Cancel, ErrorKind, Executed, Execution, ServiceResult};
 use bourn_reapi::{Executor, ServiceError, Services};
+use bourn_remote::Proxies as ServerProxies;
 use bourn_remote::{Actions, Auth, Backed, Caches, Connection, Nested, Offer, Server, ServerKind};
 use bourn_sandbox::LocalExecutor;
 use bourn_sources::{LocalTrees, Netrc, NetrcError, Proxies, UrlSettings};
@@ -200,7 +201,7 @@ pub(crate) fn nested(
     executor: Arc<dyn Executor>,
 ) -> Nested {
     let cache_storage = settings.user.storage_service.clone();
-    let (own, run) = (store.clone(), executor.clone());
+    let (own, run, proxies) = (store.clone(), executor.clone(), proxies(settings));
     let prepare = move || {
         let services = execution.as_ref();
         let Some(actions) = services.and_then(|services| services.action_cache.as_ref()) else {
@@ -214,12 +215,12 @@ pub(crate) fn nested(
         // The configuration was checked to have one of them.
         let storage = services.and_then(|services| services.storage.as_ref());
         let storage = storage.or(cache_storage.as_ref()).unwrap_or(actions);
-        let storage = address(storage, ServerKind::Storage);
+        let storage = address(&proxies, storage, ServerKind::Storage);
         // What the tools ask for and cannot be had they tell themselves.
         let (cancel, warn) = (Cancel::default(), |_: &str| ());
         let backed = Backed::connect(&storage, own.clone(), own.clone(), run.clone(), cancel, warn)?;
         let backed = Arc::new(backed);
-        let actions = Actions::new(&address(actions, ServerKind::Actions), backed.clone())?;
+        let actions = Actions::new(&address(&proxies, actions, ServerKind::Actions), backed.clone())?;
         Ok(Offer { cas: backed, actions: Arc::new(actions) })
     };
     Nested::new(executor, store.clone(), settings.own_directory().join("nested"), prepare)
@@ -237,7 +238,7 @@ pub(crate) fn backed(
 ) -> ServiceResult<Option<Arc<Backed>>> {
     let Some(spec) = &settings.user.storage_service else { return Ok(None) };
     // Whatever `type` says: it is asked for blobs and nothing else.
-    let server = address(spec, ServerKind::Storage);
+    let server = address(&proxies(settings), spec, ServerKind::Storage);
     let Services { cas, assets, executor, .. } = services.clone();
     let (cancel, reporter, place) = (cancel.clone(), reporter.clone(), format!("declared: {}", spec.origin));
     let warn = move |text: &str| reporter.message(MessageKind::Warn, text, Some(&place), None);
@@ -249,8 +250,10 @@ pub(crate) fn backed(
 /// # Errors
 /// There are no threads to be had.
 pub(crate) fn caches(settings: &Settings, services: &Services, servers: &Servers) -> Result<Caches, Failure> {
+    let proxies = proxies(settings);
     let group = |servers: &IndexMap<String, Vec<RemoteSpec>>| {
-        let usable = |specs: &Vec<RemoteSpec>| specs.iter().filter_map(server).collect();
+        let usable =
+            |specs: &Vec<RemoteSpec>| specs.iter().filter_map(|spec| server(&proxies, spec)).collect();
         servers.iter().map(|(project, specs)| (project.clone(), usable(specs))).collect()
     };
     let (artifacts, sources) = (group(&servers.artifacts), group(&servers.sources));
@@ -258,19 +261,24 @@ pub(crate) fn caches(settings: &Settings, services: &Services, servers: &Servers
     Ok(Caches::connect(services.cas.clone(), artifacts, sources, key_length)?)
 }
 
+/// Through which proxies servers are reached.
+pub(crate) fn proxies(settings: &Settings) -> ServerProxies {
+    ServerProxies::of(settings.environment.all())
+}
+
 /// A declared server as it is spoken to; none for services of remote execution.
-pub(crate) fn server(spec: &RemoteSpec) -> Option<Server> {
+pub(crate) fn server(proxies: &ServerProxies, spec: &RemoteSpec) -> Option<Server> {
     let kind = match spec.kind {
         RemoteKind::Index => ServerKind::Index,
         RemoteKind::Storage => ServerKind::Storage,
         RemoteKind::All => ServerKind::All,
         RemoteKind::Endpoint => return None,
     };
-    Some(address(spec, kind))
+    Some(address(proxies, spec, kind))
 }
 
 /// A declared service as it is spoken to, as a server of that kind.
-pub(crate) fn address(spec: &RemoteSpec, kind: ServerKind) -> Server {
+pub(crate) fn address(proxies: &ServerProxies, spec: &RemoteSpec, kind: ServerKind) -> Server {
     // Numbers below nought mean nothing to bst either, nor does a time of nought between pings or for a request.
     let count = |number: Option<i32>| number.and_then(|number| u32::try_from(number).ok());
     let seconds = |number, each| count(number).map(|number| Duration::from_secs(u64::from(number) * each));
@@ -294,6 +302,7 @@ pub(crate) fn address(spec: &RemoteSpec, kind: ServerKind) -> Server {
             retry_delay: count(connection.retry_delay).map(|delay| Duration::from_millis(delay.into())),
             request_timeout: time(connection.request_timeout),
         },
+        route: proxies.route(&spec.url),
     }
 }
 

@@ -33,6 +33,8 @@ mod origins;
 mod packaged;
 #[path = "differential/packages.rs"]
 mod packages;
+#[path = "differential/proxies.rs"]
+mod proxies;
 #[path = "differential/pulls.rs"]
 mod pulls;
 #[path = "differential/python.rs"]

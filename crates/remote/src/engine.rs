@@ -268,6 +268,7 @@ impl Engine {
                 request_timeout: Some(Duration::from_secs(60)),
                 ..Connection::default()
             },
+            route: crate::Route::Direct,
         }
     }
 }

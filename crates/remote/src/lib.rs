@@ -28,7 +28,9 @@ mod message;
 #[cfg(test)]
 mod mishaps;
 mod nested;
+mod opener;
 mod pair;
+mod proxy;
 mod server;
 mod source;
 mod storage;
@@ -41,6 +43,7 @@ mod token;
 mod traffic;
 mod transfer;
 mod tries;
+mod tunnel;
 #[cfg(test)]
 mod way;
 
@@ -49,5 +52,6 @@ pub use backed::{Backed, STORAGE_GONE};
 pub use caches::{ANY_PROJECT, Caches, Group};
 pub use meeting::Refused;
 pub use nested::{Nested, Offer};
+pub use proxy::{Proxies, Proxy, Route};
 pub use server::{Auth, Connection, Server, ServerKind};
 pub use survey::{Limits, Service, Survey, survey};

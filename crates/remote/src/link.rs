@@ -1,11 +1,12 @@
 //! The way to one server: connections, credentials, deadlines, and repetitions.
 
 use crate::fault::{Attempt, Fault, Here, code_name, describe, is_passing, kind_of};
-use crate::server::{Auth, Server};
-use crate::tls;
+use crate::opener::Opener;
+use crate::server::Server;
 use crate::token::Token;
 use crate::traffic::{Counted, Traffic};
 use crate::tries::{End, Policy, Tries};
+use crate::tunnel::Blocked;
 use bourn_reapi::ServiceError;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use prost::Message;
@@ -18,12 +19,9 @@ use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::codegen::tokio_stream::Stream;
 use tonic::metadata::{Ascii, MetadataValue};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
-
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(5);
 
 /// How much longer a server may think that it has than it has.
 const GRACE: Duration = Duration::from_secs(1);
@@ -86,7 +84,7 @@ pub(crate) struct Link {
     timeout: Duration,
     first_timeout: Duration,
     policy: Policy,
-    endpoint: Endpoint,
+    opener: Opener,
     wires: RwLock<Wires>,
     next: AtomicUsize,
     /// What moved over all of these.
@@ -111,14 +109,10 @@ struct Wires {
 }
 
 impl Wires {
-    fn new(endpoint: &Endpoint, keepalive: Option<Duration>) -> Wires {
-        let endpoint = match keepalive {
-            Some(time) => endpoint.clone().http2_keep_alive_interval(time).keep_alive_while_idle(true),
-            None => endpoint.clone(),
-        };
+    fn new(opener: &Opener, keepalive: Option<Duration>) -> Wires {
         Wires {
-            talk: endpoint.connect_lazy(),
-            bulk: (0..BULK).map(|_| endpoint.connect_lazy()).collect(),
+            talk: opener.channel(keepalive),
+            bulk: (0..BULK).map(|_| opener.channel(keepalive)).collect(),
             keepalive,
             since: Instant::now(),
         }
@@ -131,7 +125,7 @@ impl Link {
     /// # Errors
     /// The URL makes no sense; credentials cannot be read.
     pub(crate) fn new(server: &Server) -> ServiceResult<Link> {
-        let endpoint = endpoint(server)?;
+        let opener = Opener::new(server)?;
         let connection = &server.connection;
         Ok(Link {
             url: server.url.clone(),
@@ -144,8 +138,8 @@ impl Link {
                 patience: if connection.retry_limit.is_some() { Duration::MAX } else { PATIENCE },
                 delay: connection.retry_delay.unwrap_or(DELAY),
             },
-            wires: RwLock::new(Wires::new(&endpoint, connection.keepalive)),
-            endpoint,
+            wires: RwLock::new(Wires::new(&opener, connection.keepalive)),
+            opener,
             next: AtomicUsize::new(0),
             traffic: Traffic::default(),
             breaks: AtomicU64::new(0),
@@ -210,7 +204,7 @@ impl Link {
         // All that was under way on earlier connections ends at once; these have not pinged yet.
         if let Some(time) = wires.keepalive.filter(|time| wires.since.elapsed() >= *time) {
             let longer = (time * 2).min(LONGEST_KEEPALIVE.max(time));
-            *wires = Wires::new(&self.endpoint, Some(longer));
+            *wires = Wires::new(&self.opener, Some(longer));
         }
     }
 
@@ -407,7 +401,7 @@ impl Link {
             }
         };
         let mut error = ServiceError::new(kind_of(status.code()), message);
-        error.hint = self.cure(status).map(str::to_owned);
+        error.hint = self.cure(status);
         Fault::Remote(error)
     }
 
@@ -416,8 +410,11 @@ impl Link {
     }
 
     /// What the user can do about a status, where that is known.
-    fn cure(&self, status: &Status) -> Option<&'static str> {
-        match status.code() {
+    fn cure(&self, status: &Status) -> Option<String> {
+        if let Some(blocked) = Blocked::within(status) {
+            return Some(blocked.cure());
+        }
+        let said = match status.code() {
             Code::Unauthenticated => Some("check `access-token` or the client certificate in its `auth`"),
             Code::PermissionDenied => Some("check that these credentials may do this on the server"),
             Code::Unavailable => {
@@ -452,7 +449,13 @@ impl Link {
                 Some("it may want another `client-cert`, or one at all")
             }
             _ => None,
-        }
+        };
+        let is_unreached = match status.code() {
+            Code::Unavailable => status.source().is_some(),
+            Code::DeadlineExceeded => !self.met.load(Ordering::Relaxed),
+            _ => false,
+        };
+        said.map(str::to_owned).or_else(|| self.opener.cure().filter(|_| is_unreached))
     }
 
     /// Lets `work` take as long as a request may.
@@ -642,51 +645,6 @@ pub(crate) fn carried(status: &Status) -> Option<Fault> {
     Some(fault.clone())
 }
 
-/// Refuses what means nothing or gives away a secret where nothing is encrypted. As with bst, but for tokens that do not
-/// leave this machine.
-fn unencrypted(auth: &Auth, host: Option<&str>) -> Result<(), String> {
-    let certificates = [
-        ("server-cert", &auth.server_cert),
-        ("client-cert", &auth.client_cert),
-        ("client-key", &auth.client_key),
-    ];
-    let host = host.unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    let is_here = matches!(host, "" | "localhost") || address.is_ok_and(|address| address.is_loopback());
-    let token = ("access-token", if is_here { &None } else { &auth.access_token });
-    match certificates.into_iter().chain([token]).find(|(_, path)| path.is_some()) {
-        Some((key, _)) => {
-            Err(format!("`{key}` is for servers that encrypt, with URLs that begin with https://"))
-        }
-        None => Ok(()),
-    }
-}
-
-fn endpoint(server: &Server) -> ServiceResult<Endpoint> {
-    let wrong = |what: String| ServiceError::new(ErrorKind::Invalid, format!("{}: {what}", server.url));
-    let (url, encrypted) = match server.url.split_once(':') {
-        Some(("http" | "grpc", rest)) => (format!("http:{rest}"), false),
-        Some(("https" | "grpcs", rest)) => (format!("https:{rest}"), true),
-        Some(("unix", _)) => (server.url.clone(), false),
-        _ => {
-            let text = "a server's URL begins with http://, https://, grpc://, grpcs:// or unix:";
-            return Err(wrong(text.to_owned()));
-        }
-    };
-    let endpoint = Endpoint::from_shared(url)
-        .and_then(|endpoint| endpoint.user_agent(concat!("bourn/", env!("CARGO_PKG_VERSION"))))
-        .map_err(|error| wrong(format!("this is no URL: {error}")))?
-        .connect_timeout(CONNECT.min(server.connection.request_timeout.unwrap_or(CONNECT)))
-        .tcp_nodelay(true)
-        .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(16 << 20);
-    if encrypted {
-        return tls::encrypted(endpoint, &server.auth);
-    }
-    unencrypted(&server.auth, endpoint.uri().host()).map_err(wrong)?;
-    Ok(endpoint)
-}
-
 /// Runs work that blocks (the local store) beside everything else.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> ServiceResult<T> + Send + 'static,
@@ -703,7 +661,8 @@ pub(crate) async fn blocking<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::{Connection, ServerKind};
+    use crate::proxy::Route;
+    use crate::server::{Auth, Connection, ServerKind};
 
     fn link(request_timeout: Option<Duration>) -> Link {
         let server = Server {
@@ -713,6 +672,7 @@ mod tests {
             push: false,
             auth: Auth::default(),
             connection: Connection { request_timeout, ..Connection::default() },
+            route: Route::Direct,
         };
         Link::new(&server).unwrap()
     }

@@ -1,5 +1,6 @@
 //! What is said of a server: where it is, what it is for, and how to speak to it.
 
+use crate::proxy::Route;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ pub struct Server {
     pub auth: Auth,
     /// How the connection is kept.
     pub connection: Connection,
+    /// Whether a proxy makes the connection.
+    pub route: Route,
 }
 
 impl Server {

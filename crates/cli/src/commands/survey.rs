@@ -10,7 +10,7 @@ use crate::settings::size::pretty;
 use crate::{signals, wire, world};
 use bourn_build::control::Control;
 use bourn_reapi::ServiceError;
-use bourn_remote::{Limits, Server, ServerKind, Service, Survey, survey};
+use bourn_remote::{Limits, Route, Server, ServerKind, Service, Survey, survey};
 use serde_json::{Map, Value, json};
 
 /// A server, and what for.
@@ -44,6 +44,7 @@ pub(crate) fn checks(invocation: &Invocation<'_>) -> Result<Vec<Check>, Failure>
 /// All servers, each once, and what is wrong with those that cannot even be asked.
 fn used(invocation: &Invocation<'_>) -> Result<(Vec<Used>, Vec<Check>), Failure> {
     let (settings, files) = (invocation.settings, invocation.files);
+    let proxies = wire::proxies(settings);
     let graph = world::project_alone(invocation)?;
     let servers = Servers::resolve(settings, files, &graph, &Remotes::default(), Contact::Both)?;
     let execution = servers::execution(settings, files, &graph)?;
@@ -53,20 +54,20 @@ fn used(invocation: &Invocation<'_>) -> Result<(Vec<Used>, Vec<Check>), Failure>
             group.iter().flat_map(|(name, specs)| specs.iter().map(move |spec| (name, spec)))
         {
             let of = if project.is_empty() { String::new() } else { format!(" of {project}") };
-            all.push((spec, wire::server(spec), format!("{what}{of}")));
+            all.push((spec, wire::server(&proxies, spec), format!("{what}{of}")));
         }
     }
     if let Some(spec) = &settings.user.storage_service {
-        let server = Server { push: true, ..wire::address(spec, ServerKind::Storage) };
+        let server = Server { push: true, ..wire::address(&proxies, spec, ServerKind::Storage) };
         all.push((spec, Some(server), "storage of the cache".to_owned()));
     }
     if let Some(execution) = &execution {
         if let Some(spec) = &execution.storage {
-            let server = Server { push: true, ..wire::address(spec, ServerKind::Storage) };
+            let server = Server { push: true, ..wire::address(&proxies, spec, ServerKind::Storage) };
             all.push((spec, Some(server), "storage of build tools".to_owned()));
         }
         if let Some(spec) = &execution.action_cache {
-            let server = wire::address(spec, ServerKind::Actions);
+            let server = wire::address(&proxies, spec, ServerKind::Actions);
             all.push((spec, Some(server), "actions of build tools".to_owned()));
         }
     }
@@ -129,6 +130,15 @@ impl Used {
     /// A server that answers, and what works.
     fn sound(&self, survey: &Survey) -> Check {
         let mut parts = Vec::new();
+        match &self.server.route {
+            Route::Direct => {}
+            Route::Through(proxy) => {
+                parts.push(format!("through the proxy {proxy} (`{}`)", proxy.variable()))
+            }
+            Route::Unread(name) => {
+                parts.push(format!("without a proxy (`{name}` holds no URL that begins with http://)"));
+            }
+        }
         if let Some((major, minor)) = survey.version {
             parts.push(format!("REAPI {major}.{minor}"));
         }
@@ -200,6 +210,9 @@ impl Used {
             "url": server.url, "instance-name": server.instance, "type": kind, "push": server.push,
             "uses": self.uses, "declared": self.origin, "answers": survey.is_ok(),
         });
+        if let Route::Through(proxy) = &server.route {
+            value["proxy"] = json!(proxy.to_string());
+        }
         let Ok(survey) = survey else { return value };
         if let Some((major, minor)) = survey.version {
             value["version"] = json!(format!("{major}.{minor}"));

@@ -106,7 +106,7 @@ fn foreign_storage(both: &Both, small: bool) -> Option<Server> {
 }
 
 /// The server of the reference, which knows no whole trees but TLS.
-fn artifact_server(both: &Both, options: &[&str]) -> Server {
+pub(crate) fn artifact_server(both: &Both, options: &[&str]) -> Server {
     artifact_servers(both, options).0
 }
 
@@ -457,7 +457,7 @@ fn damage(object: &Path) {
 }
 
 /// A certificate for `localhost` that signs itself, and its key.
-fn certificate(directory: &Path, name: &str) -> Option<(PathBuf, PathBuf)> {
+pub(crate) fn certificate(directory: &Path, name: &str) -> Option<(PathBuf, PathBuf)> {
     let (certificate, key) = (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
     let made = Command::new("openssl")
         .args([

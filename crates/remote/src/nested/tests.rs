@@ -49,6 +49,7 @@ impl Tool {
             push: true,
             auth: Auth::default(),
             connection: Connection { retry_limit: Some(0), ..Connection::default() },
+            route: crate::Route::Direct,
         };
         let link = {
             let _within = runtime.enter();

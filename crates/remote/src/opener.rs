@@ -1,0 +1,153 @@
+//! How connections to a server are made: its URL, what encrypts them, and which way they go.
+
+use crate::proxy::Route;
+use crate::server::{Auth, Server};
+use crate::tls;
+use crate::tunnel::Tunnel;
+use bourn_reapi::ServiceError;
+use bourn_reapi::services::{ErrorKind, ServiceResult};
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint};
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// What makes connections to a server.
+pub(crate) struct Opener {
+    endpoint: Endpoint,
+    route: Route,
+    /// How long a proxy may take.
+    patience: Duration,
+}
+
+impl Opener {
+    /// # Errors
+    /// The URL makes no sense; credentials cannot be read.
+    pub(crate) fn new(server: &Server) -> ServiceResult<Opener> {
+        let told = server.connection.request_timeout;
+        let (endpoint, patience) = match &server.route {
+            // What is late is told apart there, and has to be before whoever asks gives up.
+            Route::Through(_) => (endpoint(server)?, CONNECT.min(told.map_or(CONNECT, |told| told / 2))),
+            Route::Direct | Route::Unread(_) => {
+                let patience = CONNECT.min(told.unwrap_or(CONNECT));
+                (endpoint(server)?.connect_timeout(patience), patience)
+            }
+        };
+        Ok(Opener { endpoint, route: server.route.clone(), patience })
+    }
+
+    /// A connection that the first request opens.
+    pub(crate) fn channel(&self, keepalive: Option<Duration>) -> Channel {
+        let endpoint = match keepalive {
+            Some(time) => self.endpoint.clone().http2_keep_alive_interval(time).keep_alive_while_idle(true),
+            None => self.endpoint.clone(),
+        };
+        match &self.route {
+            Route::Through(proxy) => {
+                endpoint.connect_with_connector_lazy(Tunnel::new(proxy.clone(), self.patience))
+            }
+            Route::Direct | Route::Unread(_) => endpoint.connect_lazy(),
+        }
+    }
+
+    /// What may help where no connection comes about, as far as the way to the server goes.
+    pub(crate) fn cure(&self) -> Option<String> {
+        match &self.route {
+            Route::Direct => None,
+            Route::Through(proxy) => Some(format!(
+                "it is asked through the proxy {proxy}, which `{}` names; servers that `no_proxy` names are reached \
+                 without it",
+                proxy.variable()
+            )),
+            Route::Unread(name) => Some(format!(
+                "it is asked without a proxy, since `{name}` holds no URL of one, which begins with http://"
+            )),
+        }
+    }
+}
+
+fn endpoint(server: &Server) -> ServiceResult<Endpoint> {
+    let wrong = |what: String| ServiceError::new(ErrorKind::Invalid, format!("{}: {what}", server.url));
+    let (url, encrypted) = match server.url.split_once(':') {
+        Some(("http" | "grpc", rest)) => (format!("http:{rest}"), false),
+        Some(("https" | "grpcs", rest)) => (format!("https:{rest}"), true),
+        Some(("unix", _)) => (server.url.clone(), false),
+        _ => {
+            let text = "a server's URL begins with http://, https://, grpc://, grpcs:// or unix:";
+            return Err(wrong(text.to_owned()));
+        }
+    };
+    let endpoint = Endpoint::from_shared(url)
+        .and_then(|endpoint| endpoint.user_agent(concat!("bourn/", env!("CARGO_PKG_VERSION"))))
+        .map_err(|error| wrong(format!("this is no URL: {error}")))?
+        .tcp_nodelay(true)
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(16 << 20);
+    if encrypted {
+        return tls::encrypted(endpoint, &server.auth);
+    }
+    let is_here = is_here(endpoint.uri().host()) && !matches!(server.route, Route::Through(_));
+    unencrypted(&server.auth, is_here).map_err(wrong)?;
+    Ok(endpoint)
+}
+
+/// Whether what is sent to a host does not leave this machine.
+fn is_here(host: Option<&str>) -> bool {
+    let host = host.unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    matches!(host, "" | "localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// Refuses what means nothing or gives away a secret where nothing is encrypted. As with bst, but for tokens that do not
+/// leave this machine.
+fn unencrypted(auth: &Auth, is_here: bool) -> Result<(), String> {
+    let certificates = [
+        ("server-cert", &auth.server_cert),
+        ("client-cert", &auth.client_cert),
+        ("client-key", &auth.client_key),
+    ];
+    let token = ("access-token", if is_here { &None } else { &auth.access_token });
+    match certificates.into_iter().chain([token]).find(|(_, path)| path.is_some()) {
+        Some((key, _)) => {
+            Err(format!("`{key}` is for servers that encrypt, with URLs that begin with https://"))
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::Proxies;
+    use crate::server::{Connection, ServerKind};
+
+    /// The key that must not be there, for a server with a token and, with `proxy`, one that is reached through that.
+    fn check(url: &str, proxy: &str, refused: Option<&str>) {
+        let server = Server {
+            url: url.into(),
+            instance: String::new(),
+            kind: ServerKind::All,
+            push: false,
+            auth: Auth { access_token: Some("token".into()), ..Auth::default() },
+            connection: Connection::default(),
+            route: Proxies::of([("http_proxy", proxy)]).route(url),
+        };
+        let refusal = endpoint(&server).err().map(|error| error.message);
+        assert_eq!(
+            refusal.as_ref().map(|text| text.contains("is for servers that encrypt")),
+            refused.map(|_| true)
+        );
+        assert!(refused.is_none_or(|key| refusal.is_some_and(|text| text.contains(key))), "{url}");
+    }
+
+    #[test]
+    fn tokens_leave_this_machine_only_encrypted() {
+        check("http://localhost:1", "", None);
+        check("http://[::1]:1", "", None);
+        check("unix:/run/socket", "http://p:1", None);
+        check("http://cache.invalid:1", "", Some("`access-token`"));
+        // A proxy connects to its own localhost.
+        check("http://localhost:1", "http://p:1", Some("`access-token`"));
+        check("https://localhost:1", "http://p:1", None);
+    }
+}
