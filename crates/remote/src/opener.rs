@@ -86,7 +86,11 @@ fn endpoint(server: &Server) -> ServiceResult<Endpoint> {
     if encrypted {
         return tls::encrypted(endpoint, &server.auth);
     }
-    let is_here = is_here(endpoint.uri().host()) && !matches!(server.route, Route::Through(_));
+    let is_here = match server.route {
+        Route::Through(_) => false,
+        // The host of a socket is one that tonic makes up.
+        _ => server.url.starts_with("unix:") || is_here(endpoint.uri().host()),
+    };
     unencrypted(&server.auth, is_here).map_err(wrong)?;
     Ok(endpoint)
 }
@@ -95,7 +99,7 @@ fn endpoint(server: &Server) -> ServiceResult<Endpoint> {
 fn is_here(host: Option<&str>) -> bool {
     let host = host.unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    matches!(host, "" | "localhost") || address.is_ok_and(|address| address.is_loopback())
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Refuses what means nothing or gives away a secret where nothing is encrypted. As with bst, but for tokens that do not
