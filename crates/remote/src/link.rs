@@ -736,30 +736,6 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_for_servers_that_encrypt() {
-        let auth = |certificate: Option<&str>, token: Option<&str>| Auth {
-            server_cert: certificate.map(Into::into),
-            access_token: token.map(Into::into),
-            ..Auth::default()
-        };
-        let check = |auth: Auth, host: Option<&str>, refused: &str| {
-            let verdict = unencrypted(&auth, host).err().unwrap_or_default();
-            assert!(
-                verdict.starts_with(refused) && verdict.is_empty() == refused.is_empty(),
-                "{host:?}: {verdict}"
-            );
-        };
-        check(auth(None, None), Some("cache.example"), "");
-        check(auth(Some("crt"), None), Some("localhost"), "`server-cert`");
-        for elsewhere in ["cache.example", "192.0.2.1", "[2001:db8::1]", "localhost.example"] {
-            check(auth(None, Some("token")), Some(elsewhere), "`access-token`");
-        }
-        for here in [Some("localhost"), Some("127.8.0.1"), Some("[::1]"), None] {
-            check(auth(None, Some("token")), here, "");
-        }
-    }
-
-    #[test]
     fn what_helps_is_said() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _within = runtime.enter();

@@ -125,33 +125,49 @@ mod tests {
     use crate::proxy::Proxies;
     use crate::server::{Connection, ServerKind};
 
-    /// The key that must not be there, for a server with a token and, with `proxy`, one that is reached through that.
-    fn check(url: &str, proxy: &str, refused: Option<&str>) {
+    /// The key that must not be there, for a server with these credentials that is reached through a proxy or, where
+    /// that is empty, without one.
+    fn check(credentials: (Option<&str>, Option<&str>), url: &str, proxy: &str, refused: &str) {
+        let (server_cert, access_token) = credentials;
         let server = Server {
             url: url.into(),
             instance: String::new(),
             kind: ServerKind::All,
             push: false,
-            auth: Auth { access_token: Some("token".into()), ..Auth::default() },
+            auth: Auth {
+                server_cert: server_cert.map(Into::into),
+                access_token: access_token.map(Into::into),
+                ..Auth::default()
+            },
             connection: Connection::default(),
             route: Proxies::of([("http_proxy", proxy)]).route(url),
         };
-        let refusal = endpoint(&server).err().map(|error| error.message);
-        assert_eq!(
-            refusal.as_ref().map(|text| text.contains("is for servers that encrypt")),
-            refused.map(|_| true)
-        );
-        assert!(refused.is_none_or(|key| refusal.is_some_and(|text| text.contains(key))), "{url}");
+        let refusal = endpoint(&server).err().map(|error| error.message).unwrap_or_default();
+        let expect = match refused {
+            "" => String::new(),
+            key => format!("{url}: `{key}` is for servers that encrypt, with URLs that begin with https://"),
+        };
+        assert_eq!(refusal, expect, "{url} {proxy}");
     }
 
     #[test]
-    fn tokens_leave_this_machine_only_encrypted() {
-        check("http://localhost:1", "", None);
-        check("http://[::1]:1", "", None);
-        check("unix:/run/socket", "http://p:1", None);
-        check("http://cache.invalid:1", "", Some("`access-token`"));
-        // A proxy connects to its own localhost.
-        check("http://localhost:1", "http://p:1", Some("`access-token`"));
-        check("https://localhost:1", "http://p:1", None);
+    fn credentials_are_for_servers_that_encrypt() {
+        let (certificate, token) = ((Some("crt"), None), (None, Some("token")));
+        check((None, None), "http://cache.example:1", "", "");
+        check(certificate, "http://localhost:1", "", "server-cert");
+        for elsewhere in ["cache.example", "192.0.2.1", "[2001:db8::1]", "localhost.example"] {
+            check(token, &format!("http://{elsewhere}:1"), "", "access-token");
+        }
+        for here in ["http://localhost:1", "http://127.8.0.1", "http://[::1]:1", "unix:/run/socket"] {
+            check(token, here, "", "");
+        }
+    }
+
+    #[test]
+    fn a_proxy_connects_to_its_own_localhost() {
+        let token = (None, Some("token"));
+        check(token, "http://localhost:1", "http://p:1", "access-token");
+        check(token, "https://localhost:1", "http://p:1", "");
+        check(token, "unix:/run/socket", "http://p:1", "");
     }
 }
