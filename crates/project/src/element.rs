@@ -167,9 +167,10 @@ impl Session<'_, '_> {
 
     fn dependency_target(&mut self, project: ProjectIndex, declared: &Declared) -> Attempt<ElementIndex> {
         let at = Some(declared.at);
-        let owner = match &declared.junction {
+        // The empty path of junctions, as in `:a.bst`, leads nowhere else.
+        let owner = match declared.junction.as_deref() {
+            None | Some("") => project,
             Some(junction) => self.child(project, junction, at)?,
-            None => project,
         };
         let target = self.locate(owner, &declared.name, at, Reach::Open)?.ok_or(Stop::Known)?;
         if self.elements[target].kind == "junction" {

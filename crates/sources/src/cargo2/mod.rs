@@ -70,7 +70,9 @@ fn read(reading: &Reading<'_>) -> Result<Cargo2Source, Diagnostic> {
     source.crates = read_crates(node, &source.git_mirrors)?;
     for one in &mut source.crates {
         if let Crate::Git(one) = one {
-            reading.mark(&one.repo)?;
+            // Before 2.0.3 it was what `git-mirrors` makes of the URL that had to have an alias.
+            let marked = if source.declared.release < Release(2, 0, 3) { &one.mirrored } else { &one.repo };
+            reading.mark(marked)?;
             one.url = reading.context.urls.translate(&one.url).unwrap_or_else(|_| one.url.clone());
         }
     }

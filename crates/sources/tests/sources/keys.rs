@@ -107,3 +107,26 @@ fn keys_and_provenance_are_the_reference_s() {
     }
     assert!(wrong.is_empty(), "{} of {} cases\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
+
+/// Which URL of a crate has to have an alias: before 2.0.3 of the community's plugins the one that `git-mirrors` gives.
+#[test]
+fn aliases_of_crates_depend_on_the_release() {
+    let mut fixture = Fixture::new(
+        "fatal-warnings: [unaliased-url]\naliases: {crates: 'https://crates.example.com/', up: 'https://up.example.com/'}",
+    );
+    let commit = "0123456789012345678901234567890123456789";
+    let of = |repo: &str| {
+        format!(
+            "kind: cargo2\nurl: 'crates:'\ngit-mirrors: {{'https://github.com/': 'up:', 'up:own/': \
+             'https://own.example.com/'}}\nref:\n- {{kind: git, name: a, version: 1.0.0, commit: '{commit}', repo: '{repo}'}}\n"
+        )
+    };
+    let (mirrored, aliased) = (of("https://github.com/a/a"), of("up:own/a"));
+    for (release, refused) in [("2.0.2", &aliased), ("2.0.3", &mirrored), ("2.4.0", &mirrored)] {
+        fixture.releases.1 = release.to_owned();
+        for text in [&mirrored, &aliased] {
+            let code = fixture.source(text).err().map(|found| found.0[0].code);
+            assert_eq!(code, (text == refused).then_some("unaliased-url"), "{release}: {text}");
+        }
+    }
+}
