@@ -126,24 +126,22 @@ impl ServerCertVerifier for Trusted {
     ) -> Result<ServerCertVerified, Error> {
         let verdict = self.usual.verify_server_cert(shown, others, name, stapled, now);
         let Err(Error::InvalidCertificate(why)) = &verdict else { return verdict };
-        let is_named = match why {
+        match why {
             // Said of one whose time is right, after which who signed it matters no more.
             why if is_ca(why) || *why == CertificateError::UnknownIssuer => {
                 if !self.certificates.contains(shown) {
                     return verdict;
                 }
-                verify_server_name(&ParsedCertificate::try_from(shown)?, name)
+                match verify_server_name(&ParsedCertificate::try_from(shown)?, name) {
+                    Err(Error::InvalidCertificate(why)) if is_named(shown, &why, name) => {}
+                    named => named?,
+                }
             }
             // Said of one that is believed otherwise.
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                Err(Error::InvalidCertificate(why.clone()))
-            }
+            why if is_named(shown, why, name) => {}
             _ => return verdict,
-        };
-        match is_named {
-            Err(_) if !has_common_name(shown, name) => is_named.map(|()| ServerCertVerified::assertion()),
-            _ => Ok(ServerCertVerified::assertion()),
         }
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -175,26 +173,31 @@ fn is_ca(why: &CertificateError) -> bool {
     other.0.downcast_ref::<webpki::Error>() == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
-/// Whether a certificate without alternative names is for a host because of its common name.
-fn has_common_name(shown: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
-    let ServerName::DnsName(host) = name else { return false };
-    let Ok(certificate) = EndEntityCert::try_from(shown) else { return false };
-    if has_alternative_names(shown) {
-        return false;
-    }
-    common_names(certificate.subject()).any(|common| match common.strip_prefix("*.") {
-        Some(domain) => {
-            host.as_ref().split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(domain))
+/// Whether a certificate that has not the name of a server is that server's nevertheless: its common name counts if it has
+/// no other, and an address that is written like a host's name is one.
+fn is_named(shown: &CertificateDer<'_>, why: &CertificateError, name: &ServerName<'_>) -> bool {
+    let CertificateError::NotValidForNameContext { presented, .. } = why else { return false };
+    match name {
+        ServerName::DnsName(host) if presented.is_empty() => {
+            let certificate = EndEntityCert::try_from(shown);
+            certificate.is_ok_and(|certificate| {
+                common_names(certificate.subject()).next().is_some_and(|common| covers(common, host.as_ref()))
+            })
         }
-        None => common.eq_ignore_ascii_case(host.as_ref()),
-    })
+        // As rustls shows the names that it found.
+        ServerName::IpAddress(address) => {
+            presented.contains(&format!("DnsName(\"{}\")", std::net::IpAddr::from(*address)))
+        }
+        _ => false,
+    }
 }
 
-/// Whether the extension `subjectAltName` (RFC 5280, 4.2.1.6) is there: its identifier followed by what may follow.
-fn has_alternative_names(shown: &CertificateDer<'_>) -> bool {
-    const IDENTIFIER: [u8; 5] = [0x06, 0x03, 0x55, 0x1d, 0x11];
-    // Where something else contains these bytes, the certificate is refused.
-    shown.windows(IDENTIFIER.len()).any(|part| part == IDENTIFIER)
+/// Whether a name in a certificate, which may begin with `*.`, is that of a host.
+fn covers(common: &str, host: &str) -> bool {
+    match (common.strip_prefix("*."), host.split_once('.')) {
+        (Some(domain), Some((_, rest))) => domain.contains('.') && rest.eq_ignore_ascii_case(domain),
+        _ => common.eq_ignore_ascii_case(host),
+    }
 }
 
 /// The common names in a subject: a sequence of sets of pairs (X.501), in DER and without its own tag and length.
@@ -263,6 +266,24 @@ mod tests {
         for (error, part, name) in cases {
             let message = error.unwrap().message;
             assert!(message.contains(part) && message.contains(&at(name).display().to_string()), "{message}");
+        }
+    }
+
+    #[test]
+    fn what_common_names_cover() {
+        let cases = [
+            ("a.example.com", "a.example.com", true),
+            ("A.example.com", "a.Example.com", true),
+            ("example.com", "a.example.com", false),
+            ("*.example.com", "a.example.com", true),
+            ("*.example.com", "a.b.example.com", false),
+            ("*.example.com", "example.com", false),
+            ("*.com", "example.com", false),
+            ("*", "example.com", false),
+            ("", "example.com", false),
+        ];
+        for (common, host, expect) in cases {
+            assert_eq!(covers(common, host), expect, "{common} {host}");
         }
     }
 

@@ -34,9 +34,11 @@ own() { openssl req -x509 -newkey $curve -nodes -days 2 -subj "/CN=$2" -keyout $
 own root root
 own itself localhost -addext subjectAltName=DNS:localhost
 ask middle "$curve" middle; sign middle root signs
-for name in server middled other common old; do ask $name "$curve"; done
+for name in server middled other common address old; do ask $name "$curve"; done
 ask rsa rsa:2048
 sign server root leaf; sign rsa root leaf; sign other root elsewhere; sign common root nameless; sign old root
+(cat nameless; echo 'subjectAltName=DNS:127.0.0.1') > number
+sign address root number
 sign middled middle leaf; cat middle.crt >> middled.crt
 # Ended long ago; signed by itself, which may be trusted but for that.
 ask ended "$curve"
@@ -126,12 +128,14 @@ fn check_one(both: &Both, asked: Asked, declared: &str, refusal: &str) {
 #[test]
 fn certificates_of_servers() {
     let Some((both, at)) = proven() else { return };
-    let names = ["server", "middled", "itself", "common", "other", "ended", "old"];
+    let names = ["server", "middled", "itself", "common", "other", "ended", "address", "old"];
     let (_server, urls) = server(&both, &at, &names, &[]);
     let case = |asked, name: &str, trusted: &str, refusal| -> Case {
         let url = &urls[names.iter().position(|known| *known == name).expect("a certificate")];
         (asked, format!("url: '{url}', auth: {{server-cert: '{}'}}", at.join(trusted).display()), refusal)
     };
+    let (asked, declared, _) = case(Asked::Both, "address", "root.crt", "");
+    let by_address = (asked, declared.replace("//localhost:", "//127.0.0.1:"), "");
     let plain = artifact_servers(&both, &[]);
     let unencrypted =
         format!("url: '{}', auth: {{server-cert: '{}'}}", plain.0.url, at.join("root.crt").display());
@@ -147,6 +151,9 @@ fn certificates_of_servers() {
             case(Asked::Both, "itself", "itself.crt", ""),
             // For a name that is its subject's alone.
             case(Asked::Both, "common", "root.crt", ""),
+            // An address like a name.
+            by_address,
+            case(Asked::Bourn, "address", "root.crt", "is for other names than that in the URL"),
             case(Asked::Both, "other", "root.crt", "is for other names than that in the URL"),
             case(Asked::Bourn, "other", "other.crt", "is for other names than that in the URL"),
             case(Asked::Both, "ended", "ended.crt", "certificate expired"),
