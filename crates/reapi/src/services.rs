@@ -150,6 +150,10 @@ pub trait Cas: Send + Sync {
     /// Says that many blobs are going to be stored: what can be made ready for them begins. Returns at once.
     fn expect_blobs(&self) {}
 
+    /// Says that these blobs are going to be read, one after the other: those that are elsewhere come together. What is
+    /// wrong with one shows when it is read.
+    fn expect_reads(&self, _digests: &[Digest]) {}
+
     /// Stores many blobs, hashing and writing on all cores; digests in the order given.
     fn write_many(&self, blobs: &[&[u8]]) -> ServiceResult<Vec<Digest>>;
 

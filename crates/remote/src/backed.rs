@@ -187,6 +187,14 @@ impl Cas for Backed {
         self.local.expect_blobs();
     }
 
+    fn expect_reads(&self, digests: &[Digest]) {
+        let missing = self.local.missing_blobs(digests).unwrap_or_default();
+        if !missing.is_empty() {
+            let transfer = self.transfer();
+            let _ = self.run(async { transfer.fetch_blobs(missing).await });
+        }
+    }
+
     fn write_many(&self, blobs: &[&[u8]]) -> ServiceResult<Vec<Digest>> {
         self.local.write_many(blobs)
     }

@@ -318,6 +318,36 @@ fn a_server_is_not_asked_for_all_that_is_expected_at_once() {
 }
 
 #[test]
+fn what_the_storage_behind_a_store_has_is_read_together() {
+    let (engine, behind) = (Engine::start(Traits::default()), Engine::start(Traits::default()));
+    let one = place(vec![engine.server(ServerKind::All)]);
+    let mut artifact = artifact(&one.store);
+    let names: Vec<ArtifactName> = (0..30).map(|at| name(&format!("key{at}"))).collect();
+    for (at, name) in names.iter().enumerate() {
+        artifact.strong_key = name.key.clone();
+        artifact.files = Some(tree(&one.store, at as u8).into());
+        let names = std::slice::from_ref(name);
+        one.caches.push_artifact(names, &artifact, &one.heard, &Cancel::default()).unwrap();
+    }
+    behind.state().blobs = engine.state().blobs.clone();
+    let (store, ours) = backed(&behind.server(ServerKind::Storage));
+    let group: Group = [(ANY_PROJECT.to_owned(), vec![engine.server(ServerKind::All)])].into();
+    let caches = Caches::connect(Arc::new(ours.backed), group, Group::new(), 8).unwrap();
+    engine.state().calls.clear();
+    behind.state().calls.clear();
+    caches.expect(&names);
+    for name in &names {
+        let pulled = caches.pull_artifact(name, false, &one.heard, &Cancel::default()).unwrap();
+        let files: Digest = pulled.unwrap().files.as_ref().unwrap().try_into().unwrap();
+        // Of the files nobody has read anything.
+        assert!(store.directory(&files).is_ok() && !store.contains_tree(&files).unwrap());
+    }
+    assert_eq!(engine.calls("BatchReadBlobs"), 0);
+    let asked = behind.calls("BatchReadBlobs") + behind.calls("FindMissingBlobs");
+    assert!(asked < names.len(), "{asked}");
+}
+
+#[test]
 fn what_is_prepared_is_not_asked_for_again() {
     let engine = Engine::start(Traits::default());
     let one = place(vec![engine.server(ServerKind::All)]);

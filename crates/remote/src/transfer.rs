@@ -209,14 +209,19 @@ impl Transfer {
         let cas = self.cas.clone();
         let small = blocking(move || {
             let mut small = Vec::new();
-            let mut seen = HashSet::new();
             for root in roots {
-                let missing = cas.missing_blobs(&Blobs::of(&*cas, &[root])?.files)?;
-                if bytes(&missing) <= limit {
-                    small.extend(missing.into_iter().filter(|digest| seen.insert(*digest)));
+                let mut files = Blobs::of(&*cas, &[root])?.files;
+                // Where nothing is too large anyhow, all is asked for together.
+                if bytes(&files) > limit {
+                    files = cas.missing_blobs(&files)?;
+                }
+                if bytes(&files) <= limit {
+                    small.extend(files);
                 }
             }
-            Ok(small)
+            let mut seen = HashSet::new();
+            small.retain(|digest| seen.insert(*digest));
+            cas.missing_blobs(&small)
         })
         .await?;
         self.download(Lane::Bulk, small).await
@@ -285,7 +290,12 @@ impl Transfer {
             })?;
             Ok((digest, want(message)?))
         };
-        blocking(move || Ok(digests.into_iter().map(decode).collect())).await?
+        let cas = self.cas.clone();
+        let all = move || {
+            cas.expect_reads(&digests);
+            Ok(digests.into_iter().map(decode).collect())
+        };
+        blocking(all).await?
     }
 
     /// That a blob which was just brought is no directory is nobody's fault here.
@@ -680,6 +690,7 @@ fn bytes<'d>(digests: impl IntoIterator<Item = &'d Digest>) -> u64 {
 /// The directories in directories.
 fn children(cas: &dyn Cas, directories: &[Digest]) -> ServiceResult<Vec<Digest>> {
     let mut children = Vec::new();
+    cas.expect_reads(directories);
     for digest in directories {
         for child in &cas.directory(digest)?.directories {
             children.push(child.content()?);
