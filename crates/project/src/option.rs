@@ -347,25 +347,25 @@ impl Declared {
     }
 }
 
-/// All element files below a directory, relative to it.
+/// All element files below a directory, relative to it. In the order of `os.walk`, which bst goes by: as the system lists
+/// them, the files of a directory before what is below it.
 pub(crate) fn elements_below(files: &Files, directory: &Path) -> Vec<Text> {
     let mut found = Vec::new();
     let mut queue = vec![directory.to_owned()];
     while let Some(current) = queue.pop() {
-        for (name, is_directory) in files.names(&current).unwrap_or_default() {
-            let path = current.join(&name);
-            if is_directory {
-                // Staged junctions lie there.
-                if name != ".bst" {
-                    queue.push(path);
-                }
-            } else if let Some(name) = path.strip_prefix(directory).ok().and_then(Path::to_str)
+        let names = files.listed(&current).unwrap_or_default();
+        for (name, is_directory) in &names {
+            let path = current.join(name);
+            if !is_directory
+                && let Some(name) = path.strip_prefix(directory).ok().and_then(Path::to_str)
                 && name.ends_with(".bst")
             {
                 found.push(Text::new(name));
             }
         }
+        // Staged junctions lie in `.bst`.
+        let below = names.iter().filter(|(name, is_directory)| *is_directory && name != ".bst");
+        queue.extend(below.rev().map(|(name, _)| current.join(name)));
     }
-    found.sort();
     found
 }

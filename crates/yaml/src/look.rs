@@ -160,12 +160,18 @@ fn sum_of_names(names: &[Name]) -> Sum {
 
 /// The names in a directory, sorted.
 fn names(path: &Path) -> io::Result<Vec<Name>> {
+    let mut names = listed(path)?;
+    names.sort();
+    Ok(names)
+}
+
+/// The names in a directory, as the system lists them.
+fn listed(path: &Path) -> io::Result<Vec<Name>> {
     let mut names = Vec::new();
     for entry in path.read_dir()? {
         let entry = entry?;
         names.push((entry.file_name(), entry.file_type().is_ok_and(|kind| kind.is_dir())));
     }
-    names.sort();
     Ok(names)
 }
 
@@ -203,11 +209,23 @@ impl Files {
     /// # Errors
     /// Whatever the system says.
     pub fn names(&self, path: &Path) -> io::Result<Vec<Name>> {
+        let mut names = self.listed(path)?;
+        names.sort();
+        Ok(names)
+    }
+
+    /// The names in a directory in the order in which the system lists them, which is a matter of the file system.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    pub fn listed(&self, path: &Path) -> io::Result<Vec<Name>> {
         let found =
-            path.metadata().map(|found| Stamp::of(&found)).and_then(|stamp| Ok((stamp, names(path)?)));
+            path.metadata().map(|found| Stamp::of(&found)).and_then(|stamp| Ok((stamp, listed(path)?)));
         match found {
             Ok((stamp, names)) => {
-                self.note(path, Look::Names { stamp, sum: sum_of_names(&names) });
+                let mut sorted = names.clone();
+                sorted.sort();
+                self.note(path, Look::Names { stamp, sum: sum_of_names(&sorted) });
                 Ok(names)
             }
             Err(error) => {

@@ -407,3 +407,23 @@ fn long_chains_of_includes() {
     let Some(both) = Both::new(&fixture) else { return };
     both.same(&["show", "--format", "%{name} %{full-key}\n%{vars}", "it.bst"]);
 }
+
+/// Without targets and without `defaults:` all elements are shown, in the order in which the system lists their files.
+#[test]
+fn every_element_in_the_order_of_the_directory() {
+    let Some(both) = Both::new("=== project.conf\nname: all\nmin-version: 2.0\nelement-path: elements\n")
+    else {
+        return;
+    };
+    let elements = both.bourn.project().join("elements");
+    for number in 0..60 {
+        let directory = elements.join(["", "b", "a", "a/deep", "c", ".bst"][number % 6]);
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let name = format!("{}.bst", number * 7919 % 1000);
+        std::fs::write(directory.join(name), "kind: manual\n").expect("an element");
+    }
+    for words in [&["show", "--format", "%{name} %{full-key}"][..], &["show", "--order", "alpha"]] {
+        let shown = both.same(words);
+        assert_eq!(shown.lines().count(), 50, "{shown}");
+    }
+}
