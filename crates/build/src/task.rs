@@ -57,7 +57,9 @@ impl Task<'_> {
     pub(crate) fn work(self, ended: &Sender<Ended>) {
         let mut attempt = 1;
         let (subject, result, elapsed) = loop {
-            match self.attempt(attempt) {
+            // Where telling of the job is what panics, whoever waits for its end waits no longer for that.
+            let tried = catch_unwind(AssertUnwindSafe(|| self.attempt(attempt)));
+            match tried.unwrap_or_else(|panic| self.lost(&*panic)) {
                 Try::Ended(subject, result, elapsed) => break (subject, result, elapsed),
                 Try::Again => attempt += 1,
             }
@@ -65,6 +67,11 @@ impl Task<'_> {
         // Whoever waits for this ends only after all jobs did.
         let Task { job, queue, id, .. } = self;
         let _ = ended.send(Ended { job, queue, id, subject, result, elapsed });
+    }
+
+    /// How a try ended that panicked.
+    fn lost(&self, panic: &(dyn std::any::Any + Send)) -> Try {
+        Try::Ended(self.subject(), Err(fault(panic)), Duration::ZERO)
     }
 
     fn subject(&self) -> Subject {

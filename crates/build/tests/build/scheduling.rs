@@ -1,11 +1,13 @@
 //! What is built, and when.
 
 use crate::project::{Spec, World, import, manual};
-use bourn_build::event::{Action, Decision};
+use bourn_build::event::{Action, Decision, Event, Failure, JobId, Sink, Subject};
 use bourn_build::fetch::Fetch;
-use bourn_build::run::{BuildScope, fetch};
+use bourn_build::run::{BuildScope, build, fetch};
+use bourn_build::session::Session;
 use bourn_reapi::services::{Cancel, Executed, Execution, ServiceResult};
 use bourn_reapi::{ArtifactName, Assets, Executor};
+use bourn_yaml::Files;
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -237,4 +239,29 @@ fn a_job_that_panics_fails_alone() {
     builds.remove(failed);
     assert_eq!(builds, ["build base.bst done", "build good.bst done", "build later.bst done"]);
     assert_eq!(built.outcome.failed.len(), 1);
+}
+
+/// Cannot stand that a job begins that is not the first.
+struct Fragile;
+
+impl Sink for Fragile {
+    fn event(&self, event: Event) {
+        assert!(!matches!(event, Event::JobStarted { job, .. } if job != JobId(1)), "no more");
+    }
+
+    fn failed(&self, _: JobId, _: &Subject, _: &Failure) -> Decision {
+        Decision::Continue
+    }
+}
+
+#[test]
+fn a_run_ends_also_when_nobody_can_be_told_of_it() {
+    let world = World::new(&two_failures());
+    let files = Files::default();
+    let (services, options) = (&world.services, &world.options);
+    let session = Session::new(&world.plan, &files, services, options, &Fragile, &world.control);
+    let all = ["bad.bst", "good.bst"].map(|name| world.id(name));
+    let outcome = build(&session, &all, BuildScope::Run).expect("an outcome");
+    let failure = outcome.last_failure.expect("a failure");
+    assert_eq!(failure.detail.as_deref(), Some("no more"));
 }
