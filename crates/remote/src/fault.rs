@@ -55,15 +55,18 @@ impl<T> Here<T> for ServiceResult<T> {
 
 /// A status in words: what the server said, and below it why the connection failed.
 pub(crate) fn describe(status: &Status) -> String {
+    // The words that other clients have for it.
+    let common = |words: &str| words.replace("dns error", "DNS resolution failed");
     let mut text = match status.message() {
         "" => status.code().description().to_owned(),
-        message => message.to_owned(),
+        message => common(message),
     };
     let mut source = status.source();
     while let Some(error) = source {
-        // The words that other clients have for it.
-        let more = error.to_string().replace("dns error", "DNS resolution failed");
-        if !more.is_empty() && !text.contains(&more) {
+        let more = common(&error.to_string());
+        // What tonic calls everything that is no answer, and what follows says better.
+        let says_nothing = more.is_empty() || more == "transport error";
+        if !says_nothing && !text.contains(&more) {
             text = format!("{text}: {more}");
         }
         source = error.source();
@@ -169,6 +172,9 @@ mod tests {
         broken.set_source(std::sync::Arc::new(std::io::Error::other("connection reset")));
         assert!(is_passing(&broken));
         assert_eq!(describe(&broken), "h2 protocol error: connection reset (UNKNOWN)");
+        let mut lost = Status::unavailable("dns error");
+        lost.set_source(std::sync::Arc::new(std::io::Error::other("transport error")));
+        assert_eq!(describe(&lost), "DNS resolution failed (UNAVAILABLE)");
     }
 
     #[test]

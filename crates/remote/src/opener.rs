@@ -28,7 +28,7 @@ impl Opener {
         let (endpoint, patience) = match &server.route {
             // What is late is told apart there, and has to be before whoever asks gives up.
             Route::Through(_) => (endpoint(server)?, CONNECT.min(told.map_or(CONNECT, |told| told / 2))),
-            Route::Direct | Route::Unread(_) => {
+            Route::Direct | Route::Unread(_) | Route::Overlooked(_) => {
                 let patience = CONNECT.min(told.unwrap_or(CONNECT));
                 (endpoint(server)?.connect_timeout(patience), patience)
             }
@@ -46,7 +46,7 @@ impl Opener {
             Route::Through(proxy) => {
                 endpoint.connect_with_connector_lazy(Tunnel::new(proxy.clone(), self.patience))
             }
-            Route::Direct | Route::Unread(_) => endpoint.connect_lazy(),
+            Route::Direct | Route::Unread(_) | Route::Overlooked(_) => endpoint.connect_lazy(),
         }
     }
 
@@ -61,6 +61,10 @@ impl Opener {
             )),
             Route::Unread(name) => Some(format!(
                 "it is asked without a proxy, since `{name}` holds no URL of one, which begins with http://"
+            )),
+            Route::Overlooked(name) => Some(format!(
+                "it is asked without a proxy: of `{}` nothing is read, as with bst; `{name}` would name one",
+                name.to_ascii_uppercase()
             )),
         }
     }

@@ -93,6 +93,8 @@ pub enum Route {
     Through(Proxy),
     /// Directly, because what this variable holds is no URL of an HTTP proxy.
     Unread(&'static str),
+    /// Directly, because the variable that would name a proxy has this name in other letters.
+    Overlooked(&'static str),
 }
 
 /// The proxy of an environment, and who is reached without it.
@@ -108,15 +110,19 @@ impl Proxies {
     /// letters.
     pub fn of<'v>(variables: impl IntoIterator<Item = (&'v str, &'v str)>) -> Proxies {
         let (mut named, mut direct) = ([None; NAMES.len()], [None; DIRECT.len()]);
+        let mut overlooked = None;
         for (name, value) in variables {
             if let Some(at) = NAMES.iter().position(|known| *known == name) {
                 named[at] = Some((NAMES[at], value));
             } else if let Some(at) = DIRECT.iter().position(|known| *known == name) {
                 direct[at] = Some(value);
+            } else if let Some(other) = NAMES.iter().find(|known| known.eq_ignore_ascii_case(name)) {
+                overlooked = Some(*other).filter(|_| !value.is_empty()).or(overlooked);
             }
         }
         let route = match named.into_iter().flatten().next() {
-            None | Some((_, "")) => Route::Direct,
+            None => overlooked.map_or(Route::Direct, Route::Overlooked),
+            Some((_, "")) => Route::Direct,
             Some((name, url)) => Proxy::parse(name, url).map_or(Route::Unread(name), Route::Through),
         };
         let hosts = direct.into_iter().flatten().next().unwrap_or_default().split(',').map(str::trim);
@@ -167,6 +173,7 @@ mod tests {
             Route::Direct => "direct".to_owned(),
             Route::Through(proxy) => format!("{proxy} ({})", proxy.variable()),
             Route::Unread(name) => format!("{name} is none"),
+            Route::Overlooked(name) => format!("{name} is in other letters"),
         };
         assert_eq!(shown, expect, "{url} with {variables:?}");
     }
@@ -181,7 +188,11 @@ mod tests {
             check(&[http, https, grpc], url, "http://a:1 (grpc_proxy)");
             check(&[http, ("grpc_proxy", "")], url, "direct");
             check(&[http, ("grpc_proxy", "https://a:1")], url, "grpc_proxy is none");
-            check(&[("HTTP_PROXY", "http://c:3"), ("all_proxy", "http://c:3")], url, "direct");
+            check(&[("ALL_PROXY", "http://c:3"), ("all_proxy", "http://c:3")], url, "direct");
+            check(&[("HTTP_PROXY", "http://c:3")], url, "http_proxy is in other letters");
+            check(&[("HTTP_PROXY", "http://c:3"), ("no_proxy", "h")], url, "direct");
+            check(&[("HTTP_PROXY", "http://c:3"), ("http_proxy", "")], url, "direct");
+            check(&[("HTTP_PROXY", "")], url, "direct");
         }
         check(&[http], "unix:/run/h.sock", "direct");
         check(&[http], "h:1", "http://c:3 (http_proxy)");

@@ -140,8 +140,8 @@ impl Blocked {
                 }
             }
             Blocked::Refused(proxy, StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED) => format!(
-                "whoever runs it has to allow CONNECT to this server and port; what `no_proxy` names is reached \
-                 without it (it is named by `{}`)",
+                "whoever runs it has to allow CONNECT to this server and port; `{}` names it, and servers that \
+                 `no_proxy` names are reached without it",
                 proxy.variable()
             ),
             Blocked::Unreachable(proxy, _)
@@ -177,7 +177,7 @@ impl Body for Nothing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Engine, Traits};
+    use crate::engine::{Engine, Mishap, Traits};
     use crate::exchanges::{artifact, place};
     use crate::{Connection, Proxies, Route, Server, ServerKind, survey};
     use bourn_reapi::services::{Cancel, ServiceError};
@@ -211,6 +211,28 @@ mod tests {
             // One for each connection, of which each of the two has three at most.
             assert!((2..=6).contains(&asked.len()), "{asked:?}");
         }
+    }
+
+    #[test]
+    fn connections_that_break_are_made_anew() {
+        let engine = Engine::start(Traits::default());
+        let proxy = Proxy::start(Manner::Connects(engine.address));
+        engine.trouble("FindMissingBlobs", Mishap::Drop, 1);
+        engine.trouble("BatchUpdateBlobs", Mishap::Drop, 1);
+        let one = place(vec![behind(&engine, &proxy.url(""))]);
+        let sent = artifact(&one.store);
+        assert!(one.push(&sent).unwrap());
+        // For what is asked and for what is sent, each twice.
+        assert!(proxy.asked().len() >= 4, "{:?}", proxy.asked());
+    }
+
+    #[test]
+    fn caches_of_actions_are_behind_them_too() {
+        let engine = Engine::start(Traits::default());
+        let proxy = Proxy::start(Manner::Connects(engine.address));
+        let server = Server { kind: ServerKind::Actions, ..behind(&engine, &proxy.url("")) };
+        survey(&[server], &Cancel::default()).unwrap().remove(0).unwrap();
+        assert_eq!((engine.calls("GetActionResult"), proxy.asked().len()), (1, 1));
     }
 
     fn refusal(server: Server) -> ServiceError {
@@ -268,7 +290,13 @@ mod tests {
         server.url = "http://127.0.0.1:1".into();
         assert_eq!(refusal(server.clone()).hint, None);
         server.route = Proxies::of([("https_proxy", "bob:hush@proxy.invalid:3128")]).route(&server.url);
-        let hint = refusal(server).hint.unwrap();
+        let hint = refusal(server.clone()).hint.unwrap();
         assert!(hint.contains("`https_proxy` holds no URL of one") && !hint.contains("hush"), "{hint}");
+        server.route = Proxies::of([("HTTPS_PROXY", "http://proxy.invalid:3128")]).route(&server.url);
+        let hint = refusal(server).hint.unwrap();
+        assert!(
+            hint.contains("of `HTTPS_PROXY` nothing is read") && hint.contains("`https_proxy`"),
+            "{hint}"
+        );
     }
 }

@@ -131,7 +131,7 @@ impl Used {
     fn sound(&self, survey: &Survey) -> Check {
         let mut parts = Vec::new();
         match &self.server.route {
-            Route::Direct => {}
+            Route::Direct | Route::Overlooked(_) => {}
             Route::Through(proxy) => {
                 parts.push(format!("through the proxy {proxy} (`{}`)", proxy.variable()))
             }
