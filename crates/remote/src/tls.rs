@@ -2,13 +2,14 @@
 //!
 //! `server-cert` is taken as gRPC's own libraries take it, and so bst. They trust every certificate in that file by
 //! itself, be it one of a server or one that may sign others (what `openssl req -x509` makes for a server is both), and
-//! where a certificate has no alternative names they look at its common name. rustls does neither.
+//! where a certificate has no alternative names they look at its common name. rustls does neither. Of the certificates of
+//! the system they take the same, but for those of servers that may not sign.
 
 use crate::server::Auth;
 use bourn_reapi::ServiceError;
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -28,10 +29,11 @@ pub(crate) fn encrypted(endpoint: Endpoint, auth: &Auth) -> ServiceResult<Endpoi
     if let (Some(key), Some(cert)) = (&auth.client_key, &auth.client_cert) {
         config = config.identity(identity(cert, key)?);
     }
-    let made = match &auth.server_cert {
-        Some(path) => endpoint.tls_config_with_verifier(config, Arc::new(Trusted::read(path)?)),
-        None => endpoint.tls_config(config.with_native_roots()),
+    let trusted = match &auth.server_cert {
+        Some(path) => Trusted::read(path)?,
+        None => Trusted::of_system()?,
     };
+    let made = endpoint.tls_config_with_verifier(config, Arc::new(trusted));
     made.map_err(|error| {
         let mut text = format!("TLS cannot be set up: {error}");
         let mut source = std::error::Error::source(&error);
@@ -93,25 +95,40 @@ fn certificates(path: &Path, text: &[u8]) -> ServiceResult<Vec<CertificateDer<'s
     }
 }
 
-/// The certificates that `server-cert` names.
+/// The certificates that `server-cert` names, or those of the system.
 #[derive(Debug)]
 struct Trusted {
     certificates: Vec<CertificateDer<'static>>,
+    /// Whether those of servers are among them.
+    has_servers: bool,
     /// What rustls makes of them.
     usual: Arc<WebPkiServerVerifier>,
 }
 
 impl Trusted {
     fn read(path: &Path) -> ServiceResult<Trusted> {
-        let certificates = certificates(path, &read(path)?)?;
+        let unusable = |error| wrong(format!("no certificate in {} can be used: {error}", path.display()));
+        Trusted::new(certificates(path, &read(path)?)?, true).map_err(unusable)
+    }
+
+    fn of_system() -> ServiceResult<Trusted> {
+        let found = rustls_native_certs::load_native_certs();
+        Trusted::new(found.certs, false).map_err(|error| {
+            let errors: String = found.errors.iter().map(|error| format!("; {error}")).collect();
+            wrong(format!("no certificate of the system can be used: {error}{errors}"))
+                .hint("name what the server's certificate is signed by: `auth: server-cert`")
+        })
+    }
+
+    fn new(
+        certificates: Vec<CertificateDer<'static>>,
+        has_servers: bool,
+    ) -> Result<Trusted, VerifierBuilderError> {
         let mut roots = RootCertStore::empty();
-        // Bundles of systems have some that rustls does not understand.
+        // Bundles have some that rustls does not understand.
         roots.add_parsable_certificates(certificates.iter().cloned());
         let builder = WebPkiServerVerifier::builder_with_provider(roots.into(), default_provider().into());
-        let usual = builder
-            .build()
-            .map_err(|error| wrong(format!("no certificate in {} can be used: {error}", path.display())))?;
-        Ok(Trusted { certificates, usual })
+        Ok(Trusted { certificates, has_servers, usual: builder.build()? })
     }
 }
 
@@ -128,7 +145,7 @@ impl ServerCertVerifier for Trusted {
         let Err(Error::InvalidCertificate(why)) = &verdict else { return verdict };
         match why {
             // Said of one whose time is right, after which who signed it matters no more.
-            why if is_ca(why) || *why == CertificateError::UnknownIssuer => {
+            why if is_ca(why) || (self.has_servers && *why == CertificateError::UnknownIssuer) => {
                 if !self.certificates.contains(shown) {
                     return verdict;
                 }
