@@ -5,12 +5,12 @@
 //! artifacts are small. So the questions of many pulls are asked together. Whatever does not come this way, for
 //! whatever reason, the pull asks for itself; and it is the pull that says what is wrong.
 
-use crate::fault::Attempt;
+use crate::fault::{Attempt, Fault};
 use crate::index::{Sort, artifact_urn};
 use crate::link::blocking;
 use crate::pair::Offers;
 use crate::transfer::Transfer;
-use bourn_reapi::services::ServiceResult;
+use bourn_reapi::services::{ErrorKind, ServiceResult};
 use bourn_reapi::{Artifact, ArtifactName, Cas, Digest};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +26,9 @@ pub(crate) const QUESTIONS: usize = 256;
 
 /// The files of an artifact come beforehand when they have no more bytes than this.
 const SMALL: u64 = 512 << 10;
+
+/// So few artifacts are not divided any further to find the one of which a server has lost something.
+const FEW: usize = 8;
 
 /// How long it counts that nobody knew a name: meanwhile somebody else may have built it.
 const FRESH: Duration = Duration::from_secs(10);
@@ -94,8 +97,7 @@ pub(crate) async fn prepare(
             Known::Means(digest) => Some(*digest),
             _ => None,
         });
-        // Whatever goes wrong here goes wrong again where it is told of.
-        here = bring(&transfer, unique(digests.collect())).await.unwrap_or_default();
+        here = bring_most(&transfer, unique(digests.collect())).await;
         from = Arc::from(transfer.storage.link.url());
     }
     for ((_, sender), known) in told.into_iter().zip(known) {
@@ -130,6 +132,27 @@ async fn ask(offers: &Offers, turns: &Arc<Semaphore>, told: &[Told]) -> Vec<Know
         }
     }
     known
+}
+
+/// Brings artifacts like [`bring`]: where something of one is missing or damaged, the others apart from it and its
+/// neighbours. Whatever else goes wrong here goes wrong again where it is told of.
+async fn bring_most(transfer: &Transfer, artifacts: Vec<Digest>) -> HashSet<Digest> {
+    match bring(transfer, artifacts.clone()).await {
+        Ok(here) => here,
+        Err(fault) if artifacts.len() > FEW && is_of_one(&fault) => {
+            let (half, other) = artifacts.split_at(artifacts.len() / 2);
+            let [half, other] = [half, other].map(|part| Box::pin(bring_most(transfer, part.to_vec())));
+            let (mut here, others) = tokio::join!(half, other);
+            here.extend(others);
+            here
+        }
+        Err(_) => HashSet::new(),
+    }
+}
+
+/// Whether something is wrong with an artifact, and not with the server.
+fn is_of_one(fault: &Fault) -> bool {
+    matches!(fault.remote_kind(), Some(ErrorKind::Missing | ErrorKind::Corrupt))
 }
 
 /// Brings artifacts with their metadata, their directories, and their files if these are small. Those that are here then,

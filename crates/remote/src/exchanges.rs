@@ -348,6 +348,33 @@ fn what_the_storage_behind_a_store_has_is_read_together() {
 }
 
 #[test]
+fn what_is_lost_of_one_is_lost_for_few() {
+    let engine = Engine::start(Traits::default());
+    let one = place(vec![engine.server(ServerKind::All)]);
+    let mut artifact = artifact(&one.store);
+    let names: Vec<ArtifactName> = (0..32).map(|at| name(&format!("key{at}"))).collect();
+    for (at, name) in names.iter().enumerate() {
+        artifact.strong_key = name.key.clone();
+        artifact.files = Some(tree(&one.store, at as u8).into());
+        let names = std::slice::from_ref(name);
+        one.caches.push_artifact(names, &artifact, &one.heard, &Cancel::default()).unwrap();
+    }
+    let lost: Digest = artifact.files.as_ref().unwrap().try_into().unwrap();
+    engine.state().blobs.remove(&lost);
+    let two = place(vec![engine.server(ServerKind::All)]);
+    two.caches.expect(&names);
+    let mut asked = 0;
+    for (at, name) in names.iter().enumerate().rev() {
+        engine.state().calls.clear();
+        let pulled = two.caches.pull_artifact(name, false, &two.heard, &Cancel::default()).unwrap();
+        assert_eq!(pulled.is_some(), at != 31, "{name}");
+        // The first one waited for all of them to be prepared.
+        asked += usize::from(at != 31 && !engine.state().calls.is_empty());
+    }
+    assert!(asked < 8, "{asked}");
+}
+
+#[test]
 fn what_is_prepared_is_not_asked_for_again() {
     let engine = Engine::start(Traits::default());
     let one = place(vec![engine.server(ServerKind::All)]);
