@@ -94,7 +94,7 @@ type Case = (Asked, String, &'static str);
 
 /// Declares one server after another in the user's configuration.
 fn check(both: &Both, cases: &[Case]) {
-    for some in cases.chunks(3) {
+    for some in cases.chunks(4) {
         std::thread::scope(|scope| {
             for (asked, declared, refusal) in some {
                 scope.spawn(move || check_one(both, *asked, declared, refusal));
