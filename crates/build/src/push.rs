@@ -70,9 +70,8 @@ pub(crate) fn named(
     // What it was built upon is not kept in memory.
     let message =
         &session.assets().artifact(strong)?.ok_or_else(|| failed(format!("Push failed: {name} is gone")))?;
-    let dependencies =
-        message.dependencies().map_err(|error| failed(format!("Push failed: {name}: {error}")))?;
-    if message.was_workspaced || dependencies.iter().any(|dependency| dependency.was_workspaced) {
+    let below = message.is_built_upon_workspaces();
+    if below.map_err(|error| failed(format!("Push failed: {name}: {error}")))? || message.was_workspaced {
         job.warn(None, "Not pushing tainted artifact.", None)?;
         return Ok(false);
     }

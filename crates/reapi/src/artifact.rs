@@ -23,6 +23,13 @@ pub struct ArtifactDependency {
     pub was_workspaced: bool,
 }
 
+/// What is read of an [`ArtifactDependency`] where only that matters.
+#[derive(Clone, PartialEq, Message)]
+struct DependencyOrigin {
+    #[prost(bool, tag = "4")]
+    was_workspaced: bool,
+}
+
 /// A log kept with an [`Artifact`].
 #[derive(Clone, PartialEq, Message)]
 pub struct LogFile {
@@ -120,6 +127,19 @@ impl Artifact {
         self.build_deps.iter().map(|bytes| ArtifactDependency::decode(bytes.clone())).collect()
     }
 
+    /// Whether anything that it was built upon was built from a workspace. Takes no memory: a large stack names thousands
+    /// of elements.
+    ///
+    /// # Errors
+    /// One of them is malformed.
+    pub fn is_built_upon_workspaces(&self) -> Result<bool, DecodeError> {
+        let mut any = false;
+        for bytes in &self.build_deps {
+            any |= DependencyOrigin::decode(bytes.clone())?.was_workspaced;
+        }
+        Ok(any)
+    }
+
     /// Sets what it was built upon.
     pub fn set_dependencies(&mut self, dependencies: impl IntoIterator<Item = ArtifactDependency>) {
         self.build_deps =
@@ -184,6 +204,26 @@ pub fn normal_name(element_name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workspaces_below_are_noticed() {
+        let on = |was_workspaced| ArtifactDependency {
+            project_name: "demo".into(),
+            element_name: "a.bst".into(),
+            cache_key: "k".into(),
+            was_workspaced,
+        };
+        let check = |dependencies: &[bool], expect: bool| {
+            let mut artifact = Artifact::default();
+            artifact.set_dependencies(dependencies.iter().map(|was| on(*was)));
+            assert_eq!(artifact.is_built_upon_workspaces(), Ok(expect), "{dependencies:?}");
+        };
+        check(&[], false);
+        check(&[false, false], false);
+        check(&[false, true, false], true);
+        let damaged = Artifact { build_deps: vec![Bytes::from_static(b"\x0a\x7f")], ..Artifact::default() };
+        assert!(damaged.is_built_upon_workspaces().is_err());
+    }
 
     #[test]
     fn names() {
