@@ -55,6 +55,20 @@ pub(crate) fn far(bench: &Bench) -> Measured {
         || timed(&mut project.call(Side::Bourn, &pull)),
         || timed(&mut project.call(Side::Bst, &pull)),
     )?);
+    let mut servers = Vec::new();
+    for (side, directory) in [(Side::Bourn, "server-bourn"), (Side::Bst, "server-bst")] {
+        let server = CacheServer::start(bench, &project.directory.with_file_name(directory))?;
+        project.configure(side, &server_configuration(delayed(server.port)?, true))?;
+        servers.push(server);
+    }
+    let push = ["artifact", "push", "--deps", "all", "all.bst"];
+    for what in ["push", "push with nothing to send"] {
+        rows.push(beside(
+            &format!("{what} of {ARTIFACTS} small artifacts at {} ms", ROUND_TRIP.as_millis()),
+            || timed(&mut project.call(Side::Bourn, &push)),
+            || timed(&mut project.call(Side::Bst, &push)),
+        )?);
+    }
     Ok(rows)
 }
 

@@ -36,6 +36,9 @@ pub fn pull(session: &Session<'_>, names: &[ArtifactName]) -> BuildResult<Outcom
 /// # Errors
 /// None of its own; failures of jobs are part of the outcome.
 pub fn push(session: &Session<'_>, names: &[ArtifactName]) -> BuildResult<Outcome> {
+    if let Some(remotes) = &session.services.remotes {
+        remotes.expect_pushes(names);
+    }
     let work = |job: &Job<'_>, name: &ArtifactName| {
         let piece = session.named_piece(name)?;
         let cached = piece.as_ref().map(|piece| &*piece.cached);

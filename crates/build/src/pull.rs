@@ -111,6 +111,11 @@ impl Session<'_> {
         Some(self.artifact_name(id, self.keys(id)?.first))
     }
 
+    /// The strong name of the artifact that is here.
+    pub(crate) fn kept_name(&self, id: ElementId) -> Option<ArtifactName> {
+        Some(self.artifact_name(id, &self.artifact(id)?.message.strong_key))
+    }
+
     fn can_pull(&self, id: ElementId) -> bool {
         let remotes = self.services.remotes.as_ref();
         self.workspace(id).is_none()
@@ -160,12 +165,7 @@ impl Session<'_> {
 pub(crate) fn names_of(name: &ArtifactName, message: &Artifact) -> Vec<ArtifactName> {
     let mut names = vec![name.clone()];
     // Not the strict one, if that is another: nothing was built with it.
-    for key in [&message.strong_key, &message.weak_key] {
-        let name = ArtifactName { key: key.clone(), ..name.clone() };
-        if !key.is_empty() && !names.contains(&name) {
-            names.push(name);
-        }
-    }
+    names.extend(message.names(name).into_iter().filter(|other| other != name));
     names
 }
 

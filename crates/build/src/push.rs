@@ -70,20 +70,12 @@ pub(crate) fn named(
     // What it was built upon is not kept in memory.
     let message =
         &session.assets().artifact(strong)?.ok_or_else(|| failed(format!("Push failed: {name} is gone")))?;
-    let below = message.is_built_upon_workspaces();
-    if below.map_err(|error| failed(format!("Push failed: {name}: {error}")))? || message.was_workspaced {
+    if message.is_tainted().map_err(|error| failed(format!("Push failed: {name}: {error}")))? {
         job.warn(None, "Not pushing tainted artifact.", None)?;
         return Ok(false);
     }
-    let mut names: Vec<ArtifactName> = Vec::new();
-    for key in [&message.strong_key, &message.weak_key] {
-        let name = ArtifactName { key: key.clone(), ..strong.clone() };
-        if !key.is_empty() && !names.contains(&name) {
-            names.push(name);
-        }
-    }
     let Some(remotes) = &session.services.remotes else { return Ok(false) };
-    Ok(remotes.push_artifact(&names, message, job, job.cancel())?)
+    Ok(remotes.push_artifact(&message.names(strong), message, job, job.cancel())?)
 }
 
 /// Whether there is nothing to push of the sources of an element.

@@ -30,6 +30,8 @@ pub(crate) struct Scheduler<'s> {
     on_demand: bool,
     /// Artifacts that are about to be pulled.
     expected: Vec<ArtifactName>,
+    /// Artifacts that are about to be pushed.
+    outgoing: Vec<ArtifactName>,
     /// Elements that wait to become required.
     held: HashSet<ElementId>,
     /// Free places for jobs.
@@ -61,6 +63,7 @@ impl<'s> Scheduler<'s> {
             ranks,
             on_demand,
             expected: Vec::new(),
+            outgoing: Vec::new(),
             held: HashSet::new(),
             downloads: session.options.fetchers.max(1),
             processes: session.options.builders.max(1),
@@ -126,8 +129,10 @@ impl<'s> Scheduler<'s> {
     fn enqueue(&mut self, queue: usize, id: ElementId) {
         let rank = self.ranks[id.0 as usize];
         let passed = self.queues[queue].enqueue(self.session, id, rank);
-        if !passed && matches!(self.queues[queue].work, Work::Pull { .. }) {
-            self.expected.extend(self.session.first_name(id));
+        match self.queues[queue].work {
+            Work::Pull { .. } if !passed => self.expected.extend(self.session.first_name(id)),
+            Work::Push { .. } if !passed => self.outgoing.extend(self.session.kept_name(id)),
+            _ => {}
         }
         if passed {
             let element = self.session.plan.graph.full_name(id).into();
@@ -150,10 +155,13 @@ impl<'s> Scheduler<'s> {
             if let Some(last) = self.queues.last_mut() {
                 while last.take_done().is_some() {}
             }
-            if let Some(remotes) =
-                self.session.services.remotes.as_ref().filter(|_| !self.expected.is_empty())
-            {
-                remotes.expect(&std::mem::take(&mut self.expected));
+            if let Some(remotes) = &self.session.services.remotes {
+                if !self.expected.is_empty() {
+                    remotes.expect(&std::mem::take(&mut self.expected));
+                }
+                if !self.outgoing.is_empty() {
+                    remotes.expect_pushes(&std::mem::take(&mut self.outgoing));
+                }
             }
             if !control.is_terminated() {
                 let first = if control.is_quitting() { self.after_imperative() } else { 0 };

@@ -258,7 +258,7 @@ pub(crate) fn caches(settings: &Settings, services: &Services, servers: &Servers
     };
     let (artifacts, sources) = (group(&servers.artifacts), group(&servers.sources));
     let key_length = settings.user.logging.key_length;
-    Ok(Caches::connect(services.cas.clone(), artifacts, sources, key_length)?)
+    Ok(Caches::connect(services.cas.clone(), services.assets.clone(), artifacts, sources, key_length)?)
 }
 
 /// Through which proxies servers are reached.

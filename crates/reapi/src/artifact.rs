@@ -140,6 +140,26 @@ impl Artifact {
         Ok(any)
     }
 
+    /// Whether it, or anything that it was built upon, was built from a workspace: such an artifact is not for others.
+    ///
+    /// # Errors
+    /// What it was built upon is malformed.
+    pub fn is_tainted(&self) -> Result<bool, DecodeError> {
+        Ok(self.was_workspaced || self.is_built_upon_workspaces()?)
+    }
+
+    /// The names that it is published under: by its strong key and by its weak one. `like` is one of its names.
+    pub fn names(&self, like: &ArtifactName) -> Vec<ArtifactName> {
+        let mut names: Vec<ArtifactName> = Vec::new();
+        for key in [&self.strong_key, &self.weak_key] {
+            let name = ArtifactName { key: key.clone(), ..like.clone() };
+            if !key.is_empty() && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// Sets what it was built upon.
     pub fn set_dependencies(&mut self, dependencies: impl IntoIterator<Item = ArtifactDependency>) {
         self.build_deps =

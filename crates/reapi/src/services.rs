@@ -280,6 +280,13 @@ pub trait Remotes: Send + Sync {
         let _ = names;
     }
 
+    /// Says that these artifacts are going to be pushed, in about this order: what can be done for all of them together
+    /// begins, and nothing that others see. They are in the local store, under these names by their strong keys. Returns
+    /// at once.
+    fn expect_pushes(&self, names: &[ArtifactName]) {
+        let _ = names;
+    }
+
     /// Brings an artifact with its files, metadata and logs, with its build tree only if that is wanted; `None` when
     /// no remote has it. The caller publishes the names.
     ///

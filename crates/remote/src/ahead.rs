@@ -24,8 +24,8 @@ pub(crate) const TOGETHER: usize = 64;
 /// Questions for names that are under way at a time.
 pub(crate) const QUESTIONS: usize = 256;
 
-/// The files of an artifact come beforehand when they have no more bytes than this.
-const SMALL: u64 = 512 << 10;
+/// The files of an artifact come or leave beforehand when they have no more bytes than this.
+pub(crate) const SMALL: u64 = 512 << 10;
 
 /// So few artifacts are not divided any further to find the one of which a server has lost something.
 const FEW: usize = 8;
@@ -34,9 +34,10 @@ const FEW: usize = 8;
 const FRESH: Duration = Duration::from_secs(10);
 
 /// What is known of a name.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Known {
     /// Nothing.
+    #[default]
     Nothing,
     /// Nobody knew it then.
     Absent(Instant),
@@ -47,21 +48,31 @@ pub(crate) enum Known {
     Here(Digest, Arc<str>),
 }
 
-/// What names of artifacts mean, as far as it is known or being found out.
+impl Known {
+    /// Nothing, if it is known for too long that nobody knew it.
+    pub(crate) fn fresh(self) -> Known {
+        match self {
+            Known::Absent(since) if since.elapsed() > FRESH => Known::Nothing,
+            known => known,
+        }
+    }
+}
+
+/// What was prepared for names of artifacts, or is being prepared.
 #[derive(Default)]
-pub(crate) struct Ahead(Mutex<HashMap<ArtifactName, watch::Receiver<Known>>>);
+pub(crate) struct Ahead<T>(Mutex<HashMap<ArtifactName, watch::Receiver<T>>>);
 
 /// Whom to tell when a name is prepared.
-pub(crate) type Told = (ArtifactName, watch::Sender<Known>);
+pub(crate) type Told<T> = (ArtifactName, watch::Sender<T>);
 
-impl Ahead {
+impl<T: Clone + Default> Ahead<T> {
     /// Notes names that are going to be prepared; those that are already are left out.
-    pub(crate) fn note(&self, names: &[ArtifactName]) -> Vec<Told> {
+    pub(crate) fn note(&self, names: &[ArtifactName]) -> Vec<Told<T>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut new = Vec::new();
         for name in names {
             if !all.contains_key(name) {
-                let (sender, receiver) = watch::channel(Known::Nothing);
+                let (sender, receiver) = watch::channel(T::default());
                 all.insert(name.clone(), receiver);
                 new.push((name.clone(), sender));
             }
@@ -69,17 +80,13 @@ impl Ahead {
         new
     }
 
-    /// What is known of a name, once it is prepared. Asked once: the next pull asks the servers.
-    pub(crate) async fn take(&self, name: &ArtifactName) -> Known {
+    /// What was prepared for a name, once it is. Asked once: whoever comes next asks the servers.
+    pub(crate) async fn take(&self, name: &ArtifactName) -> T {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-        let Some(mut receiver) = waiting else { return Known::Nothing };
+        let Some(mut receiver) = waiting else { return T::default() };
         // An error says that nobody prepares it any more.
         let _ = receiver.changed().await;
-        let known = receiver.borrow().clone();
-        match known {
-            Known::Absent(since) if since.elapsed() > FRESH => Known::Nothing,
-            known => known,
-        }
+        receiver.borrow().clone()
     }
 }
 
@@ -88,7 +95,7 @@ pub(crate) async fn prepare(
     offers: &Offers,
     transfer: Option<Transfer>,
     turns: &Arc<Semaphore>,
-    told: Vec<Told>,
+    told: Vec<Told<Known>>,
 ) {
     let known = ask(offers, turns, &told).await;
     let (mut here, mut from) = (HashSet::new(), Arc::<str>::default());
@@ -109,7 +116,7 @@ pub(crate) async fn prepare(
 }
 
 /// Asks for all names at once.
-async fn ask(offers: &Offers, turns: &Arc<Semaphore>, told: &[Told]) -> Vec<Known> {
+async fn ask(offers: &Offers, turns: &Arc<Semaphore>, told: &[Told<Known>]) -> Vec<Known> {
     let mut jobs = JoinSet::new();
     for (at, (name, _)) in told.iter().enumerate() {
         let (offers, turns, urn) = (offers.clone(), turns.clone(), artifact_urn(name));
@@ -194,7 +201,8 @@ fn all_whole(cas: &dyn Cas, trees: &[Digest]) -> ServiceResult<bool> {
     Ok(true)
 }
 
-fn unique(mut digests: Vec<Digest>) -> Vec<Digest> {
+/// Each digest once, in their order.
+pub(crate) fn unique(mut digests: Vec<Digest>) -> Vec<Digest> {
     let mut seen = HashSet::new();
     digests.retain(|digest| seen.insert(*digest));
     digests

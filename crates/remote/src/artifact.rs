@@ -142,7 +142,8 @@ impl Exchange<'_> {
             let url = storage.link.url();
             self.report.status(&format!("Pushing data from {} -> {url}", self.what));
             breaks.push(storage.link.breaks());
-            match self.transfer(storage).send_trees(trees.clone(), blobs.clone()).await? {
+            let sent = self.transfer(storage).send_trees(trees.clone(), blobs.clone()).await?;
+            match sent || self.prepared.as_ref().is_some_and(|prepared| prepared.sent) {
                 true => self.report.info(&format!("Pushed data from {} -> {url}", self.what)),
                 false => {
                     self.report.info(&format!("Remote ({url}) already has all data of {} cached", self.what))
@@ -180,6 +181,11 @@ impl Exchange<'_> {
         uris: &[String],
         digest: Digest,
     ) -> Attempt<bool> {
+        if let Some(all_mean) =
+            self.prepared.as_ref().and_then(|prepared| prepared.all_mean(index, uris, digest))
+        {
+            return Ok(all_mean);
+        }
         match sort {
             Sort::Blob => index.all_mean(sort, uris, digest).await,
             Sort::Directory => match index.fetch(sort, uris.to_vec()).await? {

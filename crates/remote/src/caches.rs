@@ -1,13 +1,14 @@
 //! The door: remote caches as a build sees them.
 
-use crate::ahead::{self, Ahead, QUESTIONS, TOGETHER};
+use crate::ahead::{self, Ahead, Known, QUESTIONS, TOGETHER};
 use crate::fault::with_hint;
 use crate::meeting::{Meeting, Refused};
+use crate::outgoing::{self, Prepared};
 use crate::pair::{Exchange, Told};
 use crate::server::Server;
 use crate::transfer::{Meter, Transfer};
 use bourn_reapi::services::{Cancel, ErrorKind, Report, ServiceResult, SourceName};
-use bourn_reapi::{Artifact, ArtifactName, Cas, Remotes, ServiceError, Source};
+use bourn_reapi::{Artifact, ArtifactName, Assets, Cas, Remotes, ServiceError, Source};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,12 +32,14 @@ pub type Group = HashMap<String, Vec<Server>>;
 pub struct Caches {
     threads: Threads,
     cas: Arc<dyn Cas>,
+    assets: Arc<dyn Assets>,
     artifacts: Group,
     sources: Group,
     meeting: Arc<Meeting>,
     key_length: usize,
     told: Told,
-    ahead: Ahead,
+    ahead: Ahead<Known>,
+    outgoing: Ahead<Prepared>,
     /// Questions for many names at once wait here for their turn.
     turns: Arc<Semaphore>,
 }
@@ -50,6 +53,7 @@ impl Caches {
     /// There are no threads to be had.
     pub fn connect(
         cas: Arc<dyn Cas>,
+        assets: Arc<dyn Assets>,
         artifacts: Group,
         sources: Group,
         key_length: usize,
@@ -57,8 +61,19 @@ impl Caches {
         let threads = Threads::start()?;
         let servers = artifacts.values().chain(sources.values()).flatten();
         let meeting = Arc::new(Meeting::begin(&threads.handle, servers));
-        let (told, ahead, turns) = (Told::default(), Ahead::default(), Arc::new(Semaphore::new(QUESTIONS)));
-        Ok(Caches { threads, cas, artifacts, sources, meeting, key_length, told, ahead, turns })
+        Ok(Caches {
+            threads,
+            cas,
+            assets,
+            artifacts,
+            sources,
+            meeting,
+            key_length,
+            told: Told::default(),
+            ahead: Ahead::default(),
+            outgoing: Ahead::default(),
+            turns: Arc::new(Semaphore::new(QUESTIONS)),
+        })
     }
 
     /// Waits until all servers have answered. Those that cannot be used, each of which is told of once.
@@ -116,9 +131,23 @@ impl Caches {
             let offers = self.meeting.usable(servers).await;
             self.warn_of_refused(report);
             let (cas, told, meter) = (&self.cas, &self.told, meter.clone());
-            act(Exchange { offers, cas, report, meter, told, what }).await
+            act(Exchange { offers, cas, report, meter, told, what, prepared: None }).await
         };
         stoppable(&self.threads.handle, cancel, tell, work)
+    }
+
+    /// Lets names be prepared in groups, with the servers of their project.
+    fn together<T>(&self, mut told: Vec<ahead::Told<T>>, prepare: impl Fn(Vec<Server>, Vec<ahead::Told<T>>)) {
+        while !told.is_empty() {
+            // Neighbours are mostly of the same project.
+            let project = told[0].0.project.clone();
+            let others = told.iter().position(|(name, _)| name.project != project).unwrap_or(told.len());
+            let rest = told.split_off(others.min(TOGETHER));
+            let together = std::mem::replace(&mut told, rest);
+            if let Some(servers) = servers(&self.artifacts, &project) {
+                prepare(servers.to_vec(), together);
+            }
+        }
     }
 
     fn warn_of_refused(&self, report: &dyn Report) {
@@ -257,14 +286,7 @@ impl Remotes for Caches {
 
     fn expect(&self, names: &[ArtifactName]) {
         self.cas.expect_blobs();
-        let mut told = self.ahead.note(names);
-        while !told.is_empty() {
-            // Neighbours are mostly of the same project.
-            let project = told[0].0.project.clone();
-            let others = told.iter().position(|(name, _)| name.project != project).unwrap_or(told.len());
-            let rest = told.split_off(others.min(TOGETHER));
-            let together = std::mem::replace(&mut told, rest);
-            let Some(servers) = servers(&self.artifacts, &project).map(<[Server]>::to_vec) else { continue };
+        self.together(self.ahead.note(names), |servers, together| {
             let (meeting, cas, turns) = (self.meeting.clone(), self.cas.clone(), self.turns.clone());
             self.threads.handle.spawn(async move {
                 let offers = meeting.usable(&servers).await;
@@ -275,7 +297,18 @@ impl Remotes for Caches {
                 });
                 ahead::prepare(&offers, transfer, &turns, together).await;
             });
-        }
+        });
+    }
+
+    fn expect_pushes(&self, names: &[ArtifactName]) {
+        self.together(self.outgoing.note(names), |servers, together| {
+            let (meeting, turns) = (self.meeting.clone(), self.turns.clone());
+            let (cas, assets) = (self.cas.clone(), self.assets.clone());
+            self.threads.handle.spawn(async move {
+                let offers = meeting.usable(&servers).await;
+                outgoing::prepare(&offers, &cas, &assets, &turns, together).await;
+            });
+        });
     }
 
     fn pull_artifact(
@@ -288,7 +321,7 @@ impl Remotes for Caches {
         let Some(servers) = servers(&self.artifacts, &name.project) else { return Ok(None) };
         let what = format!("artifact {}", self.short(&name.key));
         self.exchange(servers, what, report, cancel, async |exchange| {
-            let known = self.ahead.take(name).await;
+            let known = self.ahead.take(name).await.fresh();
             exchange.pull_artifact(name, build_tree, known).await
         })
     }
@@ -303,7 +336,10 @@ impl Remotes for Caches {
         let Some(name) = names.first() else { return Ok(false) };
         let Some(servers) = servers(&self.artifacts, &name.project) else { return Ok(false) };
         let what = format!("artifact {}", self.short(&name.key));
-        let push = async |exchange: Exchange<'_>| exchange.push_artifact(names, artifact).await;
+        let push = async |exchange: Exchange<'_>| {
+            let prepared = self.outgoing.take(name).await;
+            Exchange { prepared, ..exchange }.push_artifact(names, artifact).await
+        };
         self.exchange(servers, what, report, cancel, push)
     }
 

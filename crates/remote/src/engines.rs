@@ -253,7 +253,7 @@ fn servers_that_were_refused_early_are_told_of() {
     let engine = start(bazel_remote(), &[]);
     let store = MemoryStore::new();
     let group: Group = [(ANY_PROJECT.to_owned(), vec![engine.server(ServerKind::All)])].into();
-    let caches = Caches::connect(store.clone(), group.clone(), group, 8).unwrap();
+    let caches = Caches::connect(store.clone(), store.clone(), group.clone(), group, 8).unwrap();
     caches.await_all();
     assert!(caches.pushes_sources("p") && caches.pulls_artifacts("p"));
     let (heard, cancel) = (Heard::default(), Cancel::default());

@@ -50,11 +50,14 @@ pub(crate) struct Place {
 }
 
 pub(crate) fn place(servers: Vec<Server>) -> Place {
-    let store = MemoryStore::new();
+    place_of(&MemoryStore::new(), servers)
+}
+
+fn place_of(store: &Arc<MemoryStore>, servers: Vec<Server>) -> Place {
     let group: Group = [(ANY_PROJECT.to_owned(), servers)].into();
-    let caches = Caches::connect(store.clone(), group.clone(), group, 8).unwrap();
+    let caches = Caches::connect(store.clone(), store.clone(), group.clone(), group, 8).unwrap();
     let refused = caches.refused(&Cancel::default()).unwrap();
-    Place { store, caches, refused, heard: Heard::default() }
+    Place { store: store.clone(), caches, refused, heard: Heard::default() }
 }
 
 impl Place {
@@ -332,7 +335,7 @@ fn what_the_storage_behind_a_store_has_is_read_together() {
     behind.state().blobs = engine.state().blobs.clone();
     let (store, ours) = backed(&behind.server(ServerKind::Storage));
     let group: Group = [(ANY_PROJECT.to_owned(), vec![engine.server(ServerKind::All)])].into();
-    let caches = Caches::connect(Arc::new(ours.backed), group, Group::new(), 8).unwrap();
+    let caches = Caches::connect(Arc::new(ours.backed), store.clone(), group, Group::new(), 8).unwrap();
     engine.state().calls.clear();
     behind.state().calls.clear();
     caches.expect(&names);
@@ -460,6 +463,108 @@ fn what_is_prepared_in_part_is_completed() {
         }
         assert_eq!(two.heard.warnings(), Vec::<String>::new());
     }
+}
+
+/// Publishes thirty artifacts in the local store of one end. Their names.
+fn thirty(place: &Place) -> Vec<ArtifactName> {
+    let mut artifact = artifact(&place.store);
+    // Larger than what is prepared.
+    artifact.buildtree = None;
+    let names: Vec<ArtifactName> = (0..30).map(|at| name(&format!("key{at}"))).collect();
+    for (at, name) in names.iter().enumerate() {
+        artifact.strong_key = name.key.clone();
+        artifact.weak_key = format!("weak{at}");
+        artifact.files = Some(tree(&place.store, at as u8).into());
+        place.store.publish_artifact(&artifact.names(name), &artifact).unwrap();
+    }
+    names
+}
+
+/// Pushes what is kept under a name. Whether it was not there.
+fn push_kept(place: &Place, name: &ArtifactName) -> bool {
+    let artifact = place.store.artifact(name).unwrap().unwrap();
+    let names = artifact.names(name);
+    place.caches.push_artifact(&names, &artifact, &place.heard, &Cancel::default()).unwrap()
+}
+
+#[test]
+fn pushes_that_are_expected_ask_their_questions_together() {
+    for mishap in [None, Some("FindMissingBlobs"), Some("FetchBlob"), Some("BatchUpdateBlobs")] {
+        let engine = Engine::start(Traits::default());
+        let one = place(vec![engine.server(ServerKind::All)]);
+        let names = thirty(&one);
+        for is_first in [true, false] {
+            // Knows nothing of what the server has.
+            let one = place_of(&one.store, vec![engine.server(ServerKind::All)]);
+            engine.state().calls.clear();
+            if let Some(method) = mishap {
+                engine.trouble(method, Mishap::Code(Code::Internal), 1);
+            }
+            one.caches.expect_pushes(&names);
+            for name in &names {
+                assert_eq!(push_kept(&one, name), is_first, "{name} {mishap:?}");
+            }
+            let said =
+                |what: &str| one.heard.0.lock().unwrap().iter().filter(|line| line.contains(what)).count();
+            let (sent, there) = (said("Pushed data from artifact"), said("already has all data of artifact"));
+            assert_eq!((sent, there), if is_first { (30, 0) } else { (0, 30) }, "{mishap:?}");
+            if mishap.is_none() {
+                assert_eq!(engine.calls("FindMissingBlobs"), 1, "{:?}", engine.state().calls);
+                assert_eq!(engine.calls("FetchBlob"), 2 * names.len());
+                assert_eq!(engine.calls("PushBlob"), if is_first { names.len() } else { 0 });
+            }
+        }
+        assert!(!engine.state().too_early);
+        let two = place(vec![engine.server(ServerKind::All)]);
+        for name in &names {
+            let pulled = two.caches.pull_artifact(name, false, &two.heard, &Cancel::default()).unwrap();
+            assert!(pulled.is_some_and(|pulled| two.holds(&pulled)), "{name} {mishap:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_to_be_pushed_or_large_is_not_sent_beforehand() {
+    let engine = Engine::start(Traits::default());
+    let one = place(vec![engine.server(ServerKind::All)]);
+    let publish = |key: &str, change: &dyn Fn(&mut Artifact)| {
+        let mut artifact = artifact(&one.store);
+        (artifact.strong_key, artifact.weak_key, artifact.buildtree) = (key.into(), String::new(), None);
+        artifact.files = Some(tree(&one.store, key.len() as u8).into());
+        change(&mut artifact);
+        one.store.publish_artifact(&[name(key)], &artifact).unwrap();
+        name(key)
+    };
+    let large = one.store.write(&vec![7; 600 << 10]).unwrap();
+    let names = [
+        publish("tainted", &|artifact| artifact.was_workspaced = true),
+        publish("upon-tainted", &|artifact| {
+            artifact.set_dependencies([bourn_reapi::artifact::ArtifactDependency {
+                was_workspaced: true,
+                ..bourn_reapi::artifact::ArtifactDependency::default()
+            }]);
+        }),
+        publish("torn", &|artifact| artifact.buildtree = Some(Digest::of(b"not here").into())),
+        publish("lost", &|artifact| artifact.files = Some(Digest::of(b"not here").into())),
+        publish("large-log", &|artifact| {
+            let log = bourn_reapi::LogFile { name: "log".into(), digest: Some(large.into()) };
+            artifact.logs.push(log);
+        }),
+        publish("nobody's-at-all", &|_| ()),
+    ];
+    one.store.remove_artifact(&names[5]).unwrap();
+    engine.state().calls.clear();
+    one.caches.expect_pushes(&names);
+    // This one is sent when it is its turn; by then all of them were looked at.
+    assert!(push_kept(&one, &names[4]));
+    let blobs: Vec<Digest> = engine.state().blobs.keys().copied().collect();
+    for name in &names[..2] {
+        let artifact = one.store.artifact(name).unwrap().unwrap();
+        let files: Digest = artifact.files.as_ref().unwrap().try_into().unwrap();
+        assert!(!blobs.contains(&files), "{name}");
+    }
+    assert!(blobs.contains(&large));
+    assert!(!engine.state().too_early);
 }
 
 #[test]

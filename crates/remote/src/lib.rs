@@ -29,6 +29,7 @@ mod message;
 mod mishaps;
 mod nested;
 mod opener;
+mod outgoing;
 mod pair;
 mod proxy;
 mod server;

@@ -517,7 +517,8 @@ fn servers_that_say_nothing_are_asked_whether_they_are_there() {
     std::thread::scope(|scope| {
         let connect = || {
             let none = crate::Group::default();
-            let caches = crate::Caches::connect(MemoryStore::new(), group.clone(), none, 8)?;
+            let caches =
+                crate::Caches::connect(MemoryStore::new(), MemoryStore::new(), group.clone(), none, 8)?;
             caches.refused(&cancel).map(drop)
         };
         let connected = scope.spawn(connect);

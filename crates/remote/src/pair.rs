@@ -4,6 +4,7 @@ use crate::ahead::Known;
 use crate::fault::{Attempt, Fault};
 use crate::index::{Index, Sort, artifact_urn};
 use crate::link::blocking;
+use crate::outgoing::Prepared;
 use crate::storage::Storage;
 use crate::transfer::{Meter, Transfer};
 use bourn_reapi::services::{ErrorKind, Report};
@@ -92,6 +93,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) told: &'a Told,
     /// `artifact KEY`, `source KEY`.
     pub(crate) what: String,
+    /// What was done for a push beforehand.
+    pub(crate) prepared: Prepared,
 }
 
 impl Exchange<'_> {

@@ -520,6 +520,22 @@ impl Transfer {
         Ok(sent)
     }
 
+    /// Sends blobs that the server does not have.
+    ///
+    /// # Errors
+    /// The server failed or did not accept a blob; one is not here.
+    pub(crate) async fn upload(&self, missing: Vec<Digest>) -> Attempt<()> {
+        let abilities = self.storage.abilities().await?;
+        let (small, large): (Vec<Digest>, Vec<Digest>) =
+            missing.into_iter().partition(|digest| abilities.is_small(digest));
+        let mut sending = JoinSet::new();
+        self.spawn_batches(&mut sending, abilities.batches(small));
+        for digest in large {
+            self.spawn_large(&mut sending, digest);
+        }
+        all(sending).await
+    }
+
     /// What trees are made of, whose directories are here.
     async fn blobs(&self, roots: Vec<Digest>) -> Attempt<Blobs> {
         let cas = self.cas.clone();
@@ -631,6 +647,17 @@ impl Blobs {
         }
         Ok(())
     }
+}
+
+/// What trees are made of, if their files have no more bytes than `limit` and are not too many for one question. Their
+/// directories are here.
+pub(crate) fn tree_blobs(cas: &dyn Cas, roots: &[Digest], limit: u64) -> ServiceResult<Option<Vec<Digest>>> {
+    let (mut blobs, mut is_small) = (Blobs::default(), true);
+    blobs.walk(cas, roots, |files| {
+        is_small = files.len() <= ASKED && bytes(files.iter()) <= limit;
+        is_small
+    })?;
+    Ok(is_small.then(|| [blobs.files, blobs.directories].concat()))
 }
 
 /// Hands on what trees are made of, and what else there is, part by part, until nobody wants it any more.
