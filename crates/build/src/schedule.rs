@@ -159,8 +159,9 @@ impl<'s> Scheduler<'s> {
                 if !self.expected.is_empty() {
                     remotes.expect(&std::mem::take(&mut self.expected));
                 }
-                if !self.outgoing.is_empty() {
-                    remotes.expect_pushes(&std::mem::take(&mut self.outgoing));
+                let outgoing = std::mem::take(&mut self.outgoing);
+                if !outgoing.is_empty() && !control.is_terminated() && !control.is_quitting() {
+                    remotes.expect_pushes(&outgoing);
                 }
             }
             if !control.is_terminated() {

@@ -97,14 +97,14 @@ impl Exchange<'_> {
             return Ok(false);
         }
         let push = async {
-            let (publication, sent) = self.send_artifact(artifact).await?;
             let uris: Vec<String> = names.iter().map(artifact_urn).collect();
+            let (publication, sent) = self.send_artifact(artifact, &uris).await?;
             self.publish(Sort::Blob, &uris, &publication, sent).await
         };
         push.await.map_err(|fault| self.failed("push", fault))
     }
 
-    async fn send_artifact(&self, artifact: &Artifact) -> Attempt<(Publication, Sent)> {
+    async fn send_artifact(&self, artifact: &Artifact, uris: &[String]) -> Attempt<(Publication, Sent)> {
         let references = References::of(artifact, "the local cache")?;
         let held = self.held(references.extra.clone()).await?;
         let trees = references.files.iter().copied();
@@ -114,6 +114,7 @@ impl Exchange<'_> {
         let cas = self.cas.clone();
         let digest = blocking(move || cas.write(&content)).await?;
         let blobs = [references.blobs.as_slice(), &[digest]].concat();
+        self.doubt(uris, digest);
         let sent = self.send(trees.clone(), blobs).await?;
         let mut directories = trees;
         // What is not here may have been sent by whoever built it.
@@ -123,6 +124,16 @@ impl Exchange<'_> {
             }
         }
         Ok((Publication { digest, blobs: references.blobs, directories }, sent))
+    }
+
+    /// Has storages asked once more for what was sent beforehand, if it is going to be published: a server may have lost
+    /// it since then, and nobody would notice.
+    fn doubt(&self, uris: &[String], digest: Digest) {
+        let Some(prepared) = &self.prepared else { return };
+        let is_published = |index| prepared.all_mean(index, uris, digest) == Some(true);
+        if !self.offers.indexes(true).all(is_published) {
+            self.offers.storages(true).for_each(|storage| storage.forget(&prepared.blobs));
+        }
     }
 
     /// Whether all storages have a blob.
@@ -143,7 +154,7 @@ impl Exchange<'_> {
             self.report.status(&format!("Pushing data from {} -> {url}", self.what));
             breaks.push(storage.link.breaks());
             let sent = self.transfer(storage).send_trees(trees.clone(), blobs.clone()).await?;
-            match sent || self.prepared.as_ref().is_some_and(|prepared| prepared.sent) {
+            match sent || self.prepared.as_ref().is_some_and(|prepared| prepared.was_sent_to(storage)) {
                 true => self.report.info(&format!("Pushed data from {} -> {url}", self.what)),
                 false => {
                     self.report.info(&format!("Remote ({url}) already has all data of {} cached", self.what))

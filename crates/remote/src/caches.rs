@@ -42,6 +42,8 @@ pub struct Caches {
     outgoing: Ahead<Prepared>,
     /// Questions for many names at once wait here for their turn.
     turns: Arc<Semaphore>,
+    /// Artifacts that are prepared for pushes wait here for theirs.
+    room: Arc<Semaphore>,
 }
 
 impl Caches {
@@ -73,6 +75,7 @@ impl Caches {
             ahead: Ahead::default(),
             outgoing: Ahead::default(),
             turns: Arc::new(Semaphore::new(QUESTIONS)),
+            room: Arc::new(Semaphore::new(outgoing::AT_A_TIME)),
         })
     }
 
@@ -302,11 +305,11 @@ impl Remotes for Caches {
 
     fn expect_pushes(&self, names: &[ArtifactName]) {
         self.together(self.outgoing.note(names), |servers, together| {
-            let (meeting, turns) = (self.meeting.clone(), self.turns.clone());
+            let (meeting, turns, room) = (self.meeting.clone(), self.turns.clone(), self.room.clone());
             let (cas, assets) = (self.cas.clone(), self.assets.clone());
             self.threads.handle.spawn(async move {
                 let offers = meeting.usable(&servers).await;
-                outgoing::prepare(&offers, &cas, &assets, &turns, together).await;
+                outgoing::prepare(&offers, &cas, &assets, (&turns, &room), together).await;
             });
         });
     }
@@ -337,7 +340,10 @@ impl Remotes for Caches {
         let Some(servers) = servers(&self.artifacts, &name.project) else { return Ok(false) };
         let what = format!("artifact {}", self.short(&name.key));
         let push = async |exchange: Exchange<'_>| {
-            let prepared = self.outgoing.take(name).await;
+            let mut prepared = None;
+            for name in names {
+                prepared = prepared.or(self.outgoing.take(name).await);
+            }
             Exchange { prepared, ..exchange }.push_artifact(names, artifact).await
         };
         self.exchange(servers, what, report, cancel, push)

@@ -250,6 +250,14 @@ impl Storage {
         digests.iter().filter(|digest| !known.contains(digest)).copied().collect()
     }
 
+    /// Has it asked again whether these are there.
+    pub(crate) fn forget(&self, digests: &[Digest]) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for digest in digests {
+            known.blobs.remove(digest);
+        }
+    }
+
     /// Remembers what the server said that it has, in answer to a question that was asked when [`Link::breaks`] said
     /// `asked`. An answer from before something broke off tells nothing of the time after it, however late it is read.
     pub(crate) fn learn(&self, digests: &[Digest], asked: u64) {

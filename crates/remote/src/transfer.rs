@@ -653,8 +653,11 @@ impl Blobs {
 /// directories are here.
 pub(crate) fn tree_blobs(cas: &dyn Cas, roots: &[Digest], limit: u64) -> ServiceResult<Option<Vec<Digest>>> {
     let (mut blobs, mut is_small) = (Blobs::default(), true);
+    let (mut counted, mut total) = (0, 0_u64);
     blobs.walk(cas, roots, |files| {
-        is_small = files.len() <= ASKED && bytes(files.iter()) <= limit;
+        total = total.saturating_add(bytes(&files[counted..]));
+        counted = files.len();
+        is_small = counted <= ASKED && total <= limit;
         is_small
     })?;
     Ok(is_small.then(|| [blobs.files, blobs.directories].concat()))
@@ -710,7 +713,7 @@ fn keep(cas: &dyn Cas, blobs: Vec<(Digest, ReadBlob)>) -> ServiceResult<(Vec<Dig
 }
 
 /// The bytes of blobs, however many somebody claims that they have.
-fn bytes<'d>(digests: impl IntoIterator<Item = &'d Digest>) -> u64 {
+pub(crate) fn bytes<'d>(digests: impl IntoIterator<Item = &'d Digest>) -> u64 {
     digests.into_iter().fold(0, |sum, digest| digest.size.saturating_add(sum))
 }
 
