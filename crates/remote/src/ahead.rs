@@ -9,7 +9,7 @@ use crate::fault::{Attempt, Fault};
 use crate::index::{Sort, artifact_urn};
 use crate::link::blocking;
 use crate::pair::Offers;
-use crate::transfer::Transfer;
+use crate::transfer::{Transfer, unique};
 use bourn_reapi::services::{ErrorKind, ServiceResult};
 use bourn_reapi::{Artifact, ArtifactName, Cas, Digest};
 use std::collections::{HashMap, HashSet};
@@ -199,11 +199,4 @@ fn all_whole(cas: &dyn Cas, trees: &[Digest]) -> ServiceResult<bool> {
         }
     }
     Ok(true)
-}
-
-/// Each digest once, in their order.
-pub(crate) fn unique(mut digests: Vec<Digest>) -> Vec<Digest> {
-    let mut seen = HashSet::new();
-    digests.retain(|digest| seen.insert(*digest));
-    digests
 }

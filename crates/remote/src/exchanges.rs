@@ -266,20 +266,25 @@ fn lost_blobs_are_no_failure() {
     assert_eq!(two.pull(false).unwrap(), Some(artifact));
 }
 
+/// Pushes artifacts, each with a tree of its own: by its number. Their names.
+fn push_many(place: &Place, count: u8) -> Vec<ArtifactName> {
+    let mut artifact = artifact(&place.store);
+    let names: Vec<ArtifactName> = (0..count).map(|at| name(&format!("key{at}"))).collect();
+    for (name, seed) in names.iter().zip(0..) {
+        artifact.strong_key = name.key.clone();
+        artifact.files = Some(tree(&place.store, seed).into());
+        let names = std::slice::from_ref(name);
+        place.caches.push_artifact(names, &artifact, &place.heard, &Cancel::default()).unwrap();
+    }
+    names
+}
+
 #[test]
 fn pulls_that_are_expected_ask_their_questions_together() {
     for mishap in [None, Some(Mishap::Code(Code::Internal)), Some(Mishap::Garbage), Some(Mishap::Corrupt)] {
         let engine = Engine::start(Traits::default());
         let one = place(vec![engine.server(ServerKind::All)]);
-        let mut artifact = artifact(&one.store);
-        let names: Vec<ArtifactName> = (0..30).map(|at| name(&format!("key{at}"))).collect();
-        for (at, name) in names.iter().enumerate() {
-            artifact.strong_key = name.key.clone();
-            artifact.files = Some(tree(&one.store, at as u8).into());
-            one.caches
-                .push_artifact(std::slice::from_ref(name), &artifact, &one.heard, &Cancel::default())
-                .unwrap();
-        }
+        let names = push_many(&one, 30);
         let two = place(vec![engine.server(ServerKind::All)]);
         engine.state().calls.clear();
         if let Some(mishap) = mishap {
@@ -324,14 +329,7 @@ fn a_server_is_not_asked_for_all_that_is_expected_at_once() {
 fn what_the_storage_behind_a_store_has_is_read_together() {
     let (engine, behind) = (Engine::start(Traits::default()), Engine::start(Traits::default()));
     let one = place(vec![engine.server(ServerKind::All)]);
-    let mut artifact = artifact(&one.store);
-    let names: Vec<ArtifactName> = (0..30).map(|at| name(&format!("key{at}"))).collect();
-    for (at, name) in names.iter().enumerate() {
-        artifact.strong_key = name.key.clone();
-        artifact.files = Some(tree(&one.store, at as u8).into());
-        let names = std::slice::from_ref(name);
-        one.caches.push_artifact(names, &artifact, &one.heard, &Cancel::default()).unwrap();
-    }
+    let names = push_many(&one, 30);
     behind.state().blobs = engine.state().blobs.clone();
     let (store, ours) = backed(&behind.server(ServerKind::Storage));
     let group: Group = [(ANY_PROJECT.to_owned(), vec![engine.server(ServerKind::All)])].into();
@@ -354,15 +352,8 @@ fn what_the_storage_behind_a_store_has_is_read_together() {
 fn what_is_lost_of_one_is_lost_for_few() {
     let engine = Engine::start(Traits::default());
     let one = place(vec![engine.server(ServerKind::All)]);
-    let mut artifact = artifact(&one.store);
-    let names: Vec<ArtifactName> = (0..32).map(|at| name(&format!("key{at}"))).collect();
-    for (at, name) in names.iter().enumerate() {
-        artifact.strong_key = name.key.clone();
-        artifact.files = Some(tree(&one.store, at as u8).into());
-        let names = std::slice::from_ref(name);
-        one.caches.push_artifact(names, &artifact, &one.heard, &Cancel::default()).unwrap();
-    }
-    let lost: Digest = artifact.files.as_ref().unwrap().try_into().unwrap();
+    let names = push_many(&one, 32);
+    let lost = tree(&one.store, 31);
     engine.state().blobs.remove(&lost);
     let two = place(vec![engine.server(ServerKind::All)]);
     two.caches.expect(&names);

@@ -6,7 +6,7 @@
 //! looks itself whether all is still there. Whatever is not prepared, for whatever reason, the push does itself; and it is
 //! the push that says what is wrong.
 
-use crate::ahead::{SMALL, Told, unique};
+use crate::ahead::{SMALL, Told};
 use crate::artifact::References;
 use crate::fault::Attempt;
 use crate::index::{Index, Sort, artifact_urn};
@@ -144,7 +144,7 @@ async fn send(
     cas: &Arc<dyn Cas>,
     parcels: &[Parcel],
 ) -> Vec<(Arc<Storage>, HashSet<Digest>)> {
-    let all = unique(parcels.iter().flat_map(|parcel| parcel.blobs.iter().copied()).collect());
+    let all: Vec<Digest> = parcels.iter().flat_map(|parcel| parcel.blobs.iter().copied()).collect();
     let mut lacked = Vec::new();
     for storage in offers.storages(true) {
         let transfer = Transfer { storage: storage.clone(), cas: cas.clone(), meter: Arc::default() };

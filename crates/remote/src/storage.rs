@@ -372,7 +372,7 @@ impl Storage {
 
     /// The fault for a blob that is not there, whatever was known of it.
     pub(crate) fn missing(&self, digest: &Digest) -> Fault {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).blobs.remove(digest);
+        self.forget(&[*digest]);
         Fault::remote(ErrorKind::Missing, format!("{}: blob {digest} is not there", self.link.url()))
     }
 

@@ -219,9 +219,7 @@ impl Transfer {
                     small.extend(files);
                 }
             }
-            let mut seen = HashSet::new();
-            small.retain(|digest| seen.insert(*digest));
-            cas.missing_blobs(&small)
+            cas.missing_blobs(&unique(small))
         })
         .await?;
         self.download(Lane::Bulk, small).await
@@ -481,9 +479,7 @@ impl Transfer {
     /// # Errors
     /// The server failed.
     pub(crate) async fn missing_there(&self, digests: &[Digest]) -> Attempt<Vec<Digest>> {
-        let mut seen = HashSet::new();
-        let mut unknown = self.storage.unknown(digests);
-        unknown.retain(|digest| seen.insert(*digest));
+        let unknown = unique(self.storage.unknown(digests));
         let mut jobs = JoinSet::new();
         for (at, part) in unknown.chunks(DIGESTS).enumerate() {
             let (storage, part) = (self.storage.clone(), part.to_vec());
@@ -710,6 +706,13 @@ fn keep(cas: &dyn Cas, blobs: Vec<(Digest, ReadBlob)>) -> ServiceResult<(Vec<Dig
     wrong =
         wrong.or_else(|| said.iter().zip(&found).find(|(said, found)| said != found).map(|(said, _)| *said));
     Ok((found, wrong))
+}
+
+/// Each digest once, in their order.
+pub(crate) fn unique(mut digests: Vec<Digest>) -> Vec<Digest> {
+    let mut seen = HashSet::new();
+    digests.retain(|digest| seen.insert(*digest));
+    digests
 }
 
 /// The bytes of blobs, however many somebody claims that they have.
